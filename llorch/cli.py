@@ -1,0 +1,225 @@
+"""The command line: which commands there are, what is the same for all of them, and where every run ends.
+
+A command's module is imported when the command is called; the table below is all that `--help` needs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from llorch import __version__, ui
+from llorch.config import find_workspace
+from llorch.errors import INTERRUPTED, LlorchError
+
+
+class Place(NamedTuple):
+    """Where a command is, and what it does in a few words."""
+
+    module: str
+    name: str
+    summary: str
+
+
+TOP: Mapping[str, Place] = {
+    "models": Place("llorch.models.cli", "models", "Have models on disk: downloaded, verified, listed, deleted"),
+    "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
+    "why": Place("llorch.commands", "why", "Say why a task is out of date"),
+    "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
+    "doit": Place("llorch.commands", "doit", "Run plain doit at the workspace's root"),
+}
+
+MODELS: Mapping[str, Place] = {
+    "catalog": Place("llorch.models.cli", "catalog", "Show every model that is declared"),
+    "list": Place("llorch.models.cli", "list_models", "Show the models on disk"),
+    "download": Place("llorch.models.cli", "download", "Have models on disk, verified"),
+    "info": Place("llorch.models.cli", "info", "Show what is known of a model"),
+    "verify": Place("llorch.models.cli", "verify", "Read models again and compare them with the catalog"),
+    "delete": Place("llorch.models.cli", "delete", "Delete models from disk"),
+    "disk-usage": Place("llorch.models.cli", "disk_usage", "Show the room that models take"),
+}
+
+
+class Command(click.Command):
+    """A command with the options that all have, an example, and the workspace as its current folder."""
+
+    def __init__(self, *args: Any, example: str, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params += common_options()
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Go to the workspace's root, then run."""
+        enter_workspace()
+        return super().invoke(ctx)
+
+
+class Table(click.Group):
+    """A group whose commands are in a table and are imported when called."""
+
+    def __init__(self, *args: Any, table: Mapping[str, Place], example: str, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.table = table
+        self.params += common_options()
+        self.example = example
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the table's order."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        place = self.table.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = getattr(import_module(place.module), place.name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may be meant."""
+        if args and args[0] not in self.table and not args[0].startswith("-"):
+            from llorch.errors import nearest
+
+            near = nearest(args[0], list(self.table))
+            raise click.UsageError(
+                f"there is no command `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""), ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in self.table.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
+
+
+def common_options() -> list[click.Parameter]:
+    """Return the options that every command takes, at any place of the line."""
+
+    def switch(name: str, value: bool = True) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+            if given:
+                setattr(ui.mode, name, value)
+
+        return take
+
+    def directory(ctx: click.Context, param: click.Parameter, given: str | None) -> None:
+        if given is not None:
+            ctx.find_root().meta["directory"] = given
+
+    def flag(*names: str, help: str, callback: Any) -> click.Option:
+        return click.Option(names, is_flag=True, expose_value=False, help=help, callback=callback)
+
+    return [
+        flag("--json", help="Write one JSON document to stdout.", callback=switch("json")),
+        flag("--no-color", help="Write without colours.", callback=switch("color", False)),
+        flag("-q", "--quiet", help="Say nothing but errors.", callback=switch("quiet")),
+        flag("-v", "--verbose", help="Name also what is up to date.", callback=switch("verbose")),
+        click.Option(
+            ["-C", "--directory"],
+            metavar="DIR",
+            expose_value=False,
+            callback=directory,
+            help="Work in the workspace of DIR.",
+        ),
+    ]
+
+
+def yes_option(command: Any) -> Any:
+    """Add `--yes`, for commands that destroy something."""
+
+    def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        ui.mode.yes = ui.mode.yes or given
+
+    help = "Do not ask."
+    return click.option("-y", "--yes", is_flag=True, expose_value=False, callback=take, help=help)(command)
+
+
+def dry_run_option(command: Any) -> Any:
+    """Add `--dry-run`, for commands that change something."""
+
+    def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            os.environ["LLORCH_DRY_RUN"] = "1"
+
+    help = "Say what would be done, and do nothing (LLORCH_DRY_RUN)."
+    return click.option("--dry-run", is_flag=True, expose_value=False, callback=take, help=help)(command)
+
+
+def enter_workspace() -> None:
+    """Make the workspace's root the current folder, and say so where none is declared."""
+    named = click.get_current_context().find_root().meta.get("directory")
+    workspace = find_workspace(Path(named) if named is not None else None)
+    if not workspace.declared:
+        ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}")
+    os.environ["LLORCH_REPO_ROOT"] = str(workspace.root)
+    os.chdir(workspace.root)
+
+
+@click.group(
+    cls=Table,
+    table=TOP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    example="llorch models download smollm2\nllorch models list --json",
+)
+@click.version_option(__version__, message="llorch %(version)s")
+def root() -> None:
+    """Have models on disk, declared in TOML, made once, verified always."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command line and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    if arguments == ["--version"]:  # the quickest answer there is
+        ui.emit(f"llorch {__version__}")
+        return 0
+    ends = arguments.index("--") if "--" in arguments else len(arguments)
+    ui.mode.json = "--json" in arguments[:ends]  # known before the rest is, so that a wrong rest is told in JSON too
+    try:
+        code = root.main(arguments, prog_name="llorch", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except LlorchError as error:
+        ui.show_error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        return _show_usage_error(error)
+    except (KeyboardInterrupt, click.Abort):
+        ui.print_err("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; the interpreter must not try to write the rest to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+
+
+def _show_usage_error(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "llorch"
+    hint = f"`{path} --help` shows what it takes"
+    if ui.mode.json:
+        ui.emit_json({"error": {"code": "usage", "message": error.format_message(), "hint": hint}})
+    else:
+        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {error.format_message()}\n\nhint: {hint}")
+    return error.exit_code

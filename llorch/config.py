@@ -1,0 +1,218 @@
+"""Find the workspace and read its `llorch.toml` and the user's `config.toml` into frozen settings.
+
+A value comes from, in this order: a flag, the environment (`LLORCH_*`), the workspace's file, the user's file, the
+default. What a room makes of its values is the room's business.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llorch.errors import ConfigError, Problem
+from llorch.toml import Document, load
+
+MARKERS = ("llorch.toml", "catalog.toml", "dodo.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """The folder that llorch works in.
+
+    `declared` is false where no file says that it is one, and the current folder was taken.
+    """
+
+    root: Path
+    declared: bool
+
+    @property
+    def state(self) -> Path:
+        """Where records, locks and logs are; safe to delete at any time."""
+        return self.root / ".llorch"
+
+    def path(self, path: str | Path) -> Path:
+        """Return a path of the workspace as an absolute one, `~` expanded."""
+        return self.root / os.path.expanduser(path)
+
+    def name(self, path: str | Path) -> str:
+        """Return how a path is called: relative inside the workspace, absolute outside.
+
+        >>> Workspace(root=Path("/w"), declared=True).name("/w/a/../b")
+        'b'
+        """
+        clean = os.path.normpath(self.path(path))
+        root = str(self.root)
+        return clean[len(root) + 1 :] if clean.startswith(root + os.sep) else clean
+
+
+def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Workspace:
+    """Return the workspace of `folder` (the current one unless given): the nearest upwards that has a marker file.
+
+    Raises:
+        ConfigError: `LLORCH_REPO_ROOT`, or `folder`, is not a folder.
+    """
+    named = str(folder) if folder is not None else environ.get("LLORCH_REPO_ROOT")
+    if named:
+        start = Path(named).expanduser().absolute()
+        if not start.is_dir():
+            source = "-C" if folder is not None else "LLORCH_REPO_ROOT"
+            raise ConfigError([Problem(source, None, "", f"`{named}` is not a folder")])
+    else:
+        start = Path.cwd()
+    if named and folder is None:
+        return Workspace(root=start, declared=True)
+    for candidate in (start, *start.parents):
+        if any((candidate / marker).is_file() for marker in MARKERS):
+            return Workspace(root=candidate, declared=True)
+    return Workspace(root=start, declared=False)
+
+
+def _check_timeout(value: int) -> str | None:
+    return None if value > 0 else "must be more than 0 seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """`[paths]`: where things are."""
+
+    models: str = ".test-models"
+    catalog: str = "catalog.toml"
+    catalog_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """`[build.NAME]`: a binary of a cargo workspace."""
+
+    manifest: str
+    package: str = ""
+    bin: str = ""
+    backends: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    no_default_features: bool = False
+    profile: str = "release"
+    target_dir: str = ""
+    env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """`[test.NAME]`: a test suite."""
+
+    manifest: str = ""
+    args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cargo:
+    """`[cargo]`: how cargo is called."""
+
+    rustc_wrapper: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """`[git]`: the repository."""
+
+    branch: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """`[remote]`: connections; times in seconds."""
+
+    connect_timeout: int = field(default=10, metadata={"check": _check_timeout})
+    default_host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """`[cache]`: the shared store."""
+
+    url: str = ""
+    read: bool = True
+    write: bool = False
+    sign_key: str = ""
+    trusted_keys: tuple[str, ...] = ()
+    local_limit: str = "50GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of `llorch.toml`."""
+
+    paths: Paths = Paths()
+    build: Mapping[str, Build] = field(default_factory=dict)
+    test: Mapping[str, Test] = field(default_factory=dict)
+    cargo: Cargo = Cargo()
+    git: Git = Git()
+    remote: Remote = Remote()
+    cache: Cache = Cache()
+
+
+ENVIRONMENT: Mapping[str, tuple[str, str]] = {
+    "LLORCH_MODEL_BASE_DIR": ("paths", "models"),
+    "LLORCH_CATALOG": ("paths", "catalog"),
+    "LLORCH_CACHE_URL": ("cache", "url"),
+}
+
+
+def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the workspace's settings.
+
+    Raises:
+        ConfigError: with every mistake of both files.
+    """
+    from dataclasses import replace
+
+    problems: list[Problem] = []
+    merged: dict[str, Any] = {}
+    for document in _documents(workspace, environ):
+        if document.read(Settings) is not None:
+            _merge(merged, document.data)
+        problems += document.problems
+    if problems:
+        raise ConfigError(problems)
+    settings = Document("settings", "")
+    settings.data = merged
+    value = settings.read(Settings)
+    assert value is not None, "merging two right documents makes a right one"
+    for variable, (table, key) in ENVIRONMENT.items():
+        if variable in environ:
+            value = replace(value, **{table: replace(getattr(value, table), **{key: environ[variable]})})
+    return value
+
+
+def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of the user's own configuration (XDG base directories)."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", os.path.expanduser("~")), ".config")
+    return Path(base) / "llorch"
+
+
+def _documents(workspace: Workspace, environ: Mapping[str, str]) -> list[Document]:
+    named = environ.get("LLORCH_CONFIG_PATH")
+    user = Path(named).expanduser() if named else user_folder(environ) / "config.toml"
+    found = []
+    for path, name, required in (
+        (user, str(user), bool(named)),
+        (workspace.root / "llorch.toml", "llorch.toml", False),
+    ):
+        try:
+            found.append(load(path, name))
+        except (FileNotFoundError, NotADirectoryError):
+            if required:
+                raise ConfigError([Problem("LLORCH_CONFIG_PATH", None, "", f"there is no file `{name}`")]) from None
+        except OSError as error:
+            raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
+    return found
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value

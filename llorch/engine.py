@@ -1,0 +1,579 @@
+"""The only door to doit: both `doit` and `llorch` run one graph through what is here.
+
+What is fresh is `state`'s decision, what a task does is a room's; this file tells doit about it: the backend, the
+checker, the up-to-date test, the action, the reporter and the configuration that names them.
+"""
+
+import functools
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+from doit.action import BaseAction
+from doit.dependency import Dependency, FileChangedChecker
+from doit.exceptions import InvalidDodoFile
+from doitcmd import BaseCommand
+
+from llorch import shell, ui
+from llorch.config import Workspace, find_workspace
+from llorch.errors import Busy, ConfigError, DiskFull, LlorchError, Problem, TaskFailure
+from llorch.progress import Progress
+from llorch.reporter import Failed, Reporter, Result, closure
+from llorch.session import Done, Session, Work, session
+from llorch.state import Recipe, State
+from llorch.switches import is_on
+
+Dict = dict[str, Any]
+
+
+# The four things that doit is told of: backend, checker, up-to-date test, action
+
+
+class Backend:
+    """doit's records, kept in llorch's state and committed as each task ends."""
+
+    desc = "llorch's state file"
+
+    def __init__(self, name: str, codec: object, *, module_name: str | None = None) -> None:
+        """Take the session's state; `name` says only where it is."""
+        self.name = name
+        self._state = session().state
+        self._changed: dict[str, Dict] = {}
+
+    def get(self, task: str, key: str) -> Any:
+        """Return a value of a task's record, or None."""
+        record = self._changed.get(task) or self._state.record(task)
+        if key in _FIELDS:
+            return record.get(_FIELDS[key])
+        return record.get("inputs", {}).get(key)
+
+    def set(self, task: str, key: str, value: Any) -> None:
+        """Set a value of a task's record; `deps:` is what doit sets last."""
+        if is_on("LLORCH_DRY_RUN"):
+            return
+        record = self._changed.get(task)
+        if record is None:
+            saved = self._state.record(task)
+            record = self._changed[task] = {**saved, "inputs": dict(saved.get("inputs", {}))}
+        if key in _FIELDS:
+            record[_FIELDS[key]] = value
+        elif "definition" not in record:
+            record["inputs"][key] = value  # llorch's own actions have saved what they really read
+        if key in ("deps:", "ignore:"):
+            del self._changed[task]
+            if "deps" in record and "definition" not in record:
+                record["inputs"] = {path: record["inputs"][path] for path in record["deps"]}
+            if record != self._state.record(task):
+                self._state.save(task, record)
+
+    def in_(self, task: str) -> bool:
+        """Tell whether there is a record of the task."""
+        return bool(self._state.record(task))
+
+    def remove(self, task: str) -> None:
+        """Forget a task."""
+        self._changed.pop(task, None)
+        if not is_on("LLORCH_DRY_RUN"):
+            self._state.forget(task)
+
+    def remove_all(self) -> None:
+        """Forget all tasks."""
+        self._state.forget(*self._state.names())
+
+    def dump(self) -> None:
+        """Close the state."""
+        self._state.close()
+        if self._state.warning:
+            ui.warn(self._state.warning)
+
+
+_FIELDS = {"_values_:": "values", "result:": "result", "checker:": "checker", "deps:": "deps", "ignore:": "ignore"}
+
+
+class Checker(FileChangedChecker):  # type: ignore[misc]  # doit has no types
+    """Compares files by content, reading only those whose signature is new."""
+
+    def check_modified(self, file_path: str, file_stat: os.stat_result, state: str) -> bool:
+        """Tell whether a file is not what it was."""
+        return session().state.digest(file_path) != state
+
+    def get_state(self, dep: str, current_state: str | None) -> str | None:
+        """Return what to remember of a file, None when that is what is remembered already."""
+        digest = session().state.digest(dep)
+        return None if digest == current_state else digest
+
+
+class Fresh:
+    """doit's question whether a recipe's task is up to date, answered by `state` without long reading."""
+
+    # doit looks at the signature of each of these; computing it anew costs 30 µs a task.
+    __signature__: ClassVar[inspect.Signature] = inspect.Signature()
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.said: bool | None = None
+
+    def __call__(self) -> bool:
+        """Tell whether there is nothing to do, as far as can be told quickly."""
+        self.said = not session().state.reasons(self.recipe)
+        return self.said
+
+
+class Action(BaseAction):  # type: ignore[misc]  # doit has no types
+    """One task's work: waits for whoever does the same, looks again, works, and commits what was made.
+
+    doit's own Python action redirects `sys.stdout`, which several threads cannot do at once; this one does not.
+    """
+
+    def __init__(self, work: Work, recipe: Recipe | None = None, fresh: Fresh | None = None, doc: str = "") -> None:
+        self.work = work
+        self.recipe = recipe
+        self.fresh = fresh
+        self.doc = doc
+        self.task: Any = None
+        self.out = self.err = self.result = None
+        self.values: Dict = {}
+        self.done = Done()
+
+    def __str__(self) -> str:
+        """Say what it does, for doit's `info`."""
+        return self.doc
+
+    def execute(self, out: object = None, err: object = None) -> Failed | None:
+        """Do it. doit takes a returned failure as the task's; any other exception is a bug and keeps its traceback."""
+        run = session()
+        try:
+            with run.board.start(self.task.name) as line:
+                self.done = self._make(run, Watch(line, run.cancelled))
+        except LlorchError as error:
+            return Failed(error)
+        return None
+
+    def _make(self, run: Session, progress: Progress) -> Done:
+        recipe = self.recipe
+        if recipe is None:
+            return self.work(progress)
+        forced = self.fresh is not None and self.fresh.said is True
+        with ExitStack() as locks:
+            for target in sorted(recipe.targets):
+                locks.enter_context(hold(run.workspace, target.path, recipe.name))
+            run.state.refresh(recipe)
+            if not forced and self._is_fresh_after_all(run, recipe, progress):
+                return Done("already there", made=False)
+            before = _digests(run.state, recipe.inputs)
+            done = self.work(progress)
+            self._commit(run.state, recipe, before, done)
+        return done
+
+    def _is_fresh_after_all(self, run: Session, recipe: Recipe, progress: Progress) -> bool:
+        """Tell whether only signatures had changed, or another run has done the work meanwhile."""
+        reasons = run.state.reasons(recipe)
+        if any(reason.kind != "unread" for reason in reasons):
+            return False
+        for reason in reasons:
+            progress.say(f"reading {reason.what}")
+            progress.total(os.path.getsize(run.state.absolute(reason.what)))
+            run.state.digest(reason.what, progress.advance)
+        if run.state.reasons(recipe):
+            return False
+        self._commit(run.state, recipe, _digests(run.state, recipe.inputs), Done())
+        return True
+
+    def _commit(self, state: State, recipe: Recipe, inputs: Mapping[str, str | None], done: Done) -> None:
+        missing = [target.path for target in recipe.targets if not os.path.exists(state.absolute(target.path))]
+        if missing:
+            raise TaskFailure(f"`{recipe.name}` ended without making `{missing[0]}`")
+        targets = _digests(state, [target.path for target in recipe.targets])
+        record = {**state.record(recipe.name), "definition": recipe.definition, "inputs": inputs, "targets": targets}
+        if record != state.record(recipe.name) or done.made:
+            state.save(recipe.name, record)
+
+
+def _digests(state: State, paths: Iterable[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for path in paths:
+        try:
+            found[path] = state.digest(path)
+        except FileNotFoundError:
+            found[path] = None
+    return found
+
+
+class Watch:
+    """Passes progress on to the board until the run is cancelled."""
+
+    def __init__(self, line: ui.Line, cancelled: threading.Event) -> None:
+        self._line = line
+        self._cancelled = cancelled
+
+    def total(self, size: int) -> None:
+        """Announce the bytes of work in all."""
+        self._line.total(size)
+
+    def advance(self, size: int) -> None:
+        """Count bytes as done."""
+        if self._cancelled.is_set():
+            raise KeyboardInterrupt
+        self._line.advance(size)
+
+    def say(self, text: str) -> None:
+        """Name what is being done now."""
+        if self._cancelled.is_set():
+            raise KeyboardInterrupt
+        self._line.say(text)
+
+
+def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
+    """Hold the kernel's lock on a target, waiting for the run that has it and saying so.
+
+    Raises:
+        Busy: another run has it, and LLORCH_NO_WAIT is set.
+        DiskFull: the lock's file cannot be made.
+    """
+    import hashlib
+
+    from filelock import FileLock, Timeout
+
+    folder = workspace.state / "locks"
+    path = folder / (hashlib.sha256(target.encode()).hexdigest()[:32] + ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = workspace.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            holder = path.read_text(errors="replace").strip() or "another run"
+            if is_on("LLORCH_NO_WAIT"):
+                raise Busy(f"`{target}` is being made by {holder}", hint="wait for it, then run again") from None
+            session().board.print(f"{task} waits for {holder}")
+            while True:
+                try:
+                    lock.acquire(timeout=0.5, poll_interval=0.05)
+                    break
+                except Timeout:
+                    if session().cancelled.is_set():
+                        raise KeyboardInterrupt from None
+        program = os.path.basename(sys.argv[0] or "llorch")
+        path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
+    except OSError as error:
+        raise DiskFull(
+            f"`{path}` cannot be written: {error.strerror}",
+            hint=f"check the room on the disk and who may write to `{workspace.state}`",
+        ) from None
+    stack = ExitStack()
+    stack.callback(lock.release)
+    return stack
+
+
+# Tasks
+
+
+def file_task(recipe: Recipe, work: Work, doc: str, **more: Any) -> Dict:
+    """Return a doit task that makes the recipe's targets when they are not fresh.
+
+    Args:
+        more: doit's own keys, such as `task_dep`; `basename` and `name` come from the recipe's name.
+    """
+    basename, _, name = recipe.name.partition(":")
+    fresh = Fresh(recipe)
+    return {
+        "basename": basename,
+        **({"name": name} if name else {}),
+        "actions": [Action(work, recipe, fresh, doc)],
+        "targets": [target.path for target in recipe.targets],
+        "file_dep": list(recipe.inputs),
+        "uptodate": [fresh],
+        "doc": doc,
+        **more,
+    }
+
+
+class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
+    """A plain action: a program with its arguments, run each time its task is asked for.
+
+    Assigned to a name in a dodo.py it makes a task of its own, called `name`, in no group:
+
+        status = Command("git:status", ["git", "status", "--short"], doc="Show what has changed")
+
+    From doit-cmd's class come the declaration with `base_options`, the options and `interactive`; the command is an
+    argument list instead of a shell's string.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        doc: str,
+        options: Mapping[str, str | bool | None] | None = None,
+        interactive: bool = False,
+    ) -> None:
+        """Declare a command; `interactive` gives it the terminal."""
+        super().__init__(interactive=interactive, options=options)
+        self.basename = name
+        self.command = tuple(command)
+        self.doc = doc
+
+    def arguments(self) -> list[str]:
+        """Return the argument list, options after the command.
+
+        >>> Command("x", ["git", "log"], doc="", options={"n": "5", "oneline": True, "all": False}).arguments()
+        ['git', 'log', '-n', '5', '--oneline']
+        """
+        found = list(self.command)
+        for name, value in sorted(self.options.items()):
+            if value is not None and value is not False:
+                found.append(("-" if len(name) == 1 else "--") + name)
+                found += [] if value is True else [str(value)]
+        return found
+
+    def create_doit_tasks(self) -> Dict:
+        """Return the task, for doit."""
+        return self()
+
+    def __call__(self) -> Dict:
+        """Return the task."""
+        return {"basename": self.basename, "actions": [Action(self._run, doc=self.doc)], "doc": self.doc}
+
+    def _run(self, progress: Progress) -> Done:
+        if self.interactive:
+            shell.run_interactive(self.arguments())
+        else:
+            shell.run(self.arguments(), on_line=ui.emit)
+        return Done()
+
+
+# Running
+
+
+def doit_config() -> Dict:
+    """Return what a dodo.py calls DOIT_CONFIG.
+
+    Raises:
+        InvalidDodoFile: LLORCH_JOBS is not a number, or there is no workspace where LLORCH_REPO_ROOT says.
+    """
+    try:
+        state = find_workspace().state / "state.db"
+    except ConfigError as error:
+        raise InvalidDodoFile(error.message) from None
+    return {
+        "backend": "llorch",
+        "dep_file": str(state),
+        "check_file_uptodate": Checker,
+        "reporter": Reporter,
+        "par_type": "thread",
+        "num_process": _jobs(0),
+        "default_tasks": [],
+        "verbosity": 2,
+    }
+
+
+def _jobs(default: int) -> int:
+    value = os.environ.get("LLORCH_JOBS", "")
+    if not value:
+        return default
+    if not value.isdigit():
+        raise InvalidDodoFile(f"LLORCH_JOBS is `{value}`; give a number of tasks to run at once")
+    return int(value)
+
+
+def creator(function: Callable[[Session], Iterable[Dict]]) -> Callable[[], Iterable[Dict]]:
+    """Make a task creator of a function: give it the session, and turn our errors into one line of doit's."""
+
+    @functools.wraps(function)
+    def create() -> Iterable[Dict]:
+        try:
+            yield from function(session())
+        except LlorchError as error:
+            raise InvalidDodoFile(error.message + (f"\nhint: {error.hint}" if error.hint else "")) from error
+
+    return create
+
+
+def load_namespace(workspace: Workspace, builtin: Mapping[str, Any]) -> Dict:
+    """Return the task creators of a workspace: llorch's own, and those of a dodo.py that uses llorch's DOIT_CONFIG.
+
+    A dodo.py that keeps its records elsewhere is left to plain `doit`.
+
+    Raises:
+        ConfigError: the dodo.py cannot be run.
+    """
+    namespace = dict(builtin)
+    file = workspace.root / "dodo.py"
+    if file.is_file():
+        found = _run_dodo(file)
+        if found.get("DOIT_CONFIG", {}).get("backend") == "llorch":
+            namespace.update(found)
+    return namespace
+
+
+def _run_dodo(file: Path) -> Dict:
+    import traceback
+
+    from doit.loader import get_module
+
+    try:
+        return dict(vars(get_module(str(file))))
+    except LlorchError:
+        raise
+    except Exception as error:  # the user's code may raise anything; it is shown with its line
+        own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        line = own[-1] if own else getattr(error, "lineno", None)
+        problem = Problem("dodo.py", line, "", f"{type(error).__name__}: {error}")
+        raise ConfigError([problem], hint="`doit list` shows the whole traceback") from None
+
+
+def load_tasks(namespace: Dict) -> list[Any]:
+    """Return the tasks of a namespace, in doit's own form.
+
+    Raises:
+        ConfigError: a creator found the configuration wrong, or a task is not what doit takes.
+    """
+    from doit.control import TaskControl
+    from doit.exceptions import InvalidTask
+    from doit.loader import load_tasks as load
+
+    try:
+        return list(TaskControl(load(namespace)).tasks.values())
+    except (InvalidDodoFile, InvalidTask) as error:
+        raise _own(error) from None
+
+
+def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
+    """Run tasks, each as far as it goes whatever becomes of the others, and return how they ended.
+
+    Raises:
+        ConfigError: a creator found the configuration wrong, or a task is not what doit takes.
+        UnknownName: there is no such task.
+    """
+    from doit.api import run_tasks
+    from doit.cmd_base import ModuleTaskLoader
+    from doit.exceptions import InvalidCommand, InvalidTask
+
+    reporter = Reporter(sys.stderr, {})
+    own = {"reporter": reporter, "continue": True, "num_process": _jobs(jobs)}
+    config = {**doit_config(), **namespace.get("DOIT_CONFIG", {}), **own}
+    try:
+        run_tasks(ModuleTaskLoader({**namespace, "DOIT_CONFIG": config}), {name: {} for name in names})
+    except (InvalidDodoFile, InvalidTask, InvalidCommand) as error:
+        raise _own(error) from None
+    if reporter.errors:
+        raise TaskFailure("\n".join(reporter.errors))
+    return reporter.results
+
+
+def _own(error: Exception) -> LlorchError:
+    if isinstance(error.__cause__, LlorchError):
+        return error.__cause__
+    return ConfigError([Problem("dodo.py", None, "", str(error))])
+
+
+def run_doit(workspace: Workspace, builtin: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Run doit's own command line in the workspace, on its dodo.py or else on llorch's own tasks; return its code."""
+    from doit.cmd_base import ModuleTaskLoader
+    from doit.doit_cmd import DoitMain
+
+    has_dodo = (workspace.root / "dodo.py").is_file()
+    main = DoitMain() if has_dodo else DoitMain(ModuleTaskLoader(dict(builtin)))
+    main.BIN_NAME = "llorch doit"
+    return int(main.run(list(arguments)) or 0)
+
+
+class Overview:
+    """The tasks of a workspace and their states, for those who look and do not run."""
+
+    def __init__(self, namespace: Dict) -> None:
+        """Load the tasks.
+
+        Raises:
+            ConfigError: see `load_tasks`.
+        """
+        self.tasks: dict[str, Any] = {task.name: task for task in load_tasks(namespace)}
+        self._records = Dependency(Backend, str(session().state.file), checker_cls=Checker)
+        self._states: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        """Return all tasks."""
+        return list(self.tasks)
+
+    def members(self, names: Iterable[str]) -> list[str]:
+        """Return these tasks, and the members of those that are groups."""
+        found: list[str] = []
+        for name in names:
+            found += [name, *(need for need in self.tasks[name].task_dep if self.tasks[need].subtask_of == name)]
+        return list(dict.fromkeys(found))
+
+    def doc(self, name: str) -> str:
+        """Return what a task does."""
+        return self.tasks[name].doc or ""
+
+    def targets(self, name: str) -> list[str]:
+        """Return what a task makes."""
+        return list(self.tasks[name].targets)
+
+    def edges(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Return these tasks and all that they need, each with what it needs itself."""
+        chosen = closure(self.tasks, names)
+        return {name: list(dict.fromkeys(task.task_dep)) for name, task in self.tasks.items() if name in chosen}
+
+    def state(self, name: str) -> str:
+        """Return `up-to-date` or `out-of-date`, or `action` for what runs each time."""
+        if name not in self._states:
+            task = self.tasks[name]
+            if not task.actions:
+                needs = [self.state(need) for need in task.task_dep]
+                self._states[name] = "up-to-date" if all(need == "up-to-date" for need in needs) else "out-of-date"
+            elif not (task.file_dep or task.uptodate or task.targets):
+                self._states[name] = "action"
+            else:
+                fresh = self._records.get_status(task, self.tasks).status == "up-to-date"
+                self._states[name] = "up-to-date" if fresh else "out-of-date"
+        return self._states[name]
+
+    def reasons(self, name: str) -> list[Dict]:
+        """Return why a task, or one that it needs, is out of date, reading what has to be read."""
+        chosen = closure(self.tasks, [name])
+        return [
+            {"task": task.name, **reason}
+            for task in self.tasks.values()
+            if task.name in chosen
+            for reason in self._why(task)
+        ]
+
+    def _why(self, task: Any) -> list[Dict]:
+        if not task.actions:
+            return []
+        recipe = next((check.recipe for check, _, _ in task.uptodate if isinstance(check, Fresh)), None)
+        if recipe is not None:
+            return [reason._asdict() for reason in session().state.reasons(recipe, read=True)]
+        found: list[Dict] = []
+        reasons = self._records.get_status(task, self.tasks, get_log=True).reasons
+        for kind, key in _DOIT_REASONS.items():
+            given = reasons.get(key, ())
+            for what in given if isinstance(given, list) else [task.name] * bool(given):
+                text = what if isinstance(what, str) else task.name
+                found.append({"kind": kind.split("/")[0], "what": text, "was": None, "now": None})
+        return found
+
+    def close(self) -> None:
+        """Keep what was learned of files on the way."""
+        self._records.close()
+
+
+_DOIT_REASONS = {
+    "always": "has_no_dependencies",
+    "uptodate": "uptodate_false",
+    "target": "missing_target",
+    "input": "changed_file_dep",
+    "input/added": "added_file_dep",
+    "input/removed": "removed_file_dep",
+    "input/missing": "missing_file_dep",
+}

@@ -1,0 +1,168 @@
+"""Every error that llorch raises on purpose, and the exit code each one ends in.
+
+    LlorchError            1  a task or check failed
+    ├── TaskFailure        1  several tasks failed, or a task of the user's own
+    ├── Busy               1  another run is making the same target, and waiting was declined
+    ├── DiskFull           1  no room, or no right, to write
+    ├── ConfigError        3  a configuration file is wrong; carries every problem found
+    ├── UnknownName        3  no such model, task, host, …
+    ├── ToolMissing        4  a program or package is missing or too old
+    ├── CommandFailed      5  another program failed
+    ├── IntegrityError     6  size or checksum differs from what was promised
+    └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
+
+Usage errors end in 2 (click) and an interrupt in 130. What does not derive from `LlorchError` is a bug and keeps
+its traceback.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+INTERRUPTED = 130
+
+
+class LlorchError(Exception):
+    """Say what went wrong, and in `hint` what to do next."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def details(self) -> Mapping[str, Any]:
+        """Return what `--json` adds to code, message and hint."""
+        return {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the value of `error` in the JSON document (see docs/json.md)."""
+        return {"code": self.code, "message": self.message, "hint": self.hint, **self.details()}
+
+
+class TaskFailure(LlorchError):
+    """Report a failure that is not one of llorch's own errors."""
+
+    code = "task-failed"
+
+
+class Busy(LlorchError):
+    """Refuse to wait for another run that is making the same target."""
+
+    code = "busy"
+
+
+class DiskFull(LlorchError):
+    """Report that a file cannot be written where it belongs."""
+
+    code = "disk"
+
+
+class Problem(NamedTuple):
+    """One mistake in a configuration file."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """Render as one line.
+
+        >>> str(Problem("llorch.toml", 3, "paths.models", "must be a string, not an integer"))
+        'llorch.toml:3: paths.models: must be a string, not an integer'
+        """
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigError(LlorchError):
+    """Report every mistake of the configuration at once, a line each."""
+
+    code = "config"
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(map(str, problems)), hint=hint)
+        self.problems = tuple(problems)
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the problems one by one."""
+        return {"problems": [problem._asdict() for problem in self.problems]}
+
+
+class UnknownName(LlorchError):
+    """Report a name that nothing is declared under, with the nearest that exists."""
+
+    code = "unknown-name"
+    exit_code = 3
+
+    def __init__(self, kind: str, name: str, known: Sequence[str], *, hint: str | None = None) -> None:
+        near = nearest(name, known)
+        super().__init__(
+            f"there is no {kind} `{name}`" + (f"; did you mean `{near}`?" if near else ""),
+            hint=hint,
+        )
+
+
+class ToolMissing(LlorchError):
+    """Report a program or package that is needed and not there."""
+
+    code = "tool-missing"
+    exit_code = 4
+
+
+class CommandFailed(LlorchError):
+    """Report another program's failure with the end of what it said."""
+
+    code = "command-failed"
+    exit_code = 5
+
+    def __init__(self, command: Sequence[str], returncode: int, tail: str, *, hint: str | None = None) -> None:
+        end = f"was ended by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
+        super().__init__(f"`{command[0]}` {end}" + (f":\n{tail}" if tail else ""), hint=hint)
+        self.command = tuple(command)
+        self.returncode = returncode
+        self.tail = tail
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the command line and its exit code."""
+        return {"command": list(self.command), "returncode": self.returncode}
+
+
+class IntegrityError(LlorchError):
+    """Report a file that is not what was promised."""
+
+    code = "integrity"
+    exit_code = 6
+
+    def __init__(self, path: str, expected: str, actual: str, *, hint: str | None = None) -> None:
+        super().__init__(f"`{path}` is not the promised file: expected {expected}, found {actual}", hint=hint)
+        self.path = path
+        self.expected = expected
+        self.actual = actual
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the path and both values."""
+        return {"path": self.path, "expected": self.expected, "actual": self.actual}
+
+
+class Refused(LlorchError):
+    """Refuse for safety; nothing was changed."""
+
+    code = "refused"
+    exit_code = 8
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that `name` most likely means, or None.
+
+    >>> nearest("tinylama", ["qwen", "tinyllama"])
+    'tinyllama'
+    """
+    from difflib import get_close_matches  # 5 ms, and only on the way to an error
+
+    return next(iter(get_close_matches(name, known, n=1)), None)

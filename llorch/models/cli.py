@@ -1,0 +1,264 @@
+"""`llorch models …`."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from llorch import ui
+from llorch.cli import MODELS, Command, Table, dry_run_option, yes_option
+from llorch.errors import UnknownName
+from llorch.models.catalog import Model, load_models
+from llorch.models.status import Status, folder_size, leftovers, status_of
+from llorch.session import session
+from llorch.switches import is_on
+
+_STYLES: dict[str, ui.Style] = {"ok": "good", "corrupt": "bad", "truncated": "bad", "missing": "dim", "partial": "note"}
+
+
+@click.group(cls=Table, table=MODELS, example="llorch models download smollm2")
+def models() -> None:
+    """Have models on disk: downloaded, verified, listed, deleted."""
+
+
+@click.command(cls=Command, example="llorch models catalog --json")
+def catalog() -> None:
+    """Show every model that is declared, and how much of it is on disk."""
+    _show([status for status in _statuses() if status], "the catalog has no models")
+
+
+@click.command("list", cls=Command, example="llorch models list")
+def list_models() -> None:
+    """Show the models on disk and their state.
+
+    ok: verified. unverified: there, and not compared with the catalog yet. corrupt: not the promised file. partial:
+    something is missing.
+    """
+    there = [status for status in _statuses() if status.present]
+    _show(there, "no models here yet; `llorch models download smollm2` gets the smallest")
+
+
+@click.command(cls=Command, example="llorch models download smollm2\nllorch models download tinyllama qwen --json")
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All models of the catalog.")
+@click.option("--no-wait", is_flag=True, help="Fail if another run is at the same model (LLORCH_NO_WAIT).")
+@dry_run_option
+def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
+    """Have models on disk, verified. What is there already, and right, is kept."""
+    from llorch import dodo, engine
+    from llorch.commands import finish
+
+    chosen = _choose(ids, every)
+    if no_wait:
+        os.environ["LLORCH_NO_WAIT"] = "1"
+    namespace = engine.load_namespace(session().workspace, vars(dodo))
+    return finish(engine.run(namespace, [f"models:{model.id}" for model in chosen], jobs=4))
+
+
+@click.command(cls=Command, example="llorch models info smollm2")
+@click.argument("id", metavar="ID")
+def info(id: str) -> None:
+    """Show what the catalog says of a model, and its files."""
+    (model,) = _choose((id,), every=False)
+    run = session()
+    status = status_of(model, run.workspace, run.state)
+    run.state.close()
+    if ui.mode.json:
+        ui.emit_json({"model": _details(status)})
+        return
+    details = _details(status)
+    for key, value in details.items():
+        if key not in ("files", "gguf") and value not in ("", None):
+            ui.emit(f"{key + ':':<16}{ui.bytes_text(value) if key == 'size' else value}")
+    for file in status.files:
+        word = ui.style(file.state, _STYLES.get(file.state, "note"))
+        size = ui.bytes_text(file.size) if file.size is not None else "size unknown"
+        ui.emit(f"{'file:':<16}{file.path}\n{'':<16}{word}, {size}, sha256 {file.sha256 or 'unknown'}")
+
+
+@click.command(cls=Command, example="llorch models verify smollm2\nllorch models verify --all --json")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All models that have something on disk.")
+def verify(ids: tuple[str, ...], every: bool) -> int:
+    """Read models from disk, every byte, and compare them with the catalog. Needs no network.
+
+    Exits with 6 if a file is missing, truncated or corrupt.
+    """
+    from llorch.models import verify as rules
+
+    run = session()
+    chosen = _choose(ids, every)
+    if every:
+        chosen = [model for model in chosen if status_of(model, run.workspace, run.state).present]
+    files = [path for model in chosen for path in model.paths if run.workspace.path(path).is_file()]
+    digests: dict[str, str] = {}
+    with run.board.start("verify") as line, ThreadPoolExecutor(os.cpu_count()) as pool:
+        line.total(sum(run.workspace.path(path).stat().st_size for path in files))
+        digests.update(zip(files, pool.map(lambda path: run.state.read(path, line.advance), files), strict=True))
+    run.board.close()
+    reports = {model: rules.verify(model, run.workspace, digests.__getitem__) for model in chosen}
+    run.state.close()
+    ok = all(report.ok for found in reports.values() for report in found)
+    if ui.mode.json:
+        ui.emit_json({"ok": ok, "models": [_verified(model, found) for model, found in reports.items()]})
+        return 0 if ok else 6
+    for found in reports.values():
+        for report in found:
+            word = ui.style(f"{report.state:<10}", _STYLES.get(report.state, "note"))
+            ui.emit(f"{word} {report.path}" + (f": {report.detail}" if report.detail else ""))
+    wrong = [model.id for model, found in reports.items() if not all(report.ok for report in found)]
+    if wrong:
+        ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` fetches what is wrong again")
+    elif not reports:
+        ui.tell("no models here yet")
+    return 0 if ok else 6
+
+
+@click.command(cls=Command, example="llorch models delete tinyllama")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@yes_option
+@dry_run_option
+def delete(ids: tuple[str, ...]) -> None:
+    """Delete models from disk, after asking. Files that llorch did not put there stay."""
+    run = session()
+    chosen = _choose(ids, every=False)
+    gone = {model: leftovers(model, run.workspace) for model in chosen}
+    sizes = {model: sum(os.lstat(run.workspace.path(path)).st_size for path in gone[model]) for model in chosen}
+    dry = is_on("LLORCH_DRY_RUN")
+    if any(gone.values()) and not dry:
+        lost = ", ".join(f"{model.id} ({ui.bytes_text(sizes[model])})" for model in chosen if gone[model])
+        ui.confirm("Delete them?", f"this deletes {lost} from disk")
+    for model in chosen:
+        for path in gone[model] if not dry else ():
+            run.workspace.path(path).unlink()
+            _remove_empty(run.workspace.path(path).parent, run.workspace.path(run.settings.paths.models))
+    if ui.mode.json:
+        deleted = [{"id": model.id, "files": gone[model], "size": sizes[model]} for model in chosen]
+        ui.emit_json({"dry_run": dry, "deleted": deleted})
+        return
+    for model in chosen:
+        verb = "would delete" if dry else "deleted"
+        what = f"{verb} {model.id}, {ui.bytes_text(sizes[model])}" if gone[model] else f"{model.id} is not on disk"
+        folder = run.workspace.path(model.folder)
+        rest = sum(len(names) for _, _, names in os.walk(folder)) - (len(gone[model]) if dry else 0)
+        ui.emit(what + (f"; {rest} other files stay in {model.folder}" if rest else ""))
+
+
+@click.command("disk-usage", cls=Command, example="llorch models disk-usage")
+def disk_usage() -> None:
+    """Show the room that each model's folder takes, and what else is in the model folder."""
+    run = session()
+    base = run.workspace.name(run.settings.paths.models)
+    rows: list[dict[str, Any]] = [
+        {"id": model.id, "folder": model.folder, "size": folder_size(model.folder, run.workspace)}
+        for model in _models().values()
+        if run.workspace.path(model.folder).is_dir()
+    ]
+    total = folder_size(base, run.workspace)
+    known = sum(row["size"] for row in rows)
+    if ui.mode.json:
+        ui.emit_json({"models": rows, "other_size": total - known, "total_size": total})
+        return
+    cells = [[row["id"], ui.bytes_text(row["size"]), row["folder"]] for row in rows]
+    if total > known:
+        cells.append(["(other)", ui.bytes_text(total - known), base])
+    ui.table(["model", "size>", "folder"], [*cells, ["total", ui.bytes_text(total), base]])
+
+
+def _models() -> dict[str, Model]:
+    run = session()
+    return load_models(run.workspace, run.settings)
+
+
+def _choose(ids: tuple[str, ...], every: bool) -> list[Model]:
+    if bool(ids) == every:
+        raise click.UsageError("name one or more models, or give --all", click.get_current_context())
+    known = _models()
+    for id in ids:
+        if id not in known:
+            raise UnknownName("model", id, list(known), hint="`llorch models catalog` shows them")
+    return [known[id] for id in dict.fromkeys(ids)] if ids else list(known.values())
+
+
+def _statuses() -> list[Status]:
+    run = session()
+    found = [status_of(model, run.workspace, run.state) for model in _models().values()]
+    run.state.close()
+    return found
+
+
+def _show(statuses: list[Status], nothing: str) -> None:
+    total = sum(status.size for status in statuses)
+    if ui.mode.json:
+        ui.emit_json({"models": [_summary(status) for status in statuses], "total_size": total})
+        return
+    ui.table(
+        ["id", "state", "size>", "license", "name"],
+        [
+            [
+                status.model.id,
+                status.state,
+                ui.bytes_text(status.size) if all(file.size is not None for file in status.files) else "unknown",
+                status.model.entry.license,
+                status.model.entry.name,
+            ]
+            for status in statuses
+        ],
+    )
+    ui.tell(f"{len(statuses)} models, {ui.bytes_text(total)}" if statuses else nothing)
+
+
+def _summary(status: Status) -> dict[str, Any]:
+    entry = status.model.entry
+    return {
+        "id": status.model.id,
+        "name": entry.name,
+        "source": entry.source,
+        "repo": entry.repo,
+        "revision": entry.revision if entry.repo else "",
+        "license": entry.license,
+        "folder": status.model.folder,
+        "state": status.state,
+        "size": status.size,
+        "files": [
+            {"path": file.path, "size": file.size, "sha256": file.sha256, "state": file.state} for file in status.files
+        ],
+    }
+
+
+def _details(status: Status) -> dict[str, Any]:
+    entry = status.model.entry
+    return {
+        **_summary(status),
+        "architecture": entry.architecture,
+        "parameters": entry.parameters,
+        "context_length": entry.context_length,
+        "quantization": entry.quantization,
+        "gated": entry.gated,
+        "description": entry.description,
+        "gguf": None,
+    }
+
+
+def _verified(model: Model, reports: list[Any]) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "ok": all(report.ok for report in reports),
+        "files": [
+            {
+                "path": report.path,
+                "state": report.state,
+                "expected": {"size": report.expected_size, "sha256": report.expected_sha256},
+                "actual": {"size": report.size, "sha256": report.sha256},
+                "detail": report.detail,
+            }
+            for report in reports
+        ],
+    }
+
+
+def _remove_empty(folder: Any, base: Any) -> None:
+    while folder != base and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

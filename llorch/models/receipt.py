@@ -1,0 +1,86 @@
+"""The receipt beside a model: what is there, where it came from, when it was verified.
+
+It travels with the model, so that another machine, or a lost `.llorch/`, can adopt it. It is a claim, never a proof:
+who trusts it compares the bytes.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llorch.models.catalog import PART, Model
+
+SCHEMA = 1
+LIMIT = 16 * 1024 * 1024
+"""A receipt of more bytes is not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a receipt says, as far as it is well-formed."""
+
+    origin: tuple[str, str, str]
+    """Source, repository and revision that the files came from."""
+    files: Mapping[str, str]
+    """sha256 by the path in the model's entry."""
+    verified_at: Mapping[str, str]
+    """When each file was verified, ISO 8601, UTC."""
+
+
+def origin_of(model: Model) -> tuple[str, str, str]:
+    """Return what a receipt of the model must name as its origin."""
+    return (model.entry.source, model.entry.repo, model.entry.revision if model.entry.repo else "")
+
+
+def load_receipt(path: Path) -> Receipt | None:
+    """Return the receipt at `path`, or None if there is none that can be used."""
+    try:
+        if path.stat().st_size > LIMIT:
+            return None
+        data = json.loads(path.read_bytes())
+        if data["schema"] != SCHEMA:
+            return None
+        files = {str(file["path"]): str(file["sha256"]) for file in data["files"]}
+        verified_at = {str(file["path"]): str(file["verified_at"]) for file in data["files"]}
+        return Receipt(
+            origin=(str(data["source"]), str(data["repo"]), str(data["revision"])), files=files, verified_at=verified_at
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # a claim that cannot be read claims nothing
+
+
+def render_receipt(model: Model, files: Mapping[str, tuple[int, str]], now: datetime | None = None) -> str:
+    """Return the receipt of a model whose files were just found to have these sizes and digests."""
+    source, repo, revision = origin_of(model)
+    at = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": model.id,
+        "source": source,
+        "repo": repo,
+        "revision": revision,
+        "files": [
+            {"path": path, "size": size, "sha256": sha256, "verified_at": at} for path, (size, sha256) in files.items()
+        ],
+        "made": [],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def save_receipt(path: Path, text: str) -> None:
+    """Put a receipt in its place at once.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(path.name + PART)
+    part.unlink(missing_ok=True)
+    with open(part, "x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)

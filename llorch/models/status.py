@@ -1,0 +1,93 @@
+"""What is on disk of each model, as far as it can be told without reading big files."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from llorch.config import Workspace
+from llorch.models.catalog import PART, RECEIPT, REPLACED, File, Model
+from llorch.models.fetch import expected_digests
+from llorch.state import State
+
+Condition = Literal["ok", "partial", "missing", "unverified", "corrupt"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """One file: `size` in bytes on disk, else as promised, None where neither is known."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    state: Condition
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One model."""
+
+    model: Model
+    state: Condition
+    files: tuple[FileStatus, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as far as known."""
+        return sum(file.size or 0 for file in self.files)
+
+    @property
+    def present(self) -> bool:
+        """Tell whether anything of it is on disk."""
+        return self.state != "missing"
+
+
+def status_of(model: Model, workspace: Workspace, state: State) -> Status:
+    """Return what is on disk of the model."""
+    expected = expected_digests(model, workspace)
+    files = tuple(_file(model, file, expected.get(file.path), workspace, state) for file in model.entry.files)
+    states = {file.state for file in files}
+    verdict: Condition
+    if states == {"ok"}:
+        verdict = "ok" if workspace.path(model.receipt).is_file() else "unverified"
+    elif "corrupt" in states:
+        verdict = "corrupt"
+    elif states == {"missing"}:
+        verdict = "missing"
+    elif states & {"missing", "partial"}:
+        verdict = "partial"
+    else:
+        verdict = "unverified"
+    return Status(model, verdict, files)
+
+
+def _file(model: Model, file: File, expected: str | None, workspace: Workspace, state: State) -> FileStatus:
+    path = model.path(file)
+    place = workspace.path(path)
+    if not place.is_file():
+        part = place.with_name(place.name + PART).exists()
+        return FileStatus(path, file.size, expected, "partial" if part else "missing", False)
+    size = place.stat().st_size
+    if file.size is not None and size != file.size:
+        return FileStatus(path, size, expected, "corrupt", True)
+    digest = state.known(path)
+    if digest is None or expected is None:
+        return FileStatus(path, size, digest or expected, "unverified", True)
+    return FileStatus(path, size, digest, "ok" if digest == expected else "corrupt", True)
+
+
+def leftovers(model: Model, workspace: Workspace) -> list[str]:
+    """Return all that llorch has put on disk for the model: files, parts, what was replaced, the receipt."""
+    step = (model.entry.convert, model.entry.quantize)
+    places = [*model.paths, *(f"{model.folder}/{made.to}" for made in step if made is not None)]
+    names = [place + ending for place in places for ending in ("", PART, REPLACED)]
+    names += [f"{model.folder}/{RECEIPT}", f"{model.folder}/{RECEIPT}{PART}"]
+    return [name for name in names if os.path.lexists(workspace.path(name))]
+
+
+def folder_size(folder: str, workspace: Workspace) -> int:
+    """Return the bytes of all files below a folder, links not followed."""
+    total = 0
+    for parent, _, names in os.walk(workspace.path(folder)):
+        total += sum(os.lstat(os.path.join(parent, name)).st_size for name in names)
+    return total

@@ -1,0 +1,233 @@
+"""What a run tells: the same at both doors, a line per task that did something, and what it comes to."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import FrameType
+from typing import Any, Literal, NamedTuple
+
+from doit.action import BaseAction
+from doit.exceptions import BaseFail, TaskFailed, UnmetDependency
+
+from llorch import shell, ui
+from llorch.errors import LlorchError, TaskFailure
+from llorch.session import Done, session
+from llorch.state import State
+from llorch.switches import is_on
+
+Outcome = Literal["done", "up-to-date", "restored", "failed", "skipped"]
+
+
+class Failed(TaskFailed):  # type: ignore[misc]  # doit has no types
+    """A task's failure that carries our error."""
+
+    def __init__(self, error: LlorchError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Rehearsal(BaseAction):  # type: ignore[misc]  # doit has no types
+    """Stands for a task's actions in a dry run: says that the task would run, and does nothing."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.out = self.err = self.result = None
+        self.values: dict[str, Any] = {}
+        self.done = Done("would run" + (f": {task.doc}" if task.doc else ""))
+
+    def execute(self, out: object = None, err: object = None) -> None:
+        """Do nothing."""
+
+
+class Result(NamedTuple):
+    """How one task of a run ended."""
+
+    name: str
+    outcome: Outcome
+    seconds: float
+    targets: tuple[str, ...]
+    error: LlorchError | None = None
+
+    def as_json(self, state: State) -> dict[str, Any]:
+        """Return the task's part of the JSON document; a target that is not there has no size and no digest."""
+        targets: list[dict[str, Any]] = []
+        for path in self.targets:
+            try:
+                size, sha256 = os.stat(state.absolute(path)).st_size, state.known(path)
+                targets.append({"path": path, "size": size, "sha256": sha256})
+            except FileNotFoundError:
+                targets.append({"path": path, "size": None, "sha256": None})
+        return {
+            "name": self.name,
+            "outcome": self.outcome,
+            "seconds": round(self.seconds, 3),
+            "targets": targets,
+            "error": None if self.error is None else self.error.as_json(),
+        }
+
+
+class Reporter:
+    """doit's reporter."""
+
+    desc = "llorch's own"
+
+    def __init__(self, outstream: Any, options: Mapping[str, Any]) -> None:
+        self.results: list[Result] = []
+        self.errors: list[str] = []
+        self._started: dict[str, float] = {}
+        self._begun = time.monotonic()
+        self._selected: list[str] = []
+        self._tasks: Mapping[str, Any] = {}
+        self._handler: Any = None
+        self._hook = sys.excepthook
+        self._width = 0
+
+    def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
+        """Take the tasks before any of them runs."""
+        self._tasks, self._selected = tasks, selected_tasks
+        if not selected_tasks:
+            render_list(tasks.values())
+        if is_on("LLORCH_DRY_RUN"):
+            for task in tasks.values():
+                task.actions[:] = [Rehearsal(task)] if task.actions else []
+        self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGTERM, _terminate)
+            sys.excepthook = self._interrupted
+
+    def get_status(self, task: Any) -> None:
+        """Note that doit looks whether the task is up to date."""
+        self._started[task.name] = time.monotonic()
+
+    def execute_task(self, task: Any) -> None:
+        """Note that a task begins."""
+        self._started[task.name] = time.monotonic()
+
+    def add_success(self, task: Any) -> None:
+        """Tell that a task ended well."""
+        if not task.actions:
+            return
+        action = task.actions[-1]
+        done = getattr(action, "done", Done())
+        outcome: Outcome = "skipped" if isinstance(action, Rehearsal) else "done" if done.made else "up-to-date"
+        self._add(task, outcome, done.detail)
+
+    def skip_uptodate(self, task: Any) -> None:
+        """Note that there was nothing to do."""
+        self._add(task, "up-to-date", "")
+
+    def skip_ignore(self, task: Any) -> None:
+        """Tell that a task was left out because the user said so."""
+        self._add(task, "skipped", "ignored; `doit forget` ends that")
+
+    def add_failure(self, task: Any, fail: BaseFail) -> None:
+        """Tell that a task failed, and why."""
+        if isinstance(fail, Failed):
+            error = fail.error
+        elif isinstance(fail, UnmetDependency):
+            self._add(task, "skipped", f"needs {fail.message}, which failed")
+            return
+        else:
+            error = TaskFailure(fail.get_msg().strip())
+        self._add(task, "failed", "", error)
+        captured = "".join(text for action in task.actions for text in (action.err, action.out) if text)
+        if not ui.mode.json:
+            board = session().board
+            board.print(ui.style("error:", "bad", sys.stderr) + f" {error.message}")
+            for text in (captured.rstrip(), f"hint: {error.hint}" if error.hint else ""):
+                if text:
+                    board.print(text)
+
+    def cleanup_error(self, exception: BaseFail) -> None:
+        """Tell of a failed teardown."""
+        ui.warn(exception.get_msg())
+
+    def runtime_error(self, msg: str) -> None:
+        """Keep an error of doit's own for the end."""
+        self.errors.append(msg)
+
+    def teardown_task(self, task: Any) -> None:
+        """Do nothing: a task's teardown begins."""
+
+    def complete_run(self) -> None:
+        """End what is still running, and say what the run comes to."""
+        run = session()
+        interrupted = sys.exc_info()[0] is not None
+        if interrupted:
+            run.cancelled.set()
+        shell.end_all()
+        run.board.close()
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+        for message in self.errors:
+            ui.print_err(message)
+        if self._selected and not interrupted and not self.errors:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        counts = {outcome: sum(result.outcome == outcome for result in self.results) for outcome in _WORDS}
+        if counts["up-to-date"] == len(self.results):
+            verb = "are" if len(self._selected) > 1 else "is"
+            ui.tell(f"nothing to do: {', '.join(self._selected[:3])}{_more(self._selected, 3)} {verb} up to date")
+            return
+        parts = [f"{count} {_WORDS[outcome]}" for outcome, count in counts.items() if count]
+        ui.tell(f"{', '.join(parts)} in {ui.seconds_text(time.monotonic() - self._begun)}")
+        if counts["done"] and not counts["failed"]:
+            for name in self._selected:
+                for text in (self._tasks[name].meta or {}).get("ready", tuple)():
+                    ui.tell(text)
+
+    def _add(self, task: Any, outcome: Outcome, detail: str, error: LlorchError | None = None) -> None:
+        seconds = time.monotonic() - self._started.get(task.name, time.monotonic())
+        self.results.append(Result(task.name, outcome, seconds, tuple(task.targets), error))
+        if (outcome == "up-to-date" and not detail and not ui.mode.verbose) or ui.mode.json or ui.mode.quiet:
+            return
+        style: ui.Style = "bad" if outcome == "failed" else "good" if outcome == "done" else "dim"
+        word = ui.style(f"{_WORDS[outcome]:<11}", style, sys.stderr)
+        took = f"  {ui.seconds_text(seconds)}" if outcome == "done" else ""
+        session().board.print(f"{task.name:<{self._width}}  {word} {detail}{took}".rstrip())
+
+    def _interrupted(self, kind: type[BaseException], error: BaseException, at: Any) -> None:
+        """Spare the user who pressed Ctrl-C a traceback."""
+        if issubclass(kind, KeyboardInterrupt):
+            ui.print_err("interrupted")
+        else:
+            self._hook(kind, error, at)
+
+
+_WORDS: Mapping[Outcome, str] = {
+    "done": "done",
+    "restored": "restored",
+    "up-to-date": "up to date",
+    "skipped": "skipped",
+    "failed": "failed",
+}
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def closure(tasks: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+    """Return the names and all that they depend on."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in tasks:
+            found.add(name)
+            waiting += [*tasks[name].task_dep, *tasks[name].setup_tasks]
+    return found
+
+
+def _more(items: Sequence[object], shown: int) -> str:
+    return f" and {len(items) - shown} more" if len(items) > shown else ""
+
+
+def render_list(tasks: Iterable[Any]) -> None:
+    """Write what tasks there are, groups and plain actions, each with what it does."""
+    ui.table(["task", "what it does"], [[task.name, task.doc or ""] for task in tasks if not task.subtask_of])
+    ui.tell("run one with `doit TASK`; `doit list --all` shows the members of groups too")

@@ -1,0 +1,44 @@
+"""What the tasks of one run share."""
+
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from llorch import ui
+from llorch.config import Settings, Workspace, find_workspace, load_settings
+from llorch.progress import Progress
+from llorch.state import State
+
+
+class Done(NamedTuple):
+    """What an action did: a few words on it, and whether anything had to be made at all."""
+
+    detail: str = ""
+    made: bool = True
+
+
+Work = Callable[[Progress], Done]
+
+
+@dataclass(slots=True)
+class Session:
+    """What every task of a run shares."""
+
+    workspace: Workspace
+    settings: Settings
+    state: State
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    board: ui.Board = field(default_factory=ui.Board)
+
+
+@functools.cache
+def session() -> Session:
+    """Return this process's session, for the workspace of the current folder.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+    workspace = find_workspace()
+    return Session(workspace, load_settings(workspace), State(workspace.state / "state.db", workspace.root))

@@ -1,0 +1,295 @@
+"""The only door to the terminal: data on stdout, talk and progress on stderr.
+
+Colour never carries meaning alone. Bars and questions need a terminal; without one there are plain lines, and a
+question is refused. rich is loaded when a table or a bar is drawn.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
+
+from llorch.errors import LlorchError, Refused
+from llorch.switches import is_on
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+Style = Literal["good", "bad", "dim", "bold", "note"]
+_CODES: Mapping[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1", "note": "33"}
+PLAIN_EVERY = 10.0
+"""Seconds between two lines on the progress of one task where there are no bars."""
+
+
+@dataclass(slots=True)
+class Mode:
+    """How this run talks."""
+
+    json: bool = False
+    color: bool = True
+    quiet: bool = False
+    verbose: bool = False
+    yes: bool = False
+
+
+mode = Mode()
+
+
+def emit(text: str) -> None:
+    """Write data to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def emit_json(document: Mapping[str, Any]) -> None:
+    """Write the one JSON document of this run to stdout."""
+    emit(json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False))
+
+
+def tell(text: str) -> None:
+    """Write talk to stderr, unless this run is quiet or a program reads it."""
+    if not mode.quiet and not mode.json:
+        print_err(text)
+
+
+def warn(text: str) -> None:
+    """Write a warning to stderr."""
+    print_err(style("warning:", "note", sys.stderr) + f" {text}")
+
+
+def show_error(error: LlorchError) -> None:
+    """Write an error and its hint: as JSON to stdout in JSON mode, else to stderr."""
+    if mode.json:
+        emit_json({"error": error.as_json()})
+        return
+    print_err(style("error:", "bad", sys.stderr) + f" {error.message}")
+    if error.hint:
+        print_err(f"\nhint: {error.hint}")
+
+
+def print_err(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Tell whether a person may be looking at the stream."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not is_on("CI")
+
+
+def has_color(stream: IO[str]) -> bool:
+    """Tell whether the stream takes colours and the user wants them (https://no-color.org)."""
+    unwanted = os.environ.get("NO_COLOR") or os.environ.get("LLORCH_NO_COLOR")
+    return mode.color and not unwanted and is_terminal(stream)
+
+
+def style(text: str, name: Style, stream: IO[str] | None = None) -> str:
+    """Return the text in a style, if the stream (stdout unless given) takes colours."""
+    return f"\x1b[{_CODES[name]}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
+
+
+def confirm(question: str, lost: str) -> None:
+    """Ask before something is destroyed; `lost` says what.
+
+    Raises:
+        Refused: the answer is no, or nobody can be asked.
+    """
+    if mode.yes:
+        return
+    if is_on("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()) or mode.json:
+        raise Refused(f"{lost}, and nobody can be asked here", hint="repeat it with `--yes` if you mean it")
+    sys.stderr.write(f"{lost}\n{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused("nothing was changed")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write rows to stdout: columns that fit the window on a terminal, tabs between the values elsewhere."""
+    if not is_terminal(sys.stdout):
+        for row in rows:
+            emit("\t".join(row))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold" if has_color(sys.stdout) else "")
+    for index, column in enumerate(columns):
+        right = column.endswith(">")
+        grid.add_column(
+            column.rstrip(">"), justify="right" if right else "left", no_wrap=index == 0 or right, overflow="fold"
+        )
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    _console(sys.stdout).print(grid)
+
+
+def bytes_text(size: int) -> str:
+    """Return a size for people, in decimal units.
+
+    >>> bytes_text(98362432)
+    '98.4 MB'
+    """
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.95:
+            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> seconds_text(0.04), seconds_text(75.2)
+    ('0.0 s', '1 min 15 s')
+    """
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def _console(stream: IO[str]) -> "Console":
+    from rich.console import Console
+
+    return Console(
+        file=stream, no_color=not has_color(stream), highlight=False, markup=False, emoji=False, soft_wrap=False
+    )
+
+
+class Board:
+    """Shows the tasks of a run while they work: a bar each on a terminal, plain lines elsewhere."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        """Draw on `stream` (stderr unless given)."""
+        self._stream = stream
+        self._lock = threading.RLock()
+        self._bars: Progress | None = None
+        self._closed = False
+        self.width = 0
+        """Columns that task names take."""
+
+    @property
+    def stream(self) -> IO[str]:
+        """Where it draws."""
+        return self._stream or sys.stderr
+
+    def start(self, name: str) -> "Line":
+        """Begin to show a task."""
+        return Line(self, name)
+
+    def print(self, text: str) -> None:
+        """Write a line above the bars."""
+        with self._lock:
+            if self._bars is not None:
+                from rich.text import Text
+
+                self._bars.console.print(Text.from_ansi(text), soft_wrap=True)
+            else:
+                self.stream.write(text + "\n")
+                self.stream.flush()
+
+    def bars(self) -> "Progress | None":
+        """Return the bars, started when the first is needed; None where there are none."""
+        with self._lock:
+            if self._bars is None and not self._closed and is_terminal(self.stream) and not mode.quiet:
+                from rich import progress
+                from rich.table import Column
+
+                # Twelve columns of bar leave room for a name and a path at 80 columns.
+                self._bars = progress.Progress(
+                    progress.TextColumn("{task.fields[name]}", markup=False),
+                    progress.TextColumn(
+                        "{task.description}",
+                        markup=False,
+                        style="dim" if has_color(self.stream) else "none",
+                        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+                    ),
+                    progress.BarColumn(bar_width=12),
+                    progress.DownloadColumn(),
+                    progress.TransferSpeedColumn(),
+                    progress.TimeRemainingColumn(compact=True),
+                    console=_console(self.stream),
+                    refresh_per_second=10,
+                    expand=True,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._bars.start()
+            return self._bars
+
+    def close(self) -> None:
+        """Take the bars away, for good."""
+        with self._lock:
+            self._closed = True
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+
+
+class Line:
+    """One task on the board; a `progress.Progress`."""
+
+    def __init__(self, board: Board, name: str) -> None:
+        self._board = board
+        self._name = name
+        self._started = self._told = time.monotonic()
+        self._done = self._size = 0
+        self._bar: TaskID | None = None
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Take the bar away."""
+        bars = self._board.bars() if self._bar is not None else None
+        if bars is not None and self._bar is not None:
+            bars.remove_task(self._bar)
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """Name what is being done now."""
+        self._text = text
+        self._done = self._size = 0
+        self._draw(reset=True)
+        if self._bar is None:
+            self._tell(text)
+
+    def total(self, size: int) -> None:
+        """Announce the bytes of work in all."""
+        self._done, self._size = 0, size
+        self._draw(reset=True)
+
+    def advance(self, size: int) -> None:
+        """Count bytes as done."""
+        self._done += size
+        self._draw()
+        if self._bar is None and time.monotonic() - self._told > PLAIN_EVERY:
+            of = f" of {bytes_text(self._size)}" if self._size else ""
+            self._tell(f"{self._text}: {bytes_text(self._done)}{of}")
+
+    def _tell(self, text: str) -> None:
+        self._told = time.monotonic()
+        if not mode.quiet and not mode.json:
+            self._board.print(f"{self._name:<{self._board.width}}  {text}")
+
+    def _draw(self, *, reset: bool = False) -> None:
+        bars = self._board.bars()
+        if bars is None:
+            return
+        if self._bar is None:
+            name = f"{self._name:<{self._board.width}}"
+            self._bar = bars.add_task(self._text, name=name, total=self._size or None)
+        elif reset:
+            bars.reset(
+                self._bar, total=self._size or None, description=self._text, name=f"{self._name:<{self._board.width}}"
+            )
+        if not reset:
+            bars.update(self._bar, completed=self._done)
