@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from llorch import __version__, ui
-from llorch.config import find_workspace
 from llorch.errors import INTERRUPTED, LlorchError
 
 
@@ -165,6 +163,10 @@ def dry_run_option(command: Any) -> Any:
 
 def enter_workspace() -> None:
     """Make the workspace's root the current folder, and say so where none is declared."""
+    from pathlib import Path
+
+    from llorch.config import find_workspace
+
     named = click.get_current_context().find_root().meta.get("directory")
     workspace = find_workspace(Path(named) if named is not None else None)
     if not workspace.declared:
@@ -191,9 +193,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code."""
-    if arguments == ["--version"]:  # the quickest answer there is
-        ui.emit(f"llorch {__version__}")
-        return 0
     ends = arguments.index("--") if "--" in arguments else len(arguments)
     ui.mode.json = "--json" in arguments[:ends]  # known before the rest is, so that a wrong rest is told in JSON too
     try:

@@ -12,7 +12,7 @@ from llorch.graph import FORMATS, Format, render_graph
 from llorch.session import session
 
 if TYPE_CHECKING:
-    from llorch.engine import Overview
+    from llorch.overview import Overview
     from llorch.reporter import Result
 
 
@@ -83,9 +83,9 @@ def finish(results: "Sequence[Result]") -> int:
 
 
 def _overview() -> "Overview":
-    from llorch import dodo, engine
+    from llorch import dodo, overview
 
-    return engine.Overview(engine.load_namespace(session().workspace, vars(dodo)))
+    return overview.Overview(overview.load_namespace(session().workspace, vars(dodo)))
 
 
 def _known(names: Sequence[str], overview: "Overview") -> Sequence[str]:

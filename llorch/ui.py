@@ -4,13 +4,11 @@ Colour never carries meaning alone. Bars and questions need a terminal; without 
 question is refused. rich is loaded when a table or a bar is drawn.
 """
 
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
@@ -27,15 +25,14 @@ PLAIN_EVERY = 10.0
 """Seconds between two lines on the progress of one task where there are no bars."""
 
 
-@dataclass(slots=True)
 class Mode:
     """How this run talks."""
 
-    json: bool = False
-    color: bool = True
-    quiet: bool = False
-    verbose: bool = False
-    yes: bool = False
+    __slots__ = ("color", "json", "quiet", "verbose", "yes")
+
+    def __init__(self) -> None:
+        self.json = self.quiet = self.verbose = self.yes = False
+        self.color = True
 
 
 mode = Mode()
@@ -48,6 +45,8 @@ def emit(text: str) -> None:
 
 def emit_json(document: Mapping[str, Any]) -> None:
     """Write the one JSON document of this run to stdout."""
+    import json
+
     emit(json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False))
 
 

@@ -46,13 +46,13 @@ def list_models() -> None:
 @dry_run_option
 def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
     """Have models on disk, verified. What is there already, and right, is kept."""
-    from llorch import dodo, engine
+    from llorch import dodo, engine, overview
     from llorch.commands import finish
 
     chosen = _choose(ids, every)
     if no_wait:
         os.environ["LLORCH_NO_WAIT"] = "1"
-    namespace = engine.load_namespace(session().workspace, vars(dodo))
+    namespace = overview.load_namespace(session().workspace, vars(dodo))
     return finish(engine.run(namespace, [f"models:{model.id}" for model in chosen], jobs=4))
 
 

@@ -1,0 +1,155 @@
+"""The tasks of a workspace, loaded for both doors, and looked at without running them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from doit.dependency import Dependency
+from doit.exceptions import InvalidDodoFile
+
+from llorch.config import Workspace
+from llorch.engine import Backend, Checker, Dict, Fresh, own_error
+from llorch.errors import ConfigError, LlorchError, Problem
+from llorch.reporter import closure
+from llorch.session import session
+
+
+def load_namespace(workspace: Workspace, builtin: Mapping[str, Any]) -> Dict:
+    """Return the task creators of a workspace: llorch's own, and those of a dodo.py that uses llorch's DOIT_CONFIG.
+
+    A dodo.py that keeps its records elsewhere is left to plain `doit`.
+
+    Raises:
+        ConfigError: the dodo.py cannot be run.
+    """
+    namespace = dict(builtin)
+    file = workspace.root / "dodo.py"
+    if file.is_file():
+        found = _run_dodo(file)
+        if found.get("DOIT_CONFIG", {}).get("backend") == "llorch":
+            namespace.update(found)
+    return namespace
+
+
+def _run_dodo(file: Path) -> Dict:
+    import traceback
+
+    from doit.loader import get_module
+
+    try:
+        return dict(vars(get_module(str(file))))
+    except LlorchError:
+        raise
+    except Exception as error:  # the user's code may raise anything; it is shown with its line
+        own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        line = own[-1] if own else getattr(error, "lineno", None)
+        problem = Problem("dodo.py", line, "", f"{type(error).__name__}: {error}")
+        raise ConfigError([problem], hint="`doit list` shows the whole traceback") from None
+
+
+def load_tasks(namespace: Dict) -> list[Any]:
+    """Return the tasks of a namespace, in doit's own form.
+
+    Raises:
+        ConfigError: a creator found the configuration wrong, or a task is not what doit takes.
+    """
+    from doit.control import TaskControl
+    from doit.exceptions import InvalidTask
+    from doit.loader import load_tasks as load
+
+    try:
+        return list(TaskControl(load(namespace)).tasks.values())
+    except (InvalidDodoFile, InvalidTask) as error:
+        raise own_error(error) from None
+
+
+class Overview:
+    """The tasks of a workspace and their states, for those who look and do not run."""
+
+    def __init__(self, namespace: Dict) -> None:
+        """Load the tasks.
+
+        Raises:
+            ConfigError: see `load_tasks`.
+        """
+        self.tasks: dict[str, Any] = {task.name: task for task in load_tasks(namespace)}
+        self._records = Dependency(Backend, str(session().state.file), checker_cls=Checker)
+        self._states: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        """Return all tasks."""
+        return list(self.tasks)
+
+    def members(self, names: Iterable[str]) -> list[str]:
+        """Return these tasks, and the members of those that are groups."""
+        found: list[str] = []
+        for name in names:
+            found += [name, *(need for need in self.tasks[name].task_dep if self.tasks[need].subtask_of == name)]
+        return list(dict.fromkeys(found))
+
+    def doc(self, name: str) -> str:
+        """Return what a task does."""
+        return self.tasks[name].doc or ""
+
+    def targets(self, name: str) -> list[str]:
+        """Return what a task makes."""
+        return list(self.tasks[name].targets)
+
+    def edges(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Return these tasks and all that they need, each with what it needs itself."""
+        chosen = closure(self.tasks, names)
+        return {name: list(dict.fromkeys(task.task_dep)) for name, task in self.tasks.items() if name in chosen}
+
+    def state(self, name: str) -> str:
+        """Return `up-to-date` or `out-of-date`, or `action` for what runs each time."""
+        if name not in self._states:
+            task = self.tasks[name]
+            if not task.actions:
+                needs = [self.state(need) for need in task.task_dep]
+                self._states[name] = "up-to-date" if all(need == "up-to-date" for need in needs) else "out-of-date"
+            elif not (task.file_dep or task.uptodate or task.targets):
+                self._states[name] = "action"
+            else:
+                fresh = self._records.get_status(task, self.tasks).status == "up-to-date"
+                self._states[name] = "up-to-date" if fresh else "out-of-date"
+        return self._states[name]
+
+    def reasons(self, name: str) -> list[Dict]:
+        """Return why a task, or one that it needs, is out of date, reading what has to be read."""
+        chosen = closure(self.tasks, [name])
+        return [
+            {"task": task.name, **reason}
+            for task in self.tasks.values()
+            if task.name in chosen
+            for reason in self._why(task)
+        ]
+
+    def _why(self, task: Any) -> list[Dict]:
+        if not task.actions:
+            return []
+        recipe = next((check.recipe for check, _, _ in task.uptodate if isinstance(check, Fresh)), None)
+        if recipe is not None:
+            return [reason._asdict() for reason in session().state.reasons(recipe, read=True)]
+        found: list[Dict] = []
+        reasons = self._records.get_status(task, self.tasks, get_log=True).reasons
+        for kind, key in _DOIT_REASONS.items():
+            given = reasons.get(key, ())
+            for what in given if isinstance(given, list) else [task.name] * bool(given):
+                text = what if isinstance(what, str) else task.name
+                found.append({"kind": kind.split("/")[0], "what": text, "was": None, "now": None})
+        return found
+
+    def close(self) -> None:
+        """Keep what was learned of files on the way."""
+        self._records.close()
+
+
+_DOIT_REASONS = {
+    "always": "has_no_dependencies",
+    "uptodate": "uptodate_false",
+    "target": "missing_target",
+    "input": "changed_file_dep",
+    "input/added": "added_file_dep",
+    "input/removed": "removed_file_dep",
+    "input/missing": "missing_file_dep",
+}

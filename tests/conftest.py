@@ -1,0 +1,160 @@
+"""What the tests share: a home of their own, workspaces with awkward names, and both doors to run."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llorch import cli, ui
+from llorch.models import tasks
+from llorch.session import session
+
+IN_CI = bool(os.environ.get("CI"))
+BIN = Path(sys.executable).parent
+"""Where the `llorch` and `doit` under test are."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The JSON document on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the tests away from the real home, the user's settings and each other's process-wide state."""
+    for name in [*os.environ]:
+        if name.startswith(("LLORCH_", "HF_", "XDG_", "DOIT_")) or name in ("CI", "NO_COLOR"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    # Commands set these for their process; setting them here too has them restored.
+    for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    forget_session()
+    yield
+    forget_session()
+
+
+def forget_session() -> None:
+    """Let the next run in this process read everything anew."""
+    if session.cache_info().currsize:
+        session().state.close()
+    session.cache_clear()
+    tasks.models.cache_clear()
+    ui.mode.__init__()  # type: ignore[misc]  # back to how every process begins
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace whose path has a space and non-ASCII letters, as the current folder."""
+    root = tmp_path / "Wörk späce"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def llorch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Run a `llorch` command line in this process."""
+    start = Path.cwd()
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Run:
+        forget_session()
+        for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
+            os.environ.pop(name, None)
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        here = Path.cwd()
+        monkeypatch.setattr(sys, "argv", ["llorch", *arguments])
+        capfd.readouterr()
+        try:
+            code = cli.run(list(arguments))
+        finally:
+            os.chdir(here)
+            for name in env or {}:
+                monkeypatch.delenv(name)
+        out, err = capfd.readouterr()
+        return Run(code, out, err)
+
+    monkeypatch.chdir(start)
+    return run
+
+
+def program(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
+    """Run `doit` or `llorch` as a program of its own."""
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_catalog(root: Path, models: Mapping[str, Mapping[str, bytes]], *, pinned: bool = True) -> Path:
+    """Write a catalog whose models come from `file:` folders with these files; return the folder of the sources."""
+    sources = root / "sources"
+    lines = ["version = 1"]
+    for id, files in models.items():
+        lines += ["", f"[models.{id}]", f'source = "file:sources/{id}"', "files = ["]
+        for path, data in files.items():
+            place = sources / id / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+            pins = f', size = {len(data)}, sha256 = "{sha256(data)}"' if pinned else ""
+            lines.append(f'  {{ path = "{path}"{pins} }},')
+        lines.append("]")
+    (root / "catalog.toml").write_text("\n".join(lines) + "\n")
+    return sources
+
+
+def write_dodo(root: Path, more: str = "") -> None:
+    """Write a dodo.py that uses llorch, with tasks of its own below."""
+    (root / "dodo.py").write_text("from llorch.dodo import *\n" + more)
+
+
+def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes]) -> Path:
+    """Write a wheel that pip accepts, with these files in it."""
+    import zipfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    every = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    every[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*every, f"{info}/RECORD"]).encode()
+    wheel = folder / f"{module}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, data in every.items():
+            archive.writestr(path, data)
+    return wheel
