@@ -5,6 +5,7 @@ checker, the up-to-date test, the action, the reporter and the configuration tha
 """
 
 import functools
+import gc
 import inspect
 import os
 import sys
@@ -60,14 +61,15 @@ class Backend:
             saved = self._state.record(task)
             record = self._changed[task] = {**saved, "inputs": dict(saved.get("inputs", {}))}
         if key in _FIELDS:
-            record[_FIELDS[key]] = value
+            record[_FIELDS[key]] = list(value) if key == "deps:" else value
         elif "definition" not in record:
             record["inputs"][key] = value  # llorch's own actions have saved what they really read
         if key in ("deps:", "ignore:"):
             del self._changed[task]
             if "deps" in record and "definition" not in record:
                 record["inputs"] = {path: record["inputs"][path] for path in record["deps"]}
-            if record != self._state.record(task):
+            worth = any(record.get(name) for name in ("definition", "deps", "values", "result", "ignore"))
+            if worth and record != self._state.record(task):
                 self._state.save(task, record)
 
     def in_(self, task: str) -> bool:
@@ -389,10 +391,15 @@ def creator(function: Callable[[Session], Iterable[Dict]]) -> Callable[[], Itera
 
     @functools.wraps(function)
     def create() -> Iterable[Dict]:
+        # Tasks live to the end. Looking through them for garbage again and again took a third of the time of 10,000.
+        gc.disable()
         try:
             yield from function(session())
         except LlorchError as error:
             raise InvalidDodoFile(error.message + (f"\nhint: {error.hint}" if error.hint else "")) from error
+        finally:
+            gc.freeze()
+            gc.enable()
 
     return create
 

@@ -1,0 +1,121 @@
+"""Measure llorch side by side with what it is compared to, in one run: `./run python bench/bench.py`.
+
+Each row is the median of several runs of both programs in turn, so that whatever else the machine does meets both.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+Command = tuple[Sequence[str], Path]
+
+PLAIN = '''
+from doit.tools import config_changed
+DOIT_CONFIG = {{"verbosity": 0, "reporter": "executed-only"}}
+def task_fetch():
+    for n in range({models}):
+        yield {{"name": str(n), "actions": ["true"], "targets": [f"models/{{n}}/a"], "uptodate": [config_changed("1")]}}
+def task_verify():
+    for n in range({models}):
+        yield {{"name": str(n), "actions": ["true"], "file_dep": [f"models/{{n}}/a"], "targets": [f"models/{{n}}/r"]}}
+def task_models():
+    for n in range({models}):
+        yield {{"name": str(n), "actions": None, "task_dep": [f"fetch:{{n}}", f"verify:{{n}}"]}}
+'''
+
+
+def seconds(command: Command) -> float:
+    """Return how long a command takes, which must end well."""
+    arguments, folder = command
+    start = time.perf_counter()
+    subprocess.run(arguments, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def row(title: str, ours: Command, theirs: Command, budget: float, runs: int) -> None:
+    """Print one comparison: both medians, the ratio and the budget."""
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(runs + 1)][1:]
+    mine, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(f"| {title} | {mine * 1000:.0f} | {other * 1000:.0f} | {mine / other:.2f} | {budget} |", flush=True)
+
+
+def start_up(folder: Path, runs: int) -> None:
+    """Measure `--version` and `--help` against a bare interpreter."""
+    bare = ([str(BIN / "python"), "-c", "pass"], folder)
+    for option in ("--version", "--help"):
+        row(f"`llorch {option}` / `python -c pass`", ([str(BIN / "llorch"), option], folder), bare, 5, runs)
+
+
+def nothing_to_do(folder: Path, targets: int, runs: int) -> None:
+    """Measure a finished graph of that many targets, two a model, against the same in plain doit."""
+    count = max(1, targets // 2)
+    ours, plain = folder / f"ours-{targets}", folder / f"plain-{targets}"
+    lines = ["version = 1"]
+    for number in range(count):
+        source = ours / "sources" / str(number)
+        source.mkdir(parents=True)
+        (source / "a").write_text(str(number))
+        made = plain / "models" / str(number)
+        made.mkdir(parents=True)
+        (made / "a").write_text(str(number))
+        (made / "r").write_text("receipt")
+        lines += [f"[models.m{number}]", f'source = "file:sources/{number}"', 'files = [{ path = "a" }]']
+    (ours / "catalog.toml").write_text("\n".join(lines))
+    (ours / "dodo.py").write_text("from llorch.dodo import *\n")
+    (plain / "dodo.py").write_text(PLAIN.format(models=count))
+    doit = str(BIN / "doit")
+    name = "models" if count > 1 else "models:m0"
+    for command in (([doit, name], ours), ([doit, "models"], plain)):
+        seconds(command)
+    row(f"nothing to do, {targets} targets / plain doit", ([doit, name], ours), ([doit, "models"], plain), 1.3, runs)
+
+
+def verify(folder: Path, runs: int) -> None:
+    """Measure reading a model of 1 GiB against openssl, and four of 256 MiB against openssl on each in turn."""
+    if shutil.which("openssl") is None:
+        sys.exit("openssl is not installed, and verify is measured against it")
+    for count, size in ((1, 1 << 30), (4, 1 << 28)):
+        root = folder / f"verify-{count}"
+        lines = ["version = 1"]
+        for number in range(count):
+            source = root / "sources" / str(number)
+            source.mkdir(parents=True)
+            (source / "a").write_bytes(os.urandom(1 << 20) * (size >> 20))
+            lines += [f"[models.m{number}]", f'source = "file:sources/{number}"', 'files = [{ path = "a" }]']
+        (root / "catalog.toml").write_text("\n".join(lines))
+        llorch = str(BIN / "llorch")
+        seconds(([llorch, "models", "download", "--all"], root))
+        files = [str(path) for path in sorted(root.glob(".test-models/*/a"))]
+        ours = ([llorch, "models", "verify", "--all"], root)
+        row(f"verify {count} × {size >> 20} MiB / openssl", ours, (["openssl", "dgst", "-sha256", *files], root), 1.1, runs)
+        shutil.rmtree(root)
+
+
+def main() -> None:
+    """Run the benches that are asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bench", nargs="*", choices=["start-up", "nothing-to-do", "verify", []], help="default: all")
+    parser.add_argument("--runs", type=int, default=11)
+    options = parser.parse_args()
+    benches: dict[str, Callable[[Path], None]] = {
+        "start-up": lambda folder: start_up(folder, options.runs),
+        "nothing-to-do": lambda folder: [nothing_to_do(folder, n, options.runs) for n in (2, 20, 10_000)] and None,
+        "verify": lambda folder: verify(folder, max(3, options.runs // 2)),
+    }
+    print("| what | llorch, ms | other, ms | ratio | at most |\n|---|---|---|---|---|")
+    for name in options.bench or benches:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["HOME"] = folder
+            benches[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main()
