@@ -5,6 +5,7 @@ Each row is the median of several runs of both programs in turn, so that whateve
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -14,10 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.hub import Fault, Generated, Hub  # found by the line above
+
 BIN = Path(sys.executable).parent
 Command = tuple[Sequence[str], Path]
 
-PLAIN = '''
+PLAIN = """
 from doit.tools import config_changed
 DOIT_CONFIG = {{"verbosity": 0, "reporter": "executed-only"}}
 def task_fetch():
@@ -29,7 +33,7 @@ def task_verify():
 def task_models():
     for n in range({models}):
         yield {{"name": str(n), "actions": None, "task_dep": [f"fetch:{{n}}", f"verify:{{n}}"]}}
-'''
+"""
 
 
 def seconds(command: Command) -> float:
@@ -54,9 +58,15 @@ def start_up(folder: Path, runs: int) -> None:
         row(f"`llorch {option}` / `python -c pass`", ([str(BIN / "llorch"), option], folder), bare, 5, runs)
 
 
-def nothing_to_do(folder: Path, targets: int, runs: int) -> None:
-    """Measure a finished graph of that many targets, two a model, against the same in plain doit."""
-    count = max(1, targets // 2)
+def nothing_to_do(folder: Path, runs: int) -> None:
+    """Measure finished graphs against the same in plain doit."""
+    for targets in (2, 20, 10_000):
+        finished_graph(folder, targets, runs)
+
+
+def finished_graph(folder: Path, targets: int, runs: int) -> None:
+    """Measure a finished graph of that many targets, two a model."""
+    count = targets // 2
     ours, plain = folder / f"ours-{targets}", folder / f"plain-{targets}"
     lines = ["version = 1"]
     for number in range(count):
@@ -79,10 +89,10 @@ def nothing_to_do(folder: Path, targets: int, runs: int) -> None:
 
 
 def verify(folder: Path, runs: int) -> None:
-    """Measure reading a model of 1 GiB against openssl, and four of 256 MiB against openssl on each in turn."""
+    """Measure reading a model of 2 GiB against openssl, and four of 512 MiB against openssl on each in turn."""
     if shutil.which("openssl") is None:
         sys.exit("openssl is not installed, and verify is measured against it")
-    for count, size in ((1, 1 << 30), (4, 1 << 28)):
+    for count, size in ((1, 2 << 30), (4, 1 << 29)):
         root = folder / f"verify-{count}"
         lines = ["version = 1"]
         for number in range(count):
@@ -95,19 +105,65 @@ def verify(folder: Path, runs: int) -> None:
         seconds(([llorch, "models", "download", "--all"], root))
         files = [str(path) for path in sorted(root.glob(".test-models/*/a"))]
         ours = ([llorch, "models", "verify", "--all"], root)
-        row(f"verify {count} × {size >> 20} MiB / openssl", ours, (["openssl", "dgst", "-sha256", *files], root), 1.1, runs)
+        theirs = (["openssl", "dgst", "-sha256", *files], root)
+        row(f"verify {count} of {size >> 20} MiB / openssl", ours, theirs, 1.1, runs)
         shutil.rmtree(root)
+
+
+def fetch(folder: Path, runs: int) -> None:
+    """Measure a verified fetch from a Hub on this machine against `hf download` and curl, which verify nothing."""
+    with Hub() as hub:
+        os.environ |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1"}
+        fetch_one(folder / "one", hub, runs)
+        fetch_four(folder / "four", hub, runs)
+
+
+def fetch_one(root: Path, hub: Hub, runs: int) -> None:
+    """One file of 2 GiB, as fast as it comes; then the memory it took."""
+    large = Generated(2 << 30, seed=1)
+    commit = hub.add("org/one", {"a": large})
+    root.mkdir()
+    pin = f'size = {large.size}, sha256 = "{large.sha256}"'
+    entry = f'[models.m]\nrepo = "org/one"\nrevision = "{commit}"\nfiles = [{{ path = "a", {pin} }}]\n'
+    (root / "catalog.toml").write_text(entry)
+    clean = "rm -rf .test-models .llorch hf curl;"
+    ours = (["bash", "-c", f"{clean} {BIN / 'llorch'} models download m"], root)
+    hf = (["bash", "-c", f"{clean} {BIN / 'hf'} download org/one a --revision {commit} --local-dir hf"], root)
+    curl = (["bash", "-c", f"{clean} curl -sfLo curl {hub.endpoint}/org/one/resolve/{commit}/a"], root)
+    row("fetch 2 GiB, verified / `hf download`", ours, hf, 1, runs)
+    row("fetch 2 GiB, verified / curl", ours, curl, 0, runs)
+    seconds(ours)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(f"| peak memory of any of these, MiB | {peak} | | | 150 |")
+
+
+def fetch_four(root: Path, hub: Hub, runs: int) -> None:
+    """Four files of 256 MiB, each connection held to 50 MB/s, against the same one after the other."""
+    files = {str(number): Generated(256 << 20, seed=number) for number in range(4)}
+    commit = hub.add("org/four", files)
+    for name in files:
+        hub.fault(name, Fault("slow", rate=50_000_000, forever=True))
+    root.mkdir()
+    pins = ", ".join(f'{{ path = "{name}", size = {f.size}, sha256 = "{f.sha256}" }}' for name, f in files.items())
+    (root / "catalog.toml").write_text(f'[models.m]\nrepo = "org/four"\nrevision = "{commit}"\nfiles = [{pins}]\n')
+    clean = "rm -rf .test-models .llorch hf;"
+    ours = (["bash", "-c", f"{clean} {BIN / 'llorch'} models download m"], root)
+    hf = (["bash", "-c", f"{clean} {BIN / 'hf'} download org/four --revision {commit} --local-dir hf"], root)
+    row("fetch 4 of 256 MiB at 50 MB/s each / `hf download`", ours, hf, 1, max(1, runs // 2))
 
 
 def main() -> None:
     """Run the benches that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bench", nargs="*", choices=["start-up", "nothing-to-do", "verify", []], help="default: all")
+    parser.add_argument(
+        "bench", nargs="*", choices=["start-up", "nothing-to-do", "fetch", "verify", []], help="default: all"
+    )
     parser.add_argument("--runs", type=int, default=11)
     options = parser.parse_args()
     benches: dict[str, Callable[[Path], None]] = {
         "start-up": lambda folder: start_up(folder, options.runs),
-        "nothing-to-do": lambda folder: [nothing_to_do(folder, n, options.runs) for n in (2, 20, 10_000)] and None,
+        "nothing-to-do": lambda folder: nothing_to_do(folder, options.runs),
+        "fetch": lambda folder: fetch(folder, max(3, options.runs // 2)),
         "verify": lambda folder: verify(folder, max(3, options.runs // 2)),
     }
     print("| what | llorch, ms | other, ms | ratio | at most |\n|---|---|---|---|---|")

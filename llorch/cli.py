@@ -193,12 +193,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code."""
+    stdout = sys.stdout
     ends = arguments.index("--") if "--" in arguments else len(arguments)
     ui.mode.json = "--json" in arguments[:ends]  # known before the rest is, so that a wrong rest is told in JSON too
     try:
-        code = root.main(arguments, prog_name="llorch", standalone_mode=False)
+        code = _run(arguments)
         sys.stdout.flush()
-        return int(code or 0)
+        return code
+    except (BrokenPipeError, SystemExit) as error:
+        # Whoever read our output has gone, as `head` does; click wraps sys.stdout then, and exits with 1.
+        if isinstance(error, SystemExit) and sys.stdout is stdout:
+            raise
+        # The interpreter must not try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        return 128 + 13
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(root.main(arguments, prog_name="llorch", standalone_mode=False) or 0)
     except LlorchError as error:
         ui.show_error(error)
         return error.exit_code
@@ -207,15 +220,15 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         ui.print_err("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; the interpreter must not try to write the rest to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
 
 
 def _show_usage_error(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "llorch"
+    # A group alone; click before 8.2 shows the help itself and has no such error.
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())) and not ui.mode.json:
+        ui.print_err(error.format_message())
+        return error.exit_code
     hint = f"`{path} --help` shows what it takes"
     if ui.mode.json:
         ui.emit_json({"error": {"code": "usage", "message": error.format_message(), "hint": hint}})

@@ -103,7 +103,6 @@ def _sentence(reason: dict[str, Any]) -> str:
         "definition": f"its definition has changed: {what} was {was!r} and is {now!r}",
         "input": f"`{what}` has changed" if was and now else f"`{what}` is {'new' if now else 'gone'}",
         "target": f"`{what}` is not as it was made" if now else f"`{what}` is not there",
-        "needs": f"it needs `{what}`, which is out of date",
         "uptodate": "its own condition says so",
         "unread": f"`{what}` has changed",
     }[reason["kind"]]

@@ -42,8 +42,7 @@ class Workspace:
         'b'
         """
         clean = os.path.normpath(self.path(path))
-        root = str(self.root)
-        return clean[len(root) + 1 :] if clean.startswith(root + os.sep) else clean
+        return clean.removeprefix(os.path.join(self.root, ""))
 
 
 def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Workspace:
@@ -54,7 +53,7 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
     """
     named = str(folder) if folder is not None else environ.get("LLORCH_REPO_ROOT")
     if named:
-        start = Path(named).expanduser().absolute()
+        start = Path(os.path.abspath(os.path.expanduser(named)))
         if not start.is_dir():
             source = "-C" if folder is not None else "LLORCH_REPO_ROOT"
             raise ConfigError([Problem(source, None, "", f"`{named}` is not a folder")])
@@ -68,6 +67,10 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
     return Workspace(root=start, declared=False)
 
 
+def _check_given(value: str) -> str | None:
+    return None if value else "is empty"
+
+
 def _check_timeout(value: int) -> str | None:
     return None if value > 0 else "must be more than 0 seconds"
 
@@ -76,8 +79,8 @@ def _check_timeout(value: int) -> str | None:
 class Paths:
     """`[paths]`: where things are."""
 
-    models: str = ".test-models"
-    catalog: str = "catalog.toml"
+    models: str = field(default=".test-models", metadata={"check": _check_given})
+    catalog: str = field(default="catalog.toml", metadata={"check": _check_given})
     catalog_url: str = ""
 
 
@@ -181,7 +184,7 @@ def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ)
     value = settings.read(Settings)
     assert value is not None, "merging two right documents makes a right one"
     for variable, (table, key) in ENVIRONMENT.items():
-        if variable in environ:
+        if environ.get(variable):
             value = replace(value, **{table: replace(getattr(value, table), **{key: environ[variable]})})
     return value
 
@@ -194,7 +197,7 @@ def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _documents(workspace: Workspace, environ: Mapping[str, str]) -> list[Document]:
     named = environ.get("LLORCH_CONFIG_PATH")
-    user = Path(named).expanduser() if named else user_folder(environ) / "config.toml"
+    user = Path(os.path.expanduser(named)) if named else user_folder(environ) / "config.toml"
     found = []
     for path, name, required in (
         (user, str(user), bool(named)),

@@ -10,18 +10,20 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any, ClassVar
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, ClassVar, Self
 
 from doit.action import BaseAction
 from doit.dependency import FileChangedChecker
-from doit.exceptions import InvalidDodoFile
+from doit.exceptions import BaseFail, InvalidCommand, InvalidDodoFile, InvalidTask, TaskError
 from doitcmd import BaseCommand
 
 from llorch import shell, ui
-from llorch.config import Workspace, find_workspace
-from llorch.errors import Busy, ConfigError, DiskFull, LlorchError, Problem, TaskFailure
+from llorch.config import Workspace
+from llorch.errors import Busy, ConfigError, DiskFull, LlorchError, Problem, TaskFailure, UnknownName
 from llorch.progress import Progress
 from llorch.reporter import Failed, Reporter, Result
 from llorch.session import Done, Session, Work, session
@@ -84,7 +86,9 @@ class Backend:
 
     def remove_all(self) -> None:
         """Forget all tasks."""
-        self._state.forget(*self._state.names())
+        self._changed.clear()
+        if not is_on("LLORCH_DRY_RUN"):
+            self._state.forget(*self._state.names())
 
     def dump(self) -> None:
         """Close the state."""
@@ -100,11 +104,16 @@ class Checker(FileChangedChecker):  # type: ignore[misc]  # doit has no types
     """Compares files by content, reading only those whose signature is new."""
 
     def check_modified(self, file_path: str, file_stat: os.stat_result, state: str) -> bool:
-        """Tell whether a file is not what it was."""
-        return session().state.digest(file_path) != state
+        """Tell whether a file is not what it was, or not even a file any more."""
+        try:
+            return session().state.digest(file_path) != state
+        except FileNotFoundError:
+            return True
 
     def get_state(self, dep: str, current_state: str | None) -> str | None:
         """Return what to remember of a file, None when that is what is remembered already."""
+        if is_on("LLORCH_DRY_RUN"):
+            return None  # nothing is remembered, and the file may be one that nobody has made
         digest = session().state.digest(dep)
         return None if digest == current_state else digest
 
@@ -145,14 +154,20 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         """Say what it does, for doit's `info`."""
         return self.doc
 
-    def execute(self, out: object = None, err: object = None) -> Failed | None:
-        """Do it. doit takes a returned failure as the task's; any other exception is a bug and keeps its traceback."""
+    def execute(self, out: object = None, err: object = None) -> BaseFail | None:
+        """Do it, and return what went wrong. Any exception but our own is a bug and keeps its traceback.
+
+        A bug is returned too: doit raises what it meets in a thread anew, without the traceback.
+        """
         run = session()
         try:
-            with run.board.start(self.task.name) as line:
-                self.done = self._make(run, Watch(line, run.cancelled))
+            with Watch(run.board, self.task.name, run.cancelled) as progress:
+                self.done = self._make(run, progress)
+                self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)
+        except Exception as error:
+            return TaskError(f"`{self.task.name}` met a bug", error)
         return None
 
     def _make(self, run: Session, progress: Progress) -> Done:
@@ -208,25 +223,55 @@ def _digests(state: State, paths: Iterable[str]) -> dict[str, str | None]:
 class Watch:
     """Passes progress on to the board until the run is cancelled."""
 
-    def __init__(self, line: ui.Line, cancelled: threading.Event) -> None:
-        self._line = line
+    def __init__(self, board: ui.Board, name: str, cancelled: threading.Event) -> None:
+        self._board = board
+        self._name = name
+        self._line = board.start(name)
         self._cancelled = cancelled
 
-    def total(self, size: int) -> None:
-        """Announce the bytes of work in all."""
-        self._line.total(size)
+    def total(self, size: int, done: int = 0) -> None:
+        """Announce the bytes of work in all, of which some are done already."""
+        self._line.total(size, done)
 
     def advance(self, size: int) -> None:
         """Count bytes as done."""
-        if self._cancelled.is_set():
-            raise KeyboardInterrupt
+        self._check()
         self._line.advance(size)
 
     def say(self, text: str) -> None:
         """Name what is being done now."""
+        self._check()
+        self._line.say(text)
+
+    def pause(self, seconds: float, why: str) -> None:
+        """Wait, counting down."""
+        self._check()
+        until = time.monotonic() + seconds
+        self._line.say(f"{why} in {seconds:.0f} s", plain=seconds >= 1)
+        while (rest := until - time.monotonic()) > 0:
+            self._line.say(f"{why} in {rest:.0f} s", plain=False)
+            if self._cancelled.wait(min(rest, 1)):
+                raise KeyboardInterrupt
+
+    @contextmanager
+    def child(self, text: str) -> Iterator["Watch"]:
+        """Give a part of the work, such as one of several files, a line of its own."""
+        watch = Watch(self._board, self._name, self._cancelled)
+        with watch:
+            watch.say(text)
+            yield watch
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Take the line away."""
+        self._line.__exit__(kind, error, at)
+
+    def _check(self) -> None:
         if self._cancelled.is_set():
             raise KeyboardInterrupt
-        self._line.say(text)
 
 
 def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
@@ -322,6 +367,8 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
         self.basename = name
         self.command = tuple(command)
         self.doc = doc
+        # Of the object, not of the class: doit takes whatever has this name for a creator, an imported class too.
+        self.create_doit_tasks = self.__call__
 
     def arguments(self) -> list[str]:
         """Return the argument list, options after the command.
@@ -335,10 +382,6 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
                 found.append(("-" if len(name) == 1 else "--") + name)
                 found += [] if value is True else [str(value)]
         return found
-
-    def create_doit_tasks(self) -> Dict:
-        """Return the task, for doit."""
-        return self()
 
     def __call__(self) -> Dict:
         """Return the task."""
@@ -355,19 +398,23 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
 # Running
 
 
+class WrongConfig(ConfigError, InvalidDodoFile):  # type: ignore[misc]  # doit has no types
+    """A configuration error met while a dodo.py is loaded, which both doors know as theirs."""
+
+
 def doit_config() -> Dict:
     """Return what a dodo.py calls DOIT_CONFIG.
 
     Raises:
-        InvalidDodoFile: LLORCH_JOBS is not a number, or there is no workspace where LLORCH_REPO_ROOT says.
+        WrongConfig: the workspace's configuration, LLORCH_REPO_ROOT or LLORCH_JOBS is wrong.
     """
     try:
-        state = find_workspace().state / "state.db"
+        state = session().state
     except ConfigError as error:
-        raise InvalidDodoFile(error.message) from None
+        raise WrongConfig(error.problems) from None
     return {
         "backend": "llorch",
-        "dep_file": str(state),
+        "dep_file": str(state.file),
         "check_file_uptodate": Checker,
         "reporter": Reporter,
         "par_type": "thread",
@@ -382,7 +429,8 @@ def _jobs(default: int) -> int:
     if not value:
         return default
     if not value.isdigit():
-        raise InvalidDodoFile(f"LLORCH_JOBS is `{value}`; give a number of tasks to run at once")
+        message = f"`{value}` is not a number; give how many tasks to run at once"
+        raise WrongConfig([Problem("LLORCH_JOBS", None, "", message)])
     return int(value)
 
 
@@ -413,7 +461,6 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     """
     from doit.api import run_tasks
     from doit.cmd_base import ModuleTaskLoader
-    from doit.exceptions import InvalidCommand, InvalidTask
 
     reporter = Reporter(sys.stderr, {})
     own = {"reporter": reporter, "continue": True, "num_process": _jobs(jobs)}
@@ -429,8 +476,11 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
 
 def own_error(error: Exception) -> LlorchError:
     """Return our error that one of doit's was made of, or make one of it."""
-    if isinstance(error.__cause__, LlorchError):
-        return error.__cause__
+    for own in (error, error.__cause__):
+        if isinstance(own, LlorchError):
+            return own
+    if isinstance(error, InvalidCommand) and error.not_found:
+        return UnknownName("task", error.not_found, (), hint="`llorch list` shows them")
     return ConfigError([Problem("dodo.py", None, "", str(error))])
 
 

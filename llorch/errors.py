@@ -4,6 +4,10 @@
     ├── TaskFailure        1  several tasks failed, or a task of the user's own
     ├── Busy               1  another run is making the same target, and waiting was declined
     ├── DiskFull           1  no room, or no right, to write
+    ├── NotFound           1  a server has no such repository, revision or file
+    ├── AccessDenied       1  a server wants a token, or another one
+    ├── Unreachable        1  a server does not answer, or not as it should
+    ├── Offline            1  something is to be fetched while fetching is switched off
     ├── ConfigError        3  a configuration file is wrong; carries every problem found
     ├── UnknownName        3  no such model, task, host, …
     ├── ToolMissing        4  a program or package is missing or too old
@@ -57,6 +61,30 @@ class DiskFull(LlorchError):
     """Report that a file cannot be written where it belongs."""
 
     code = "disk"
+
+
+class NotFound(LlorchError):
+    """Report that a server does not have what was asked for."""
+
+    code = "not-found"
+
+
+class AccessDenied(LlorchError):
+    """Report that a server does not let us in."""
+
+    code = "access-denied"
+
+
+class Unreachable(LlorchError):
+    """Report that a server does not answer, or answers as something else."""
+
+    code = "unreachable"
+
+
+class Offline(LlorchError):
+    """Report that something is needed from a server while fetching is switched off."""
+
+    code = "offline"
 
 
 class Problem(NamedTuple):

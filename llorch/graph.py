@@ -61,7 +61,7 @@ def render_svg(edges: Edges) -> str:
         left += width + _GAP
     height = _PAD + max(map(len, columns), default=0) * _ROW
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left - _GAP + _PAD}" height="{height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{max(left - _GAP, _PAD) + _PAD}" height="{height}"'
         ' font-family="monospace" font-size="13">'
     ]
     for name, needs in edges.items():

@@ -130,14 +130,22 @@ class Overview:
         recipe = next((check.recipe for check, _, _ in task.uptodate if isinstance(check, Fresh)), None)
         if recipe is not None:
             return [reason._asdict() for reason in session().state.reasons(recipe, read=True)]
-        found: list[Dict] = []
+        found: dict[tuple[str, str], Dict] = {}
         reasons = self._records.get_status(task, self.tasks, get_log=True).reasons
-        for kind, key in _DOIT_REASONS.items():
+        for key, kind in _DOIT_REASONS.items():
             given = reasons.get(key, ())
             for what in given if isinstance(given, list) else [task.name] * bool(given):
                 text = what if isinstance(what, str) else task.name
-                found.append({"kind": kind.split("/")[0], "what": text, "was": None, "now": None})
-        return found
+                was = self._records.backend.get(task.name, text) if kind == "input" else None
+                now = self._digest(text) if kind == "input" and key != "removed_file_dep" else None
+                found.setdefault((kind, text), {"kind": kind, "what": text, "was": was, "now": now})
+        return list(found.values())
+
+    def _digest(self, path: str) -> str | None:
+        try:
+            return session().state.digest(path)
+        except FileNotFoundError:
+            return None
 
     def close(self) -> None:
         """Keep what was learned of files on the way."""
@@ -145,11 +153,11 @@ class Overview:
 
 
 _DOIT_REASONS = {
-    "always": "has_no_dependencies",
-    "uptodate": "uptodate_false",
-    "target": "missing_target",
-    "input": "changed_file_dep",
-    "input/added": "added_file_dep",
-    "input/removed": "removed_file_dep",
-    "input/missing": "missing_file_dep",
+    "has_no_dependencies": "always",
+    "uptodate_false": "uptodate",
+    "missing_target": "target",
+    "changed_file_dep": "input",
+    "added_file_dep": "input",
+    "removed_file_dep": "input",
+    "missing_file_dep": "input",
 }

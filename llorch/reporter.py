@@ -78,6 +78,7 @@ class Reporter:
         self.results: list[Result] = []
         self.errors: list[str] = []
         self._started: dict[str, float] = {}
+        self._rehearsed: set[str] = set()
         self._begun = time.monotonic()
         self._selected: list[str] = []
         self._tasks: Mapping[str, Any] = {}
@@ -90,16 +91,19 @@ class Reporter:
         self._tasks, self._selected = tasks, selected_tasks
         if not selected_tasks:
             render_list(tasks.values())
-        if is_on("LLORCH_DRY_RUN"):
-            for task in tasks.values():
-                task.actions[:] = [Rehearsal(task)] if task.actions else []
         self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGTERM, _terminate)
             sys.excepthook = self._interrupted
 
     def get_status(self, task: Any) -> None:
-        """Note that doit looks whether the task is up to date."""
+        """Note that doit looks whether the task is up to date; in a dry run, take its actions away before."""
+        if is_on("LLORCH_DRY_RUN"):
+            task.actions[:] = [Rehearsal(task)] if task.actions else []
+            task.teardown.clear()
+            task.getargs = {}
+            if not self._rehearsed.isdisjoint(task.file_dep):
+                task.uptodate = [(False, [], {})]  # it needs what another task would have made
         self._started[task.name] = time.monotonic()
 
     def execute_task(self, task: Any) -> None:
@@ -112,6 +116,8 @@ class Reporter:
             return
         action = task.actions[-1]
         done = getattr(action, "done", Done())
+        if isinstance(action, Rehearsal):
+            self._rehearsed.update(task.targets)
         outcome: Outcome = "skipped" if isinstance(action, Rehearsal) else "done" if done.made else "up-to-date"
         self._add(task, outcome, done.detail)
 
@@ -128,12 +134,16 @@ class Reporter:
         if isinstance(fail, Failed):
             error = fail.error
         elif isinstance(fail, UnmetDependency):
-            self._add(task, "skipped", f"needs {fail.message}, which failed")
+            if task.actions:
+                self._add(task, "skipped", f"needs {fail.message}, which failed")
             return
         else:
             error = TaskFailure(fail.get_msg().strip())
         self._add(task, "failed", "", error)
-        captured = "".join(text for action in task.actions for text in (action.err, action.out) if text)
+        # What was shown as it came is not shown again.
+        hidden = [action.err for action in task.actions if task.verbosity < 1]
+        hidden += [action.out for action in task.actions if task.verbosity < 2]
+        captured = "".join(text for text in hidden if text)
         if not ui.mode.json:
             board = session().board
             board.print(ui.style("error:", "bad", sys.stderr) + f" {error.message}")

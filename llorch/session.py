@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ class Done(NamedTuple):
 
     detail: str = ""
     made: bool = True
+    values: Mapping[str, str] = {}
+    """What the task's record keeps for tasks that need this one."""
 
 
 Work = Callable[[Progress], Done]

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from llorch.errors import CommandFailed, ToolMissing
@@ -53,8 +54,8 @@ def run(
             start_new_session=True,
         )
         _running.add(process)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         for line in process.stdout:
             tail.append(line.rstrip("\n"))
             if on_line is not None:
@@ -64,6 +65,7 @@ def run(
         _end(process)
         with _lock:
             _running.discard(process)
+        process.stdout.close()
     if returncode:
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
 
@@ -77,7 +79,7 @@ def run_interactive(command: Sequence[str]) -> None:
     """
     try:
         returncode = subprocess.run(command, check=False).returncode
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH") from None
     if returncode:
         raise CommandFailed(command, returncode, "")
@@ -95,10 +97,6 @@ def _end(process: subprocess.Popen[str], patience: float = 2.0) -> None:
     for request in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             break
-        os.killpg(process.pid, request)
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):  # it may end of itself meanwhile
+            os.killpg(process.pid, request)
             process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-    if process.stdout is not None:
-        process.stdout.close()

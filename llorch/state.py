@@ -8,6 +8,7 @@ reading. Nothing here knows of doit, of models or of builds.
 The state is one SQLite file. All of it can be lost: what exists is then read again and adopted.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -122,7 +123,7 @@ class State:
         if seen is not None and seen[0] == signature(status):
             return seen[1]
         if not stat.S_ISREG(status.st_mode):
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
         return self.read(path) if status.st_size <= SMALL else None
 
     def digest(self, path: str, advance: Advance | None = None) -> str:
@@ -132,24 +133,29 @@ class State:
     def read(self, path: str, advance: Advance | None = None) -> str:
         """Return a file's sha256 from its bytes, whatever is known of it."""
         absolute = self.absolute(path)
-        before = signature(os.stat(absolute))
+        seen = signature(os.stat(absolute))
+        settled = self._settle(seen)
         digest = sha256_of(absolute, advance)
-        if signature(os.stat(absolute)) == before:
-            self._keep(path, before, digest)
+        if settled and signature(os.stat(absolute)) == seen:
+            self._keep(path, seen, digest)
         return digest
 
     def learn(self, path: str, digest: str) -> None:
         """Take a file's sha256 from the one who has just written it and put it in its place."""
-        self._keep(path, signature(os.stat(self.absolute(path))), digest)
+        seen = signature(os.stat(self.absolute(path)))
+        if self._settle(seen):
+            self._keep(path, seen, digest)
 
-    def _keep(self, path: str, seen: Signature, digest: str) -> None:
+    def _settle(self, seen: Signature) -> bool:
+        """Wait until a further write would give the file another time; False if reading it again is cheaper."""
         age = time.time_ns() - seen[2]
         if 0 <= age < GRAIN_NS:
             if seen[0] <= SMALL:
-                return  # cheaper to read again than to wait
+                return False
             time.sleep((GRAIN_NS - age) / 1e9)
-            if signature(os.stat(self.absolute(path))) != seen:
-                return
+        return True
+
+    def _keep(self, path: str, seen: Signature, digest: str) -> None:
         with self._lock:
             self._read_files()[path] = self._learned[path] = (seen, digest)
 
@@ -274,13 +280,15 @@ class State:
     # Database
 
     def _select(self, statement: str, *values: str) -> list[Any]:
-        if self._connection is None and not self.file.exists():
+        if not self.file.exists():
+            self._disconnect()  # it may be deleted at any time
             return []
         import sqlite3
 
         try:
             return self._connect().execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
+            self._disconnect()
             raise DiskFull(
                 f"cannot read the state in `{self.file}`: {error}",
                 hint="check who may read it; or delete it, and what exists is read again",
@@ -292,7 +300,7 @@ class State:
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         import sqlite3
 
-        for attempt in (1, 2):
+        for _ in range(2):
             try:
                 self._make_folder()
                 connection = self._connect()
@@ -307,15 +315,17 @@ class State:
                 return
             except (sqlite3.OperationalError, OSError) as error:
                 self._disconnect()
-                lost = isinstance(error, sqlite3.OperationalError) and not self.file.exists()
-                if lost and attempt == 1:
-                    continue  # the folder was deleted under us, as it may be at any time
-                raise DiskFull(
-                    f"cannot write the state in `{self.file}`: {getattr(error, 'strerror', None) or error}",
-                    hint="make room there and check who may write to the folder; then run the same command again",
-                ) from None
+                why = getattr(error, "strerror", None) or str(error)
+                if isinstance(error, OSError) or self.file.exists():
+                    break
+                # The folder was deleted under us, as it may be at any time.
             except sqlite3.DatabaseError as error:
-                self._start_anew(str(error))
+                why = str(error)
+                self._start_anew(why)
+        raise DiskFull(
+            f"cannot write the state in `{self.file}`: {why}",
+            hint="make room there and check who may write to the folder; then run the same command again",
+        )
 
     def _connect(self) -> "sqlite3.Connection":
         if self._connection is not None and not self.file.exists():
@@ -330,14 +340,14 @@ class State:
             self._connection = sqlite3.connect(
                 address, uri=True, timeout=60, isolation_level=None, check_same_thread=False
             )
-            if writable:
-                self._connection.execute("pragma journal_mode = wal")
-                self._connection.execute("pragma synchronous = normal")
             version = self._connection.execute("pragma user_version").fetchone()[0]
             if version not in (0, SCHEMA):
                 raise sqlite3.DatabaseError(f"it has schema {version}, this llorch uses {SCHEMA}")
-            if version == 0 and writable:
-                self._migrate(self._connection)
+            if writable:
+                self._connection.execute("pragma journal_mode = wal")
+                self._connection.execute("pragma synchronous = normal")
+                if version == 0:
+                    self._migrate(self._connection)
         return self._connection
 
     def _migrate(self, connection: "sqlite3.Connection") -> None:
@@ -358,16 +368,16 @@ class State:
     def _start_anew(self, why: str) -> None:
         self._disconnect()
         aside = self.file.with_name(self.file.name + ".unreadable")
-        for suffix in ("-wal", "-shm"):
-            self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
-        if self.file.exists():
+        try:
+            for suffix in ("-wal", "-shm"):
+                self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
             os.replace(self.file, aside)
+            fate = f"it is kept as `{aside.name}`"
+        except OSError as error:
+            fate = f"it cannot be set aside ({error.strerror})"
         self._files, self._raw = {}, {}
         self._records.clear()
-        self.warning = (
-            f"the state in `{self.file}` could not be used ({why}); it is kept as `{aside.name}`, and what exists is"
-            " read again"
-        )
+        self.warning = f"the state in `{self.file}` could not be used ({why}); {fate}, and what exists is read again"
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -34,20 +34,20 @@ class Document:
         """
         self.name = name
         self.problems: list[Problem] = []
-        self._text = text
+        self._text = text.replace("\r\n", "\n")
         self._found: list[tuple[int, list[str], dict[str, Any]]] | None = None
         self.data = self._parse()
 
     def complain(self, key: Key, message: str, hint: str | None = None) -> None:
         """Record a mistake in the value at `key`."""
-        self.problems.append(Problem(self.name, self.line_of(key), render_key(key), message, hint))
+        self.problems.append(Problem(self.name, self.line_of(key), _visible(render_key(key)), _visible(message), hint))
 
     def read(self, cls: type[T]) -> T | None:
         """Return the whole document as a `cls`, or None after complaining."""
         data = dict(self.data)
         version = data.pop("version", 1)
         if type(version) is not int or version != 1:
-            self.complain(("version",), f"is {version!r}; this llorch reads version 1", "update llorch")
+            self.complain(("version",), f"is {_describe(version)}; this llorch reads version 1", "update llorch")
         value = convert(cls, data, (), self.complain)
         return None if value is _WRONG else value
 
@@ -66,8 +66,12 @@ class Document:
     def _tables(self) -> list[tuple[int, list[str], dict[str, Any]]]:
         """Return each table's lines before it, its lines and its values, read on the first complaint."""
         if self._found is None:
-            lines = self._text.splitlines()
-            starts = [0, *(n for n, line in enumerate(lines) if n and _is_header(line)), len(lines)]
+            lines = _lines(self._text)
+            # `[[x]]` goes on with the table above it, so that its index counts
+            headers = (
+                n for n, line in enumerate(lines) if n and _is_header(line) and not line.lstrip().startswith("[[")
+            )
+            starts = [0, *headers, len(lines)]
             parts = [(start, lines[start:end]) for start, end in itertools.pairwise(starts)]
             self._found = [(start, part, _beginning(part, len(part))) for start, part in parts]
         return self._found
@@ -79,13 +83,18 @@ class Document:
             try:
                 return tomli.loads(self._text)
             except tomli.TOMLDecodeError as error:
-                lines = self._text.splitlines()
-                at = min(error.lineno, len(lines))
+                lines = _lines(self._text)
+                at, message = min(error.lineno, len(lines)), _syntax_message(error.msg)
+                if at > 1 and _is_header(lines[at - 1]) and error.msg.startswith("Invalid value"):
+                    at, message = at - 1, "is not valid TOML: an array is not closed"
                 start = next((n for n in range(at, 0, -1) if _is_header(lines[n - 1])), 1)
                 end = next((n for n in range(max(at, start), len(lines)) if _is_header(lines[n])), len(lines))
-                self.problems.append(Problem(self.name, at, _header_key(lines[start - 1]), _syntax_message(error.msg)))
+                self.problems.append(Problem(self.name, at, _header_key(lines[start - 1]), message))
                 lines[start - 1 : end] = [""] * (end - start + 1)
                 self._text = "\n".join(lines)
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
+                self.problems.append(Problem(self.name, None, "", f"is not TOML that can be read: {error}"))
+                self._text = ""
 
 
 def load(path: Path, name: str) -> Document:
@@ -94,7 +103,11 @@ def load(path: Path, name: str) -> Document:
     Raises:
         OSError: the file cannot be read.
     """
-    raw = path.read_bytes()
+    return decode(path.read_bytes(), name)
+
+
+def decode(raw: bytes, name: str) -> Document:
+    """Read a file's bytes."""
     try:
         return Document(name, raw.decode())
     except UnicodeDecodeError as error:
@@ -151,6 +164,9 @@ def _scalar(kind: type) -> Callable[[object, Key, Complain], Any]:
     def read(value: object, key: Key, complain: Complain) -> Any:
         if type(value) is not kind:
             complain(key, f"must be {_NAMES[kind]}, not {_describe(value)}", None)
+            return _WRONG
+        if isinstance(value, int) and value.bit_length() > 63:
+            complain(key, "is too large", None)
             return _WRONG
         if kind is str and _has_controls(str(value)):
             complain(key, "has control characters", None)
@@ -232,6 +248,8 @@ def _describe(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f"the string {value!r}"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a huge integer"  # Python refuses to write out the longest
     for kind, name in ((int, "the integer"), (float, "the number")):
         if isinstance(value, kind):
             return f"{name} {value}"
@@ -246,6 +264,20 @@ def _has_controls(text: str) -> bool:
     from unicodedata import category
 
     return not text.isprintable() and any(category(char) in ("Cc", "Cf") for char in text if char not in "\n\t")
+
+
+def _visible(text: str) -> str:
+    r"""Write out what a terminal would obey or hide.
+
+    >>> print(_visible("a\x1b[31m"))
+    a\x1b[31m
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _lines(text: str) -> list[str]:
+    """Split where TOML does: `str.splitlines` also does at characters that strings and comments may have."""
+    return text.removesuffix("\n").split("\n")
 
 
 def _is_header(line: str) -> bool:
@@ -263,12 +295,12 @@ def _syntax_message(text: str) -> str:
 
 
 def _beginning(lines: list[str], count: int) -> dict[str, Any]:
-    """Parse the first `count` lines, or the most of them that can be parsed, closing an array that they leave open."""
+    """Parse the first `count` lines, or the most of them that can be parsed, closing what they leave open."""
     import tomli
 
     for end in range(count, 0, -1):
         text = "\n".join(lines[:end])
-        for closing in ("", "\n]"):
+        for closing in ("", "\n]", "\n}", "\n}\n]"):
             try:
                 return tomli.loads(text + closing)
             except tomli.TOMLDecodeError:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Style = Literal["good", "bad", "dim", "bold", "note"]
 _CODES: Mapping[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1", "note": "33"}
+DRAW_EVERY = 0.05
+"""Seconds between two looks at the progress of one task."""
 PLAIN_EVERY = 10.0
 """Seconds between two lines on the progress of one task where there are no bars."""
 
@@ -166,8 +168,11 @@ class Board:
     def __init__(self, stream: IO[str] | None = None) -> None:
         """Draw on `stream` (stderr unless given)."""
         self._stream = stream
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._bars: Progress | None = None
+        self._lines = 0
+        self._total: TaskID | None = None
+        self._size = self._done = 0
         self._closed = False
         self.width = 0
         """Columns that task names take."""
@@ -183,7 +188,7 @@ class Board:
 
     def print(self, text: str) -> None:
         """Write a line above the bars."""
-        with self._lock:
+        with self.lock:
             if self._bars is not None:
                 from rich.text import Text
 
@@ -194,7 +199,7 @@ class Board:
 
     def bars(self) -> "Progress | None":
         """Return the bars, started when the first is needed; None where there are none."""
-        with self._lock:
+        with self.lock:
             if self._bars is None and not self._closed and is_terminal(self.stream) and not mode.quiet:
                 from rich import progress
                 from rich.table import Column
@@ -222,9 +227,32 @@ class Board:
                 self._bars.start()
             return self._bars
 
+    def add(self, name: str) -> "TaskID":
+        """Add a bar, and below all of them one for their sum once there are two."""
+        with self.lock:
+            bars = self.bars()
+            assert bars is not None, "asked for only where there are bars"
+            bar = bars.add_task("", name=f"{name:<{self.width}}", total=None)
+            self._lines += 1
+            if self._total is not None:
+                bars.remove_task(self._total)
+            if self._lines > 1:
+                self._total = bars.add_task(
+                    "", name=f"{'in all':<{self.width}}", total=self._size, completed=self._done
+                )
+            return bar
+
+    def count(self, size: int, done: int) -> None:
+        """Add to the bytes of work in all, and to those that are done."""
+        with self.lock:
+            self._size += size
+            self._done += done
+            if self._bars is not None and self._total is not None:
+                self._bars.update(self._total, total=self._size, completed=self._done)
+
     def close(self) -> None:
         """Take the bars away, for good."""
-        with self._lock:
+        with self.lock:
             self._closed = True
             if self._bars is not None:
                 self._bars.stop()
@@ -232,12 +260,13 @@ class Board:
 
 
 class Line:
-    """One task on the board; a `progress.Progress`."""
+    """One task, or one file of a task, on the board."""
 
     def __init__(self, board: Board, name: str) -> None:
         self._board = board
         self._name = name
-        self._started = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._drawn = 0.0
         self._done = self._size = 0
         self._bar: TaskID | None = None
         self._text = ""
@@ -253,24 +282,31 @@ class Line:
             bars.remove_task(self._bar)
             self._bar = None
 
-    def say(self, text: str) -> None:
-        """Name what is being done now."""
+    def say(self, text: str, *, plain: bool = True) -> None:
+        """Name what is being done now; without bars, write it on a line of its own if `plain`."""
         self._text = text
-        self._done = self._size = 0
-        self._draw(reset=True)
-        if self._bar is None:
+        bars = self._draw()
+        if bars is None and plain:
             self._tell(text)
 
-    def total(self, size: int) -> None:
-        """Announce the bytes of work in all."""
-        self._done, self._size = 0, size
-        self._draw(reset=True)
+    def total(self, size: int, done: int = 0) -> None:
+        """Announce the bytes of work in all, of which some are done already."""
+        self._board.count(size - self._size, done - self._done)
+        self._done, self._size = done, size
+        bars = self._draw()
+        if bars is not None and self._bar is not None:
+            bars.reset(self._bar, total=size or None, completed=done, description=self._text)
 
     def advance(self, size: int) -> None:
         """Count bytes as done."""
-        self._done += size
-        self._draw()
-        if self._bar is None and time.monotonic() - self._told > PLAIN_EVERY:
+        with self._board.lock:
+            self._board.count(0, size)
+            self._done += size
+        if time.monotonic() - self._drawn < DRAW_EVERY:
+            return
+        self._drawn = time.monotonic()
+        bars = self._draw()
+        if bars is None and time.monotonic() - self._told > PLAIN_EVERY:
             of = f" of {bytes_text(self._size)}" if self._size else ""
             self._tell(f"{self._text}: {bytes_text(self._done)}{of}")
 
@@ -279,16 +315,10 @@ class Line:
         if not mode.quiet and not mode.json:
             self._board.print(f"{self._name:<{self._board.width}}  {text}")
 
-    def _draw(self, *, reset: bool = False) -> None:
+    def _draw(self) -> "Progress | None":
         bars = self._board.bars()
-        if bars is None:
-            return
-        if self._bar is None:
-            name = f"{self._name:<{self._board.width}}"
-            self._bar = bars.add_task(self._text, name=name, total=self._size or None)
-        elif reset:
-            bars.reset(
-                self._bar, total=self._size or None, description=self._text, name=f"{self._name:<{self._board.width}}"
-            )
-        if not reset:
-            bars.update(self._bar, completed=self._done)
+        if bars is not None:
+            if self._bar is None:
+                self._bar = self._board.add(self._name)
+            bars.update(self._bar, completed=self._done, description=self._text)
+        return bars

@@ -1,14 +1,18 @@
 """What the tests share: a home of their own, workspaces with awkward names, and both doors to run."""
 
+import ctypes
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -158,3 +162,54 @@ def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes
         for path, data in every.items():
             archive.writestr(path, data)
     return wheel
+
+
+Made = TypeVar("Made")
+
+
+def as_mortal(function: Callable[[], Made]) -> Made:
+    """Call a function as a user whom file permissions bind, also where the tests run as root.
+
+    A thread's rights are its own on Linux, so one of its own gives them up.
+    """
+
+    def give_up_and_call() -> Made:
+        if os.geteuid() == 0:
+            libc = ctypes.CDLL(None, use_errno=True)
+            version_3_of_this_thread = struct.pack("Ii", 0x20080522, 0)
+            if libc.capset(version_3_of_this_thread, bytes(24)):
+                raise OSError(ctypes.get_errno(), "capset")
+        return function()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(give_up_and_call).result()
+
+
+def in_terminal(
+    *command: str, columns: int = 80, typed: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Run:
+    """Run a program that has a terminal of this width, and give it what is typed; all it writes is in `out`."""
+    import fcntl
+    import pty
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**inherited, "TERM": "xterm-256color", **(env or {})},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    os.write(leader, typed.encode())
+    output = b""
+    with suppress(OSError):  # how Linux says that nobody has the terminal open any more
+        while data := os.read(leader, 65536):
+            output += data
+    os.close(leader)
+    return Run(process.wait(), output.decode(errors="replace").replace("\r\n", "\n"), "")

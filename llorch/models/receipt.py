@@ -6,6 +6,7 @@ who trusts it compares the bytes.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llorch.models.catalog import PART, Model
+from llorch.models.part import cannot_write
 
 SCHEMA = 1
 LIMIT = 16 * 1024 * 1024
@@ -27,6 +29,8 @@ class Receipt:
     """Source, repository and revision that the files came from."""
     files: Mapping[str, str]
     """sha256 by the path in the model's entry."""
+    commit: str
+    """The commit of the Hub that the files are of, empty where none was told."""
     verified_at: Mapping[str, str]
     """When each file was verified, ISO 8601, UTC."""
 
@@ -45,15 +49,23 @@ def load_receipt(path: Path) -> Receipt | None:
         if data["schema"] != SCHEMA:
             return None
         files = {str(file["path"]): str(file["sha256"]) for file in data["files"]}
+        if not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in files.values()):
+            return None
         verified_at = {str(file["path"]): str(file["verified_at"]) for file in data["files"]}
+        commit = str(data.get("commit", ""))
         return Receipt(
-            origin=(str(data["source"]), str(data["repo"]), str(data["revision"])), files=files, verified_at=verified_at
+            origin=(str(data["source"]), str(data["repo"]), str(data["revision"])),
+            files=files,
+            commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else "",
+            verified_at=verified_at,
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # a claim that cannot be read claims nothing
 
 
-def render_receipt(model: Model, files: Mapping[str, tuple[int, str]], now: datetime | None = None) -> str:
+def render_receipt(
+    model: Model, files: Mapping[str, tuple[int, str]], now: datetime | None = None, *, commit: str = ""
+) -> str:
     """Return the receipt of a model whose files were just found to have these sizes and digests."""
     source, repo, revision = origin_of(model)
     at = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -63,6 +75,7 @@ def render_receipt(model: Model, files: Mapping[str, tuple[int, str]], now: date
         "source": source,
         "repo": repo,
         "revision": revision,
+        **({"commit": commit} if commit else {}),
         "files": [
             {"path": path, "size": size, "sha256": sha256, "verified_at": at} for path, (size, sha256) in files.items()
         ],
@@ -71,16 +84,22 @@ def render_receipt(model: Model, files: Mapping[str, tuple[int, str]], now: date
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def save_receipt(path: Path, text: str) -> None:
+def save_receipt(path: Path, name: str, text: str) -> None:
     """Put a receipt in its place at once.
 
+    Args:
+        name: how messages call it.
+
     Raises:
-        OSError: it cannot be written.
+        DiskFull: it cannot be written.
     """
     part = path.with_name(path.name + PART)
-    part.unlink(missing_ok=True)
-    with open(part, "x", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        part.unlink(missing_ok=True)
+        with open(part, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(error, name, path) from error

@@ -76,15 +76,23 @@ def task_models(run: Session) -> Iterator[dict[str, Any]]:
 def _fetch(model: Model, progress: Progress) -> Done:
     run = session()
     fetched = rules.fetch(model, run.workspace, run.state, progress)
-    if not fetched.got:
+    if not fetched.got and not fetched.taken:
         return Done("already there", made=False)
-    what = fetched.got[0] if len(fetched.got) == 1 else f"{len(fetched.got)} files"
-    return Done(f"{what}, {bytes_text(fetched.size)}")
+    parts = [f"{_files(fetched.taken)} found on this machine"] if fetched.taken else []
+    parts += [f"{bytes_text(fetched.size)}, {_files(fetched.got)}"] if fetched.got else []
+    # A commit that the entry names already is no news.
+    commit = "" if fetched.commit == model.entry.revision else fetched.commit
+    return Done(", ".join(parts), values={"commit": commit} if commit else {})
+
+
+def _files(paths: tuple[str, ...]) -> str:
+    return paths[0].rsplit("/", 1)[-1] if len(paths) == 1 else f"{len(paths)} files"
 
 
 def _verify(model: Model, progress: Progress) -> Done:
     run = session()
-    written = write_receipt(model, run.workspace, run.state.digest)
+    values = run.state.record(f"fetch:{model.id}").get("values") or {}
+    written = write_receipt(model, run.workspace, run.state.digest, values.get("commit", ""))
     files = len(model.entry.files)
     return Done(f"{files} file{'s' if files > 1 else ''} as promised", made=written)
 
@@ -93,9 +101,8 @@ def _ready(model: Model) -> tuple[str, ...]:
     """Return what to tell whoever asked for the model: where it is, and what to do next."""
     run = session()
     path = model.paths[0]
-    digest = run.state.known(path) or ""
     return (
-        f"ready: {path} (sha256 {digest})",
-        f"next: `llorch models info {model.id}` shows what it is; give its path to your runtime, as in"
-        f" `llama-cli -m {path}`",
+        f"ready:  {path}",
+        f"sha256: {run.state.known(path)}",
+        f"next:   give the path to your runtime, or see `llorch models info {model.id}`",
     )

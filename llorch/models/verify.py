@@ -7,8 +7,8 @@ from typing import Literal
 from llorch.config import Workspace
 from llorch.errors import IntegrityError
 from llorch.models.catalog import File, Model
-from llorch.models.fetch import expected_digests
-from llorch.models.receipt import Receipt, load_receipt, origin_of, render_receipt, save_receipt
+from llorch.models.fetch import expected_digests, usable_receipt
+from llorch.models.receipt import render_receipt, save_receipt
 
 FileState = Literal["ok", "missing", "truncated", "corrupt", "unpinned"]
 Digest = Callable[[str], str]
@@ -71,30 +71,34 @@ def _verify_file(path: str, file: File, expected: str | None, workspace: Workspa
     return report("ok", "", size, actual)
 
 
-def write_receipt(model: Model, workspace: Workspace, digest: Digest) -> bool:
+def write_receipt(model: Model, workspace: Workspace, digest: Digest, commit: str = "") -> bool:
     """Verify the model and write its receipt, unless one is there that says the same. Return whether it was written.
+
+    Args:
+        commit: what the Hub gave for the entry's revision, if the files were just fetched.
 
     Raises:
         IntegrityError: a file is not as it should be.
-        OSError: the receipt cannot be written.
+        DiskFull: the receipt cannot be written.
     """
     reports = verify(model, workspace, digest)
     for report in reports:
         if not report.ok:
-            raise IntegrityError(
-                report.path,
-                (report.expected_sha256 and f"sha256 {report.expected_sha256}") or f"{report.expected_size} bytes",
-                report.detail,
-                hint=f"`llorch models download {model.id}` fetches it again",
-            )
+            hint = f"`llorch models download {model.id}` fetches it again"
+            raise IntegrityError(report.path, *_difference(report), hint=hint)
     found = {report.file.path: (report.size or 0, report.sha256 or "") for report in reports}
     place = workspace.path(model.receipt)
-    receipt = load_receipt(place)
-    if receipt is not None and _says(receipt, model, {path: sha256 for path, (_, sha256) in found.items()}):
+    receipt = usable_receipt(model, workspace)
+    says = receipt is not None and receipt.files == {path: sha256 for path, (_, sha256) in found.items()}
+    if says and receipt is not None and commit in ("", receipt.commit):
         return False
-    save_receipt(place, render_receipt(model, found))
+    save_receipt(place, model.receipt, render_receipt(model, found, commit=commit))
     return True
 
 
-def _says(receipt: Receipt, model: Model, files: dict[str, str]) -> bool:
-    return receipt.origin == origin_of(model) and receipt.files == files
+def _difference(report: FileReport) -> tuple[str, str]:
+    if report.size is None:
+        return "a file", "nothing"
+    if report.sha256 is None:
+        return f"{report.expected_size} bytes", f"{report.size} bytes"
+    return f"sha256 {report.expected_sha256}", f"sha256 {report.sha256}"

@@ -1,15 +1,233 @@
 """`llorch models …`, in this process."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Run, write_catalog
+import pytest
+
+from tests.conftest import BIN, Run, in_terminal, sha256, write_catalog
+
+Llorch = Callable[..., Run]
+FILE = Path(".test-models/tiny/a.gguf")
+RECEIPT = Path(".test-models/tiny/receipt.json")
 
 
-def test_download_makes_it_once(workspace: Path, llorch: Callable[..., Run]) -> None:
-    """A second download finds nothing to do."""
-    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}})
+@pytest.fixture
+def catalog(workspace: Path) -> Path:
+    """A workspace that declares two models; the folder of their sources."""
+    return write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "two": {"b.gguf": b"bb", "sub/c.gguf": b"ccc"}})
+
+
+@pytest.fixture
+def tiny(catalog: Path, llorch: Llorch) -> Path:
+    """The same with one of them on disk."""
+    assert llorch("models", "download", "tiny").code == 0
+    return catalog
+
+
+# download
+
+
+def test_download_makes_it_once(catalog: Path, llorch: Llorch) -> None:
+    """A second download finds nothing to do; the document has each task with its outcome and targets."""
     first = llorch("models", "download", "tiny", "--json")
     assert (first.code, [task["outcome"] for task in first.json["tasks"]]) == (0, ["done", "done"])
+    assert first.json["tasks"][0]["targets"] == [{"path": str(FILE), "size": 4, "sha256": sha256(b"data")}]
     second = llorch("models", "download", "tiny", "--json")
     assert [task["outcome"] for task in second.json["tasks"]] == ["up-to-date", "up-to-date"]
+    assert FILE.read_bytes() == b"data"
+
+
+def test_download_several_and_all(catalog: Path, llorch: Llorch) -> None:
+    """Models can be named, twice too, or all be meant, but not both and not neither."""
+    assert len(llorch("models", "download", "tiny", "two", "tiny", "--json").json["tasks"]) == 4
+    assert len(llorch("models", "download", "--all", "--json").json["tasks"]) == 4
+    assert llorch("models", "download").code == 2
+    assert llorch("models", "download", "--all", "tiny").code == 2
+
+
+def test_download_of_an_unknown_model(catalog: Path, llorch: Llorch) -> None:
+    """Nothing is fetched when one of the names is wrong."""
+    done = llorch("models", "download", "tiny", "tow")
+    assert (done.code, done.err.splitlines()[0]) == (3, "error: there is no model `tow`; did you mean `two`?")
+    assert not FILE.exists()
+
+
+def test_a_failed_download_goes_on_with_the_others(catalog: Path, llorch: Llorch) -> None:
+    """The first failure's code is the command's; what does not need it is made all the same."""
+    (catalog / "tiny" / "a.gguf").write_bytes(b"tada")
+    done = llorch("models", "download", "--all", "--json")
+    outcomes = {task["name"]: task["outcome"] for task in done.json["tasks"]}
+    expected = {"fetch:tiny": "failed", "verify:tiny": "skipped", "fetch:two": "done", "verify:two": "done"}
+    assert (done.code, {name: outcomes[name] for name in expected}) == (6, expected)
+    (error,) = [task["error"] for task in done.json["tasks"] if task["name"] == "fetch:tiny"]
+    assert error["code"] == "integrity"
+
+
+def test_a_dry_run_downloads_nothing(catalog: Path, llorch: Llorch) -> None:
+    """It names what would run, and leaves the workspace as it was."""
+    before = sorted(os.listdir())
+    done = llorch("models", "download", "tiny", "--dry-run", "--json")
+    assert (done.code, [task["outcome"] for task in done.json["tasks"]]) == (0, ["skipped", "skipped"])
+    assert sorted(os.listdir()) == before
+
+
+def test_download_need_not_wait(catalog: Path, llorch: Llorch) -> None:
+    """With `--no-wait` a model that another run is at is an error."""
+    from llorch.config import find_workspace
+    from llorch.engine import hold
+
+    with hold(find_workspace(), str(FILE), "fetch:tiny"):
+        done = llorch("models", "download", "tiny", "--no-wait", "--json")
+    assert (done.code, done.json["tasks"][0]["error"]["code"]) == (1, "busy")
+
+
+# catalog, list, info
+
+
+def test_what_is_declared_and_what_is_there(tiny: Path, llorch: Llorch) -> None:
+    """`catalog` shows every model, `list` those on disk, both with state and size."""
+    rows = [line.split("\t")[:3] for line in llorch("models", "catalog").out.splitlines()]
+    assert rows == [["tiny", "ok", "4 B"], ["two", "missing", "5 B"]]
+    rows = [line.split("\t")[:3] for line in llorch("models", "list").out.splitlines()]
+    assert rows == [["tiny", "ok", "4 B"]]
+
+
+def test_catalog_as_json(tiny: Path, llorch: Llorch) -> None:
+    """The document has the model, its state, and each file's."""
+    document = llorch("models", "list", "--json").json
+    (model,) = document["models"]
+    assert (document["total_size"], model["id"], model["state"], model["folder"]) == (
+        4,
+        "tiny",
+        "ok",
+        ".test-models/tiny",
+    )
+    assert model["files"] == [{"path": str(FILE), "size": 4, "sha256": sha256(b"data"), "state": "ok"}]
+
+
+def test_nothing_to_show(workspace: Path, llorch: Llorch) -> None:
+    """Without models, or without any on disk, there is a word on it instead of a table."""
+    write_catalog(workspace, {})
+    assert llorch("models", "catalog").err == "the catalog has no models\n"
+    done = llorch("models", "list")
+    assert (done.out, done.err.startswith("no models here yet; `llorch models download")) == ("", True)
+    assert llorch("models", "verify", "--all").err == "no models here yet\n"
+
+
+def test_unknown_sizes_are_said(workspace: Path, llorch: Llorch) -> None:
+    """What is not pinned and not here has no size."""
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}}, pinned=False)
+    assert llorch("models", "catalog").out.split("\t")[:3] == ["tiny", "missing", "unknown"]
+    assert "missing, size unknown, sha256 unknown" in llorch("models", "info", "tiny").out
+    assert llorch("models", "download", "tiny").code == 0
+    assert llorch("models", "catalog").out.split("\t")[:3] == ["tiny", "ok", "4 B"]
+
+
+def test_info_has_all_that_is_known(tiny: Path, llorch: Llorch) -> None:
+    """As text, values that are there, and each file; as JSON, every key."""
+    done = llorch("models", "info", "tiny")
+    assert done.code == 0
+    assert "id:             tiny\n" in done.out
+    assert "size:           4 B\n" in done.out
+    assert f"file:           {FILE}\n                ok, 4 B, sha256 {sha256(b'data')}\n" in done.out
+    assert "license:" not in done.out
+    model = llorch("models", "info", "tiny", "--json").json["model"]
+    assert {"architecture", "parameters", "context_length", "quantization", "gated", "gguf"} <= model.keys()
+
+
+def test_a_hostile_name_is_shown_as_it_is(workspace: Path) -> None:
+    """Markup in a name of the catalog is text, on a terminal too."""
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}})
+    text = Path("catalog.toml").read_text()
+    Path("catalog.toml").write_text(text.replace("[models.tiny]", '[models.tiny]\nname = "[bold]x[/bold] [red]"'))
+    for command in (("models", "catalog"), ("models", "info", "tiny"), ("list",)):
+        assert "[bold]x[/bold] [red]" in in_terminal(str(BIN / "llorch"), *command, columns=120).out
+
+
+# verify
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code"),
+    [
+        (lambda: None, "ok", 0),
+        (lambda: FILE.write_bytes(b"tada"), "corrupt", 6),
+        (lambda: FILE.write_bytes(b"dat"), "truncated", 6),
+        (FILE.unlink, "missing", 6),
+    ],
+)
+def test_verify_reads_every_byte(
+    tiny: Path, llorch: Llorch, change: Callable[[], object], state: str, code: int
+) -> None:
+    """What is not the promised file is named with code 6, and how to have it again."""
+    change()
+    done = llorch("models", "verify", "tiny")
+    assert done.code == code
+    assert done.out.startswith(f"{state:<10} {FILE}")
+    assert ("hint: `llorch models download tiny` fetches what is wrong again" in done.err) == (code == 6)
+    document = llorch("models", "verify", "tiny", "--json").json
+    assert (document["ok"], document["models"][0]["files"][0]["state"]) == (code == 0, state)
+
+
+def test_verify_all_takes_what_is_there(tiny: Path, llorch: Llorch) -> None:
+    """Models that are not on disk are left out."""
+    document = llorch("models", "verify", "--all", "--json").json
+    assert [model["id"] for model in document["models"]] == ["tiny"]
+
+
+# delete
+
+
+def test_delete_asks_first(tiny: Path, llorch: Llorch) -> None:
+    """Without anybody to ask, nothing is deleted; with `--yes` the model is, and its empty folders."""
+    refused = llorch("models", "delete", "tiny")
+    assert (refused.code, "this deletes tiny (" in refused.err, FILE.exists()) == (8, True, True)
+    document = llorch("models", "delete", "tiny", "--yes", "--json").json
+    assert (document["dry_run"], document["deleted"][0]["files"]) == (False, [str(FILE), str(RECEIPT)])
+    assert os.listdir(".test-models") == []
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 8)])
+def test_delete_is_answered(tiny: Path, typed: str, code: int) -> None:
+    """At a terminal the answer decides."""
+    done = in_terminal(str(BIN / "llorch"), "models", "delete", "tiny", typed=typed)
+    assert (done.code, "Delete them? [y/N]" in done.out, FILE.exists()) == (code, True, code == 8)
+
+
+def test_delete_leaves_what_is_not_llorchs(catalog: Path, llorch: Llorch) -> None:
+    """Other files stay, and are counted; models that are not there are said to be so; empty folders go."""
+    llorch("models", "download", "--all")
+    Path(".test-models/tiny/notes.txt").touch()
+    done = llorch("models", "delete", "tiny", "two", "-y")
+    assert done.out.splitlines()[0].endswith("; 1 other files stay in .test-models/tiny")
+    assert done.out.splitlines()[1].startswith("deleted two, ")
+    assert (os.listdir(".test-models"), os.listdir(".test-models/tiny")) == (["tiny"], ["notes.txt"])
+    assert llorch("models", "delete", "two").out == "two is not on disk\n"
+
+
+def test_a_dry_run_deletes_nothing(tiny: Path, llorch: Llorch) -> None:
+    """It says what would go, without asking."""
+    Path(".test-models/tiny/notes.txt").touch()
+    done = llorch("models", "delete", "tiny", "--dry-run")
+    assert (done.code, FILE.exists()) == (0, True)
+    assert done.out.startswith("would delete tiny, ")
+    assert done.out.endswith("; 1 other files stay in .test-models/tiny\n")
+
+
+# disk-usage
+
+
+def test_disk_usage_adds_up(tiny: Path, llorch: Llorch) -> None:
+    """Each model's folder, what else is there, and all of it."""
+    Path(".test-models/other").write_bytes(b"x" * 10)
+    size = 4 + RECEIPT.stat().st_size
+    document = llorch("models", "disk-usage", "--json").json
+    assert document["models"] == [{"id": "tiny", "folder": ".test-models/tiny", "size": size}]
+    assert (document["other_size"], document["total_size"]) == (10, size + 10)
+    rows = [line.split("\t") for line in llorch("models", "disk-usage").out.splitlines()]
+    assert [row[0] for row in rows] == ["tiny", "(other)", "total"]
+    assert rows[1] == ["(other)", "10 B", ".test-models"]
+    Path(".test-models/other").unlink()
+    assert [line.split("\t")[0] for line in llorch("models", "disk-usage").out.splitlines()] == ["tiny", "total"]

@@ -1,0 +1,129 @@
+"""Take a file that is already on this machine instead of fetching it again.
+
+Looked at are the model's own folder and the folders that the old scripts used, and the Hub client's cache. What is
+taken has the promised contents; it is linked or cloned, never moved, and copied only where neither works.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from llorch.config import Workspace
+from llorch.models.catalog import PART, File, Model
+from llorch.models.hub import Remote
+from llorch.models.part import cannot_write
+from llorch.progress import Progress
+from llorch.state import CHUNK, sha256_of
+
+_FICLONE = 0x40049409
+"""Linux: make a file share another's blocks (ioctl_ficlone(2))."""
+
+
+def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progress: Progress) -> str | None:
+    """Put a file with the promised contents in its place, from elsewhere on this machine.
+
+    Returns:
+        Its sha256, or None if there is none.
+
+    Raises:
+        DiskFull: it cannot be put there.
+    """
+    name = model.path(file)
+    place = workspace.path(name)
+    for candidate in _candidates(model, file, promise, workspace):
+        if promise.size is not None and candidate.stat().st_size != promise.size:
+            continue
+        progress.say(f"reading {candidate}")
+        digest = _matching_digest(candidate, promise, progress)
+        if digest is None:
+            continue
+        part = place.with_name(place.name + PART)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            _share(candidate, part)
+            os.replace(part, place)
+        except OSError as error:
+            raise cannot_write(error, name, place) from error
+        return digest
+    return None
+
+
+def _matching_digest(path: Path, promise: Remote, progress: Progress) -> str | None:
+    """Return a file's sha256 if its contents are the promised ones, None if not, or if nothing is promised of them."""
+    if promise.sha256 is not None:
+        digest = sha256_of(path, progress.advance)
+        return digest if digest == promise.sha256 else None
+    if promise.git_oid is not None and git_oid_of(path) == promise.git_oid:
+        return sha256_of(path, progress.advance)
+    return None
+
+
+def git_oid_of(path: Path) -> str:
+    """Return the id that git gives a file's contents."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _candidates(model: Model, file: File, promise: Remote, workspace: Workspace) -> Iterator[Path]:
+    folder, base = workspace.path(model.folder), workspace.path(model.folder).parent
+    name = file.path.rsplit("/", 1)[-1]
+    # The scripts kept the sources of a conversion in `pytorch`, and two models in one folder.
+    near = [folder / file.path, folder / "pytorch" / file.path, *sorted(base.glob(f"*/{_literal(name)}"))]
+    place = workspace.path(model.path(file))
+    for path in dict.fromkeys(near):
+        if path != place and path.is_file():
+            yield path
+    cached = _in_hub_cache(model, file, promise)
+    if cached is not None:
+        yield cached
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def hub_cache() -> Path:
+    """Return the folder of the Hub client's cache, without loading the client."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+
+
+def _in_hub_cache(model: Model, file: File, promise: Remote) -> Path | None:
+    """Return the file in the Hub client's cache: `HF_HOME/hub/models--A--B/snapshots`."""
+    if model.entry.source != "hf":
+        return None
+    repo = hub_cache() / ("models--" + model.entry.repo.replace("/", "--"))
+    commits = [commit for commit in (promise.commit, model.entry.revision) if commit]
+    found = (repo / "snapshots" / commit / file.path for commit in commits)
+    blob = repo / "blobs" / (promise.sha256 or promise.git_oid or "-")
+    return next((path.resolve() for path in (blob, *found) if path.is_file()), None)
+
+
+def _share(source: Path, target: Path) -> None:
+    """Make `target` have the contents of `source`: cloned, else linked, else copied.
+
+    A link is safe: neither llorch nor the Hub's client ever writes into a file that has its name.
+    """
+    if not _clone(source, target):
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+
+def _clone(source: Path, target: Path) -> bool:
+    import fcntl
+
+    with source.open("rb") as old, target.open("xb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError:
+            target.unlink()
+            return False
+    return True

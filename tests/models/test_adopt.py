@@ -1,0 +1,124 @@
+"""Taking files that are on this machine already."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llorch.config import Workspace
+from llorch.errors import DiskFull
+from llorch.models import adopt as module
+from llorch.models.adopt import adopt, git_oid_of
+from llorch.models.catalog import Convert, Entry, File, Model
+from llorch.models.hub import Remote
+from llorch.progress import Silent
+from tests.conftest import as_mortal, sha256
+
+DATA = b"the right bytes"
+FILE = File(path="sub/a [1].gguf")
+COMMIT = "c" * 40
+SHA = sha256(DATA)
+
+
+def model(*, convert: bool = False, source: str = "hf") -> Model:
+    """Return a model of one file."""
+    made = Convert(to="x.gguf") if convert else None
+    return Model("m", Entry(files=(FILE,), repo="org/m", source=source, convert=made), "models/m")
+
+
+def take(root: Path, promise: Remote, wanted: Model | None = None) -> str | None:
+    """Adopt the file in a workspace."""
+    return adopt(wanted or model(), FILE, promise, Workspace(root=root, declared=True), Silent())
+
+
+def put(path: Path, data: bytes = DATA) -> Path:
+    """Write a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "models/m/pytorch/sub/a [1].gguf",
+        "models/other/a [1].gguf",
+        "home/.cache/huggingface/hub/models--org--m/blobs/" + SHA,
+        f"home/.cache/huggingface/hub/models--org--m/snapshots/{COMMIT}/sub/a [1].gguf",
+        "home/.cache/huggingface/hub/models--org--m/snapshots/main/sub/a [1].gguf",
+    ],
+)
+def test_places_that_are_looked_at(tmp_path: Path, place: str) -> None:
+    """A file with the promised contents is taken, and stays where it was."""
+    found = put(tmp_path / place)
+    assert take(tmp_path, Remote(url="", size=len(DATA), sha256=SHA, commit=COMMIT)) == SHA
+    assert (tmp_path / "models/m/sub/a [1].gguf").read_bytes() == found.read_bytes() == DATA
+
+
+def test_a_conversions_source_is_found_where_scripts_put_it(tmp_path: Path) -> None:
+    """With a conversion the file belongs in `source`, and may be beside it."""
+    put(tmp_path / "models/m/sub/a [1].gguf")
+    assert take(tmp_path, Remote(url="", sha256=SHA), model(convert=True)) == SHA
+    assert (tmp_path / "models/m/source/sub/a [1].gguf").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
+def test_the_cache_is_where_the_client_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """The variables that move the Hub's cache are followed."""
+    monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    inner = {"HF_HOME": "hub/", "HF_HUB_CACHE": "", "XDG_CACHE_HOME": "huggingface/hub/"}[variable]
+    put(tmp_path / f"cache/{inner}models--org--m/blobs/{SHA}")
+    assert take(tmp_path, Remote(url="", sha256=SHA)) == SHA
+    assert take(tmp_path / "other", Remote(url="", sha256=SHA), model(source="https:")) is None
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        Remote(url="", size=len(DATA), sha256=sha256(b"other")),
+        Remote(url="", size=len(DATA) + 1, sha256=SHA),
+        Remote(url="", git_oid="0" * 40),
+        Remote(url=""),
+    ],
+    ids=["digest", "size", "git id", "nothing promised"],
+)
+def test_other_files_are_left(tmp_path: Path, promise: Remote) -> None:
+    """What is not the promised file is not taken."""
+    put(tmp_path / "models/other/a [1].gguf")
+    assert take(tmp_path, promise) is None
+    assert not (tmp_path / "models/m").exists()
+
+
+def test_files_kept_in_git_are_told_by_their_id(tmp_path: Path) -> None:
+    """Where there is no sha256 the id that `git hash-object` prints decides."""
+    import subprocess
+
+    found = put(tmp_path / "models/other/a [1].gguf")
+    oid = subprocess.run(["git", "hash-object", found], check=True, capture_output=True, text=True).stdout.strip()
+    assert git_oid_of(found) == oid
+    assert take(tmp_path, Remote(url="", git_oid=oid)) == SHA
+
+
+def test_without_links_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system that neither clones nor links, the bytes are copied."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(module, "_clone", lambda source, target: False)
+    found = put(tmp_path / "models/other/a [1].gguf")
+    assert take(tmp_path, Remote(url="", sha256=SHA)) == SHA
+    assert (tmp_path / "models/m/sub/a [1].gguf").stat().st_ino != found.stat().st_ino
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """A folder that may not be written to is named."""
+    put(tmp_path / "models/other/a [1].gguf")
+    (tmp_path / "models/m").mkdir(mode=0o555)
+
+    def attempt() -> None:
+        with pytest.raises(DiskFull, match="cannot be written"):
+            take(tmp_path, Remote(url="", sha256=SHA))
+
+    as_mortal(attempt)

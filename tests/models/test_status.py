@@ -1,0 +1,110 @@
+"""What is on disk of a model, told without reading big files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llorch.config import Workspace
+from llorch.models.catalog import Convert, Entry, File, Model, Quantize
+from llorch.models.status import FileStatus, folder_size, leftovers, status_of
+from llorch.state import SMALL, State
+from tests.conftest import sha256
+
+DATA = b"the right bytes"
+BIG = b"x" * (SMALL + 1)
+FOLDER = ".test-models/tiny"
+
+
+@pytest.fixture
+def state(workspace: Path) -> Iterator[State]:
+    """The state of the workspace."""
+    state = State(workspace / ".llorch" / "state.db", workspace)
+    yield state
+    state.close()
+
+
+def write(root: Path, files: dict[str, bytes]) -> None:
+    """Write files into the model's folder."""
+    for path, data in files.items():
+        place = root / FOLDER / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
+A = File(path="a", size=15, sha256=sha256(DATA))
+B = File(path="b", size=len(BIG), sha256=sha256(BIG))
+FREE = File(path="free")
+RECEIPT = {"receipt.json": b"any"}
+
+
+@pytest.mark.parametrize(
+    ("files", "there", "states", "verdict", "size"),
+    [
+        ((A, B), {}, ["missing", "missing"], "missing", 15 + len(BIG)),
+        ((FREE,), {}, ["missing"], "missing", 0),
+        ((A,), {"a": DATA}, ["ok"], "unverified", 15),
+        ((A,), {"a": DATA, **RECEIPT}, ["ok"], "ok", 15),
+        ((A,), {"a": DATA.upper(), **RECEIPT}, ["corrupt"], "corrupt", 15),
+        ((A,), {"a": b"short", **RECEIPT}, ["corrupt"], "corrupt", 5),
+        ((A,), {"a.part": b"some"}, ["partial"], "partial", 15),
+        ((A, B), {"a": DATA}, ["ok", "missing"], "partial", 15 + len(BIG)),
+        ((A, B), {"b.part": b""}, ["missing", "partial"], "partial", 15 + len(BIG)),
+        ((A, B), {"a": DATA, "b": BIG, **RECEIPT}, ["ok", "unverified"], "unverified", 15 + len(BIG)),
+        ((A, B), {"a": DATA.upper()}, ["corrupt", "missing"], "corrupt", 15 + len(BIG)),
+        ((A, FREE), {"a": DATA, "free": b"1234", **RECEIPT}, ["ok", "unverified"], "unverified", 19),
+    ],
+)
+def test_a_model_is_as_good_as_its_files(
+    workspace: Path,
+    state: State,
+    files: tuple[File, ...],
+    there: dict[str, bytes],
+    states: list[str],
+    verdict: str,
+    size: int,
+) -> None:
+    """The model's state follows from its files' and the receipt; the size is that on disk, else the promised one."""
+    write(workspace, there)
+    model = Model("tiny", Entry(files=files), FOLDER)
+    status = status_of(model, Workspace(root=workspace, declared=True), state)
+    assert ([file.state for file in status.files], status.state, status.size) == (states, verdict, size)
+    assert status.present is (verdict != "missing")
+    assert [file.present for file in status.files] == [file.path in there for file in files]
+    assert status.model is model
+
+
+def test_a_big_file_is_known_once_it_was_read(workspace: Path, state: State) -> None:
+    """Until someone reads it, a big file is unverified; from then on it is what it is."""
+    write(workspace, {"b": BIG})
+    model = Model("tiny", Entry(files=(B,)), FOLDER)
+    here = Workspace(root=workspace, declared=True)
+    path = f"{FOLDER}/b"
+    assert status_of(model, here, state).files == (FileStatus(path, len(BIG), B.sha256, "unverified", True),)
+    state.read(path)
+    assert status_of(model, here, state).files == (FileStatus(path, len(BIG), B.sha256, "ok", True),)
+
+
+def test_leftovers_are_all_that_is_llorchs(workspace: Path) -> None:
+    """Files, what they are made into, parts, replaced ones and receipts are found; what others put there is not."""
+    entry = Entry(files=(A,), convert=Convert(to="c"), quantize=Quantize(to="q", type="Q8_0"))
+    model = Model("tiny", entry, FOLDER)
+    here = Workspace(root=workspace, declared=True)
+    assert leftovers(model, here) == []
+    own = ["source/a", "source/a.part", "source/a.replaced", "c", "c.part", "q", "receipt.json", "receipt.json.part"]
+    write(workspace, {**dict.fromkeys(own, b""), "mine": b"", "source/mine": b"", "a": b""})
+    (workspace / FOLDER / "q.replaced").symlink_to("nowhere")
+    assert sorted(leftovers(model, here)) == sorted(f"{FOLDER}/{path}" for path in [*own, "q.replaced"])
+    plain = Model("tiny", Entry(files=(A,)), FOLDER)
+    assert leftovers(plain, here) == [f"{FOLDER}/{path}" for path in ("a", "receipt.json", "receipt.json.part")]
+
+
+def test_a_folders_size_is_that_of_its_own_files(workspace: Path) -> None:
+    """Files at every depth count, links for themselves and not for what they lead to."""
+    here = Workspace(root=workspace, declared=True)
+    assert folder_size(FOLDER, here) == 0
+    write(workspace, {"a": DATA, "deep/er/b": b"12345"})
+    (workspace / "elsewhere").write_bytes(BIG)
+    assert folder_size(FOLDER, here) == 20
+    (workspace / FOLDER / "link").symlink_to("../../elsewhere")
+    assert folder_size(FOLDER, here) == 20 + len("../../elsewhere")

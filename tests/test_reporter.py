@@ -1,0 +1,192 @@
+"""What a run says: by line, in sum, in JSON, quietly and at length."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llorch import engine, ui
+from llorch.engine import Action, file_task
+from llorch.errors import Refused
+from llorch.progress import Progress
+from llorch.reporter import Reporter, Result, closure
+from llorch.session import Done, session
+from llorch.state import Recipe, Target
+from tests.conftest import forget_session, program, sha256, write_dodo
+
+
+class Stub:
+    """A task as far as a reporter and `closure` look at one."""
+
+    def __init__(self, *needs: str, setup: tuple[str, ...] = ()) -> None:
+        self.task_dep = needs
+        self.setup_tasks = setup
+
+
+def refuse(progress: Progress) -> Done:
+    """Fail as a rule does."""
+    raise Refused("not this", hint="do that")
+
+
+def write(progress: Progress) -> Done:
+    """Make `out`."""
+    Path("out").write_bytes(b"out")
+    return Done("3 B")
+
+
+def run(**options: bool) -> list[Result]:
+    """Run tasks that do, fail, are fresh and need what failed, talking as the options say."""
+    forget_session()
+    for name, value in options.items():
+        setattr(ui.mode, name, value)
+
+    def task_all() -> Iterator[dict[str, Any]]:
+        yield file_task(Recipe("all:make", (Target("out"),)), write, "Make it")
+        yield {"name": "bad", "actions": [Action(refuse)]}
+        yield {"name": "needs", "actions": [Action(write)], "task_dep": ["all:bad"]}
+
+    return engine.run({"task_all": task_all}, ["all"], jobs=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "lines"),
+    [
+        (
+            None,
+            [
+                "all:make   done        3 B  0.0 s",
+                "all:bad    failed",
+                "error: not this",
+                "hint: do that",
+                "all:needs  skipped     needs all:bad, which failed",
+                "1 done, 1 skipped, 1 failed in 0.0 s",
+            ],
+        ),
+        ("quiet", ["error: not this", "hint: do that"]),
+        ("json", []),
+    ],
+)
+def test_a_run_is_told(
+    workspace: Path, capsys: pytest.CaptureFixture[str], option: str | None, lines: list[str]
+) -> None:
+    """Each task that did something has a line, a failure its hint, and the run its sum; nothing goes to stdout."""
+    results = run(**({option: True} if option else {}))
+    assert [result.outcome for result in results] == ["done", "failed", "skipped"]
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", lines)
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_is_up_to_date_is_named_on_demand(
+    workspace: Path, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    """With `--verbose` a fresh task has a line too; a run with nothing to do says so."""
+    namespace = {"task_make": lambda: file_task(Recipe("make", (Target("out"),)), write, "Make it")}
+    engine.run(namespace, ["make"], jobs=0)
+    forget_session()
+    capsys.readouterr()
+    ui.mode.verbose = verbose
+    assert [result.outcome for result in engine.run(namespace, ["make"], jobs=0)] == ["up-to-date"]
+    line = ["make  up to date"] if verbose else []
+    assert capsys.readouterr().err.splitlines() == [*line, "nothing to do: make is up to date"]
+
+
+def test_many_tasks_with_nothing_to_do(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the tasks that were asked for, three are named and the others counted."""
+    namespace = {f"task_{name}": lambda: {"actions": [], "uptodate": [True]} for name in "abcde"}
+    engine.run(namespace, list("abcde"), jobs=0)
+    assert capsys.readouterr().err == "nothing to do: a, b, c and 2 more are up to date\n"
+
+
+def test_a_run_that_ends_well_says_what_next(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a task that was asked for has to say for the end is said only if nothing failed."""
+    ready = {"ready": lambda: ("ready: out",)}
+    good = {"actions": [Action(write)], "meta": ready}
+    namespace: dict[str, Any] = {"task_good": lambda: dict(good), "task_bad": lambda: {"actions": [Action(refuse)]}}
+    engine.run(namespace, ["good"], jobs=0)
+    assert capsys.readouterr().err.splitlines()[-1] == "ready: out"
+    forget_session()
+    engine.run(namespace, ["good", "bad"], jobs=0)
+    assert "ready" not in capsys.readouterr().err
+
+
+def test_results_as_json(workspace: Path) -> None:
+    """A result names what was made with size and digest, what is not there without, and its error."""
+    Path("out").write_bytes(b"out")
+    result = Result("make", "failed", 1.23456, ("out", "gone"), Refused("not this"))
+    assert result.as_json(session().state) == {
+        "name": "make",
+        "outcome": "failed",
+        "seconds": 1.235,
+        "targets": [
+            {"path": "out", "size": 3, "sha256": sha256(b"out")},
+            {"path": "gone", "size": None, "sha256": None},
+        ],
+        "error": {"code": "refused", "message": "not this", "hint": None},
+    }
+    assert Result("make", "done", 0.0, ()).as_json(session().state)["error"] is None
+
+
+def test_a_closure_has_all_that_is_needed() -> None:
+    """Needs of needs and set-up tasks are in it, once, also in a circle; unknown names are not."""
+    tasks = {"a": Stub("b", setup=("s",)), "b": Stub("c", "a"), "c": Stub(), "s": Stub("gone"), "other": Stub()}
+    assert closure(tasks, ["a"]) == {"a", "b", "c", "s"}
+
+
+def test_teardown_runs_and_may_fail(workspace: Path) -> None:
+    """A teardown that fails is a warning; the task itself has ended well."""
+    write_dodo(
+        workspace,
+        "def task_x():\n    return {'actions': ['true'], 'teardown': ['echo down', 'exit 5']}\n",
+    )
+    done = program("doit", "x")
+    assert (done.code, done.out) == (0, "down\n")
+    assert "warning: ERROR: task 'x' teardown action" in done.err
+
+
+def test_an_error_of_doit_is_told_at_the_end(workspace: Path) -> None:
+    """What doit finds wrong while it runs is a line after what was done, and the code is not 0."""
+    more = """
+from doit import create_after
+def task_first():
+    return {"actions": ["true"]}
+@create_after(executed="first", creates=["late"])
+def task_late():
+    return {"actions": 3}
+"""
+    write_dodo(workspace, more)
+    done = program("doit", "late")
+    assert (done.code, "Traceback" in done.err) == (2, False)
+    assert done.err.splitlines()[0].startswith("first  done")
+    assert "Task 'late' attribute 'actions' must be" in done.err.splitlines()[1]
+
+
+def test_signals_are_as_they_were_after_a_run(workspace: Path) -> None:
+    """A run gives back the handler that it took; in a thread it takes none."""
+    before = signal.getsignal(signal.SIGTERM)
+    reporter = Reporter(None, {})
+    reporter.initialize({}, ["a"])
+    assert signal.getsignal(signal.SIGTERM) is not before
+    reporter.complete_run()
+    assert signal.getsignal(signal.SIGTERM) is before
+    thread = threading.Thread(target=Reporter(None, {}).initialize, args=({}, ["a"]))
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_exceptions_keep_their_traceback(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an interrupt is spared its traceback; all else goes to the hook that was there."""
+    seen: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, at: seen.append(error))
+    reporter = Reporter(None, {})
+    reporter.initialize({}, ["a"])
+    bug = ValueError("a bug")
+    sys.excepthook(ValueError, bug, None)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    reporter.complete_run()
+    assert seen == [bug]

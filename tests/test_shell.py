@@ -1,0 +1,113 @@
+"""Programs that run, fail, say a lot, are missing, and are ended."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from llorch import shell
+from llorch.errors import CommandFailed, ToolMissing
+from tests.conftest import in_terminal
+
+PYTHON = sys.executable
+
+
+def test_arguments_reach_the_program_unchanged(workspace: Path) -> None:
+    """Spaces, quotes, `%` and `$` mean nothing: there is no shell."""
+    lines: list[str] = []
+    arguments = ["a b", "'", '"', "%d", "$HOME", "*", "", "ü"]
+    shell.run([PYTHON, "-c", "import sys; print(sys.argv[1:])", *arguments], on_line=lines.append)
+    assert lines == [repr(arguments)]
+
+
+def test_both_streams_are_given_line_by_line(workspace: Path) -> None:
+    """What a program writes, wherever, comes in order, in its folder and with the variables set for it."""
+    script = 'echo "$WORD"; echo "$WORD" >&2; pwd; cat; printf "\\377 no newline"'
+    lines: list[str] = []
+    (workspace / "sub").mkdir()
+    shell.run(["sh", "-c", script], cwd=workspace / "sub", env={"WORD": "here"}, on_line=lines.append)
+    assert lines == ["here", "here", str(workspace / "sub"), "� no newline"]
+
+
+@pytest.mark.parametrize(
+    ("script", "returncode", "message"),
+    [
+        ("exit 3", 3, "`sh` exited with 3"),
+        ("echo why; exit 1", 1, "`sh` exited with 1:\nwhy"),
+        ("kill -9 $$", -9, "`sh` was ended by signal 9"),
+        ("seq 100; exit 1", 1, "`sh` exited with 1:\n" + "\n".join(map(str, range(61, 101)))),
+    ],
+)
+def test_a_failure_has_the_end_of_what_was_said(script: str, returncode: int, message: str) -> None:
+    """A program's failure says how it ended and repeats its last lines."""
+    with pytest.raises(CommandFailed) as caught:
+        shell.run(["sh", "-c", script], hint="look there")
+    assert (caught.value.returncode, caught.value.message, caught.value.hint) == (returncode, message, "look there")
+
+
+@pytest.mark.parametrize("path", [None, "/nowhere"])
+def test_a_missing_program_is_named(path: str | None) -> None:
+    """A program that is not there, or not in the PATH it would have, is an error of its own."""
+    name = "sh" if path else "no-such-program"
+    with pytest.raises(ToolMissing, match=f"`{name}` is not installed"):
+        shell.run([name], env={"PATH": path} if path else None, hint="install it")
+
+
+def test_an_error_while_listening_ends_the_program(workspace: Path) -> None:
+    """If the one who takes the lines fails, the program and its children do not go on."""
+    os.mkfifo("alive")
+    reader = os.open("alive", os.O_RDONLY | os.O_NONBLOCK)
+
+    def fail(line: str) -> None:
+        raise RuntimeError(line)
+
+    with pytest.raises(RuntimeError, match="begun"):
+        shell.run(["sh", "-c", "exec 3>alive; (sleep 1000) & echo begun; wait"], on_line=fail)
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""  # the end of the file: nobody has it open
+    os.close(reader)
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_all_that_runs_is_ended(workspace: Path, monkeypatch: pytest.MonkeyPatch, trap: str) -> None:
+    """`end_all` ends programs and their children, also those that do not want to."""
+    os.mkfifo("alive")
+    failures: list[CommandFailed] = []
+    begun = threading.Event()
+    monkeypatch.setattr(shell._end, "__defaults__", (0.05 if trap else 10.0,))
+
+    def run() -> None:
+        script = f"{trap}exec 3>alive; sh -c '{trap}echo begun; while :; do sleep 1000; done'"
+        with pytest.raises(CommandFailed) as caught:
+            shell.run(["sh", "-c", script], on_line=lambda _: begun.set())
+        failures.append(caught.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with open("alive", "rb") as reader:
+        begun.wait()
+        shell.end_all()
+        thread.join()
+        assert reader.read() == b""
+    assert [failure.returncode for failure in failures] == [-9 if trap else -15]
+    shell.end_all()  # nothing is left to end
+
+
+def test_an_interactive_program_has_the_terminal() -> None:
+    """It reads what is typed and sees a terminal on every stream."""
+    script = "import sys; print([s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)], input())"
+    call = f"from llorch import shell; shell.run_interactive([{PYTHON!r}, '-c', {script!r}])"
+    done = in_terminal(PYTHON, "-c", call, typed="typed\n")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "[True, True, True] typed")
+
+
+def test_an_interactive_program_may_fail(workspace: Path) -> None:
+    """Its exit code, and its absence, are errors like those of others."""
+    with pytest.raises(CommandFailed, match="`sh` exited with 4"):
+        shell.run_interactive(["sh", "-c", "exit 4"])
+    Path("no-program").touch()
+    for name in ("no-such-program", "./no-program"):
+        with pytest.raises(ToolMissing, match=name):
+            shell.run_interactive([name])

@@ -1,0 +1,416 @@
+"""What is fresh and what is not: every reason, and a state that may be wrong, unwritable or gone."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llorch.errors import DiskFull
+from llorch.state import GRAIN_NS, SMALL, Reason, Recipe, State, Target
+from tests.conftest import as_mortal, sha256
+
+BIG = b"x" * (SMALL + 1)
+RECIPE = Recipe("make", (Target("out"),), ("in",), {"option": 1})
+
+
+@pytest.fixture
+def opened(workspace: Path) -> Iterator[Callable[[], State]]:
+    """Open states of the workspace, each as another process would; they are closed in the end."""
+    states: list[State] = []
+
+    def open_state() -> State:
+        states.append(State(workspace / ".llorch" / "state.db", workspace))
+        return states[-1]
+
+    yield open_state
+    for state in states:
+        state.close()
+
+
+@pytest.fixture
+def state(opened: Callable[[], State]) -> State:
+    """A state of the workspace."""
+    return opened()
+
+
+def make(state: State, recipe: Recipe = RECIPE) -> None:
+    """Record the recipe as made from what is there."""
+    inputs = {path: state.digest(path) for path in recipe.inputs}
+    targets = {target.path: state.digest(target.path) for target in recipe.targets}
+    state.save(recipe.name, {"definition": recipe.definition, "inputs": inputs, "targets": targets})
+
+
+def settle(path: Path) -> None:
+    """Have the kernel's clock go on from where it stamped the file, so that the next write has another time."""
+    probe = path.with_name("probe")
+    probe.touch()
+    while probe.stat().st_mtime_ns - path.stat().st_ctime_ns < GRAIN_NS:
+        probe.write_bytes(b"")
+        probe.touch()
+
+
+def counting() -> tuple[list[int], Callable[[int], None]]:
+    """Return a list and what to count bytes read into it with."""
+    read: list[int] = []
+    return read, read.append
+
+
+# Reasons
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda: None, []),
+        (lambda: Path("in").write_bytes(b"other"), [Reason("input", "in", sha256(b"in"), sha256(b"other"))]),
+        (lambda: Path("in").unlink(), [Reason("input", "in", sha256(b"in"), None)]),
+        (lambda: Path("out").write_bytes(b""), [Reason("target", "out", sha256(b"out"), sha256(b""))]),
+        (lambda: Path("out").unlink(), [Reason("target", "out", sha256(b"out"), None)]),
+        (
+            lambda: Path("folder").rename(Path("out").rename("old") and "out"),
+            [Reason("target", "out", sha256(b"out"), None)],
+        ),
+    ],
+)
+def test_files_make_reasons(state: State, change: Callable[[], object], expected: list[Reason]) -> None:
+    """An input or a target that is changed, gone or a folder is named with what it was and is."""
+    Path("in").write_bytes(b"in")
+    Path("out").write_bytes(b"out")
+    Path("folder").mkdir()
+    make(state)
+    change()
+    assert state.reasons(RECIPE) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (Recipe("make", (Target("out"),), ("in",), {"option": 2}), [Reason("definition", "option", 1, 2)]),
+        (Recipe("make", (Target("out"),), ("in",)), [Reason("definition", "option", 1, None)]),
+        (
+            Recipe("make", (Target("out"),), ("in",), {"option": 1, "more": [1]}),
+            [Reason("definition", "more", None, [1])],
+        ),
+        (
+            Recipe("make", (Target("out"),), ("in", "out"), {"option": 1}),
+            [Reason("input", "out", None, sha256(b"out"))],
+        ),
+        (Recipe("make", (Target("out"),), (), {"option": 1}), [Reason("input", "in", sha256(b"in"), None)]),
+        (
+            Recipe("make", (Target("out", 3, sha256(b"own")), Target("in")), ("in",), {"option": 1}),
+            [
+                Reason("target", "out", sha256(b"own"), sha256(b"out")),
+                Reason("target", "in", None, sha256(b"in")),
+            ],
+        ),
+        (Recipe("other", (Target("out"),)), [Reason("never-made", "other")]),
+    ],
+)
+def test_another_recipe_makes_reasons(state: State, recipe: Recipe, expected: list[Reason]) -> None:
+    """What was made by another definition, from other inputs, into other targets, or never, is not fresh."""
+    Path("in").write_bytes(b"in")
+    Path("out").write_bytes(b"out")
+    make(state)
+    assert state.reasons(recipe) == expected
+
+
+def test_promised_targets_need_no_record(state: State) -> None:
+    """A file whose content is known beforehand is fresh whoever put it there, and not when it is another."""
+    recipe = Recipe("get", (Target("out", 3, sha256(b"out")),), (), {"origin": "anywhere"})
+    Path("out").write_bytes(b"out")
+    assert state.reasons(recipe) == []
+    Path("out").write_bytes(b"tuo")
+    assert state.reasons(recipe) == [Reason("target", "out", sha256(b"out"), sha256(b"tuo"))]
+    assert not Path(".llorch").exists()
+
+
+# Reading
+
+
+def test_a_touched_file_is_read_once(opened: Callable[[], State]) -> None:
+    """A big file with a new signature is `unread` until somebody reads it, and never read again, by nobody."""
+    recipe = Recipe("get", (Target("out", len(BIG), sha256(BIG)),))
+    Path("out").write_bytes(BIG)
+    first = opened()
+    assert [reason.kind for reason in first.reasons(recipe)] == ["unread"]
+    read, advance = counting()
+    assert first.reasons(recipe, read=True, advance=advance) == []
+    os.utime("out")
+    assert [reason.kind for reason in first.reasons(recipe)] == ["unread"]
+    assert first.digest("out", advance) == first.digest("out", advance) == sha256(BIG)
+    assert sum(read) == 2 * len(BIG)
+    first.close()
+    assert opened().reasons(recipe) == []
+
+
+def test_an_edit_that_hides_is_noticed(state: State) -> None:
+    """Another content of the same size, with the old modification time set back, is another content."""
+    out = Path("out")
+    out.write_bytes(BIG)
+    old = out.stat()
+    assert state.digest("out") == sha256(BIG)
+    assert state.known("out") == sha256(BIG)
+    settle(out)
+    out.write_bytes(b"y" * len(BIG))
+    os.utime(out, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert state.known("out") is None
+    assert state.digest("out") == sha256(b"y" * len(BIG))
+
+
+@pytest.mark.parametrize("size", [5, SMALL + 5])
+def test_writes_within_one_tick_are_told_apart(state: State, size: int) -> None:
+    """A file that is written again right after it was read is not taken for what was read."""
+    for letter in (b"a", b"b", b"c", b"d"):
+        Path("out").write_bytes(letter * size)
+        assert state.digest("out") == sha256(letter * size)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_known(state: State) -> None:
+    """A digest of what was there before is not kept: reading begins when no further write can have the same time."""
+    out = Path("out")
+    out.write_bytes(BIG)
+
+    def write(_: int) -> None:
+        assert time.time_ns() - out.stat().st_ctime_ns >= GRAIN_NS
+        out.write_bytes(b"y" * len(BIG))
+
+    state.read("out", write)
+    assert state.digest("out") == sha256(b"y" * len(BIG))
+
+
+def test_what_was_just_written_is_learned(state: State) -> None:
+    """Whoever writes a file and knows its digest spares the others the reading."""
+    Path("out").write_bytes(BIG)
+    state.learn("out", "digest")
+    assert state.known("out") == "digest"
+    Path("small").write_bytes(b"small")
+    state.learn("small", "digest")
+    assert state.known("small") == sha256(b"small")  # reading it again costs less than to wait until it is settled
+
+
+# Records
+
+
+def test_states_see_each_others_commits(opened: Callable[[], State]) -> None:
+    """After `refresh`, a state knows what another process has recorded, learned and forgotten since."""
+    Path("in").write_bytes(BIG)
+    Path("out").write_bytes(b"out")
+    one, other = opened(), opened()
+    assert one.record("make") == {} == other.record("make")
+    make(other)
+    assert one.reasons(RECIPE) == [Reason("never-made", "make")]
+    one.refresh(RECIPE)
+    assert one.reasons(RECIPE) == []
+    settle(Path("in"))
+    Path("in").write_bytes(BIG + b".")
+    one.read("in")
+    one.save("a", {})
+    settle(Path("in"))
+    Path("in").write_bytes(BIG + b"..")
+    other.read("in")
+    other.forget("make", "never")
+    one.refresh(RECIPE)
+    assert one.record("make") == {}
+    assert one.known("in") == sha256(BIG + b"..")
+
+
+def test_forgotten_tasks_have_no_record(opened: Callable[[], State]) -> None:
+    """Forgetting drops these records and no others, for this process and the next."""
+    state = opened()
+    for name in ("a", "b"):
+        state.save(name, {"definition": name})
+    assert state.names() == ["a", "b"]
+    state.forget("unknown")
+    state.forget("a", "unknown")
+    assert (state.names(), state.record("a"), state.record("b")) == (["b"], {}, {"definition": "b"})
+    assert opened().names() == ["b"]
+
+
+def test_many_threads_save_at_once(state: State, opened: Callable[[], State]) -> None:
+    """No record of many threads, in two processes' states, is lost."""
+    other = opened()
+
+    def save(number: int) -> None:
+        (state, other)[number % 2].save(f"task-{number:02}", {"number": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(40)))
+    third = opened()
+    assert [third.record(name)["number"] for name in third.names()] == list(range(40))
+
+
+def test_two_processes_start_a_state_at_once(opened: Callable[[], State]) -> None:
+    """Who comes first makes the tables, and nobody fails."""
+    states = [opened() for _ in range(8)]
+    together = threading.Barrier(8)
+
+    def save(number: int) -> None:
+        together.wait()
+        states[number].save(str(number), {"number": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(8)))
+    assert len(opened().names()) == 8
+
+
+# A state that is not as it should be
+
+
+def other_schema(file: Path) -> None:
+    """Write a database of a later version."""
+    connection = sqlite3.connect(file)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+
+
+def garbage(file: Path) -> None:
+    """Write what is no database."""
+    file.write_bytes(b"no database " * 1000)
+
+
+UNUSABLE = pytest.mark.parametrize(
+    ("spoil", "why"), [(garbage, "file is not a database"), (other_schema, "it has schema 99, this llorch uses 1")]
+)
+
+
+@UNUSABLE
+@pytest.mark.parametrize("use", [lambda state: state.names(), lambda state: state.save("b", {"n": 1})])
+def test_an_unusable_database_is_set_aside(
+    opened: Callable[[], State], spoil: Callable[[Path], None], why: str, use: Callable[[State], Any]
+) -> None:
+    """It is kept under another name with a warning that says why, and a new one takes its place."""
+    state = opened()
+    state.file.parent.mkdir()
+    spoil(state.file)
+    old = state.file.read_bytes()
+    use(state)
+    assert state.warning is not None
+    assert f"({why}); it is kept as `state.db.unreadable`" in state.warning
+    assert state.file.with_name("state.db.unreadable").read_bytes() == old
+    state.save("a", {"n": 1})
+    assert "a" in opened().names()
+
+
+@UNUSABLE
+def test_an_unusable_database_that_cannot_be_moved_is_ignored(
+    state: State, spoil: Callable[[Path], None], why: str
+) -> None:
+    """In a folder that cannot be written, tasks count as never made and saving says that it cannot."""
+    folder = state.file.parent
+    folder.mkdir()
+    (folder / ".gitignore").write_text("*\n")
+    spoil(state.file)
+    folder.chmod(0o555)
+
+    def use() -> None:
+        assert state.names() == []
+        assert state.warning is not None
+        assert "it cannot be set aside (Permission denied)" in state.warning
+        with pytest.raises(DiskFull, match=r"cannot write the state"):
+            state.save("a", {})
+
+    as_mortal(use)
+    folder.chmod(0o755)
+
+
+def test_a_read_only_state_is_read(opened: Callable[[], State]) -> None:
+    """Where nothing can be written, records are still of use, and what is learned is dropped with a warning."""
+    Path("in").write_bytes(b"in")
+    Path("out").write_bytes(b"out")
+    writer = opened()
+    make(writer)
+    writer.close()
+    writer.file.parent.chmod(0o555)
+
+    def use() -> State:
+        state = opened()
+        assert state.reasons(RECIPE) == []
+        Path("big").write_bytes(BIG)
+        state.digest("big")
+        with pytest.raises(DiskFull) as caught:
+            state.save("a", {})
+        assert "readonly database" in caught.value.message
+        state.close()
+        return state
+
+    state = as_mortal(use)
+    writer.file.parent.chmod(0o755)
+    assert "cannot write the state" in (state.warning or "")
+    assert opened().names() == ["make"]
+
+
+def test_a_folder_without_room_for_a_state(state: State, workspace: Path) -> None:
+    """Where not even the folder can be made there are no records, and saving says why."""
+    workspace.chmod(0o555)
+
+    def use() -> None:
+        assert state.names() == []
+        with pytest.raises(DiskFull, match="Permission denied") as caught:
+            state.save("a", {})
+        assert caught.value.hint is not None
+
+    as_mortal(use)
+    workspace.chmod(0o755)
+
+
+def test_a_state_that_cannot_be_opened(state: State) -> None:
+    """What is there and cannot be read is an error that names it, not an empty state."""
+    state.file.mkdir(parents=True)
+    with pytest.raises(DiskFull, match="cannot read the state"):
+        state.names()
+
+
+def test_the_state_may_be_deleted_at_any_time(state: State, opened: Callable[[], State]) -> None:
+    """An open state whose folder goes away has forgotten what it asks for, and saves into a new one."""
+    import shutil
+
+    state.save("a", {"n": 1})
+    shutil.rmtree(state.file.parent)
+    state.refresh(RECIPE)
+    state.save("b", {"n": 2})
+    shutil.rmtree(state.file.parent)
+    state.save("c", {"n": 3})
+    assert opened().names() == ["c"]
+    assert (state.file.parent / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, ["a"]), (2, None)])
+def test_the_state_may_be_deleted_while_it_is_saved(
+    workspace: Path, opened: Callable[[], State], times: int, expected: list[str] | None
+) -> None:
+    """A folder that is deleted between its making and its use is made again, once."""
+    import shutil
+
+    class Raced(State):
+        left = times
+
+        def _make_folder(self) -> None:
+            super()._make_folder()
+            if self.left:
+                self.left -= 1
+                shutil.rmtree(self.file.parent)
+
+    state = Raced(workspace / ".llorch" / "state.db", workspace)
+    if expected is None:
+        with pytest.raises(DiskFull, match="unable to open"):
+            state.save("a", {})
+    else:
+        state.save("a", {})
+        assert opened().names() == expected
+    state.close()
+
+
+def test_closing_keeps_what_was_learned(opened: Callable[[], State]) -> None:
+    """A digest that only was read, without any record, is known to the next process; closing twice is fine."""
+    Path("out").write_bytes(BIG)
+    state = opened()
+    state.digest("out")
+    state.close()
+    state.close()
+    assert opened().known("out") == sha256(BIG)
