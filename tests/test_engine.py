@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ import pytest
 from doit.exceptions import InvalidDodoFile
 
 from llorch import engine, ui
-from llorch.config import find_workspace
-from llorch.engine import Action, Command, Watch, file_task, hold
-from llorch.errors import Busy, ConfigError, DiskFull, LlorchError, Refused, TaskFailure, UnknownName
+from llorch.engine import Action, Command, Watch, file_task
+from llorch.errors import Busy, ConfigError, LlorchError, Refused, TaskFailure, UnknownName
 from llorch.progress import Progress
 from llorch.reporter import Result
 from llorch.session import Done, Session, session
 from llorch.state import SMALL, Recipe, Target
-from tests.conftest import BIN, as_mortal, forget_session, in_terminal, program, sha256, write_catalog, write_dodo
+from tests.conftest import BIN, forget_session, in_terminal, program, sha256, write_catalog, write_dodo
+from tests.test_locks import held
 
 USER = """
 from llorch.engine import Command, file_task
@@ -507,30 +507,6 @@ def test_creators_turn_our_errors_into_doits(workspace: Path) -> None:
 # Locks
 
 
-HOLDER = """
-import sys
-from llorch.config import find_workspace
-from llorch.engine import hold
-sys.argv = ["doit", "make:out"]
-with hold(find_workspace(), "out", "make:out"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def held() -> Iterator[subprocess.Popen[str]]:
-    """Have another process hold the lock on `out`, until its input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        yield holder
-        assert holder.stdin is not None
-        holder.stdin.close()
-
-
 def test_no_wait_is_busy(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With LLORCH_NO_WAIT a run does not wait for another one, and says which it is."""
     monkeypatch.setenv("LLORCH_NO_WAIT", "1")
@@ -558,25 +534,6 @@ def test_waiting_says_for_whom(workspace: Path) -> None:
         gate.close()
         assert "make  up to date  already there\n" in second.stderr.read()
         assert (first.wait(), second.wait(), ran(workspace)) == (0, 0, 1)
-
-
-def test_who_waits_can_be_interrupted(workspace: Path) -> None:
-    """A run that is ended does not wait on."""
-    session().cancelled.set()
-    with held(), pytest.raises(KeyboardInterrupt):
-        hold(find_workspace(), "out", "make:out")
-
-
-def test_a_lock_that_cannot_be_made(workspace: Path) -> None:
-    """Where nothing can be written, the lock's file is named."""
-    workspace.chmod(0o555)
-
-    def use() -> None:
-        with pytest.raises(DiskFull, match=r"locks/.*Permission denied"):
-            hold(find_workspace(), "out", "make:out")
-
-    as_mortal(use)
-    workspace.chmod(0o755)
 
 
 # Commands

@@ -1,0 +1,55 @@
+"""The kernel's locks on targets: of two runs that would make one, the second waits and says for whom."""
+
+import os
+import sys
+from contextlib import ExitStack
+
+from llorch.config import Workspace
+from llorch.errors import Busy, DiskFull
+from llorch.session import session
+from llorch.switches import is_on
+
+
+def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
+    """Hold the kernel's lock on a target, waiting for the run that has it and saying so.
+
+    Raises:
+        Busy: another run has it, and LLORCH_NO_WAIT is set.
+        DiskFull: the lock's file cannot be made.
+    """
+    import hashlib
+
+    from filelock import FileLock, Timeout
+
+    folder = workspace.state / "locks"
+    path = folder / (hashlib.sha256(target.encode()).hexdigest()[:32] + ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = workspace.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            holder = path.read_text(errors="replace").strip() or "another run"
+            if is_on("LLORCH_NO_WAIT"):
+                raise Busy(f"`{target}` is being made by {holder}", hint="wait for it, then run again") from None
+            session().board.print(f"{task} waits for {holder}")
+            while True:
+                try:
+                    lock.acquire(timeout=0.5, poll_interval=0.05)
+                    break
+                except Timeout:
+                    if session().cancelled.is_set():
+                        raise KeyboardInterrupt from None
+        program = os.path.basename(sys.argv[0] or "llorch")
+        path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
+    except OSError as error:
+        raise DiskFull(
+            f"`{path}` cannot be written: {error.strerror}",
+            hint=f"check the room on the disk and who may write to `{workspace.state}`",
+        ) from None
+    stack = ExitStack()
+    stack.callback(lock.release)
+    return stack
