@@ -39,6 +39,11 @@ MODELS: Mapping[str, Place] = {
     "verify": Place("llorch.models.cli", "verify", "Read models again and compare them with the catalog"),
     "delete": Place("llorch.models.cli", "delete", "Delete models from disk"),
     "disk-usage": Place("llorch.models.cli", "disk_usage", "Show the room that models take"),
+    "add": Place("llorch.models.catalog_cli", "add", "Write a model of the Hub into the catalog"),
+    "pin": Place("llorch.models.catalog_cli", "pin", "Write commit, sizes and digests into the catalog"),
+    "outdated": Place("llorch.models.catalog_cli", "outdated", "Say which repositories have moved on"),
+    "update": Place("llorch.models.catalog_cli", "update", "Take over a newer catalog"),
+    "gc": Place("llorch.models.catalog_cli", "gc", "Remove what killed runs have left"),
 }
 
 

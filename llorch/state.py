@@ -258,8 +258,9 @@ class State:
                 try:
                     self._write("", [])
                 except DiskFull as error:
-                    # Only time is lost: these files will be read again.
-                    self.warning = error.message
+                    # Only time is lost: these files will be read again. Of small ones nobody would notice.
+                    if any(seen[0] > SMALL for seen, _ in self._learned.values()):
+                        self.warning = error.message
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None

@@ -24,11 +24,13 @@ LAYERS = {
     "session": 3,
     "reporter": 3,
     "engine": 3,
+    "locks": 3,
     "overview": 3,
     "tasks": 3,
     "dodo": 3,
     "commands": 4,
     "cli": 4,
+    "catalog_cli": 4,
     "__main__": 4,
 }
 RULES = 2  # any other file of a room

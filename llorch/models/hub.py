@@ -97,9 +97,9 @@ def client() -> Any:
 
 def api() -> "HfApi":
     """Return the client for questions about repositories."""
+    client()  # sets what is read when the next line imports it
     from huggingface_hub import HfApi
 
-    client()
     return HfApi(library_name="llorch")
 
 
@@ -258,3 +258,14 @@ def ask(question: Callable[[], Answer], what: str) -> Answer:
             pause = ASK_PAUSES[failures] if error.wait is None else error.wait
         failures += 1
         time.sleep(pause)
+
+
+def of_answer(repo: str, error: Exception) -> Exception | None:
+    """Return our error for an answer that made the client stumble, or None if it stumbled over something else.
+
+    It takes the body of an error for an object where it is JSON at all.
+    """
+    import httpx2
+
+    answer = error.__context__
+    return _of_status(repo, answer) if isinstance(answer, httpx2.HTTPStatusError) else None

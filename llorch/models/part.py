@@ -115,7 +115,7 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
 
     Args:
         name: how messages call the file.
-        resume: go on with a `.part` that is there, and leave it there when the writing fails.
+        resume: go on with a `.part` that is there, and leave one that can be gone on with when the writing fails.
 
     Raises:
         IntegrityError: something else was written; it is gone, and the place as it was.
@@ -134,7 +134,7 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
                 if wrong is not None:
                     raise _not_promised(name, *wrong)
             except BaseException as error:
-                if not resume or not part.size or isinstance(error, IntegrityError):
+                if not (resume and part.size and part.provable) or isinstance(error, IntegrityError):
                     path.unlink(missing_ok=True)
                 raise
             file.flush()

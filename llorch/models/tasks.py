@@ -1,10 +1,11 @@
-"""The tasks of models: `fetch:ID`, `verify:ID`, and `models:ID`, which is both."""
+"""The tasks of models: `fetch:ID`, `verify:ID`, `convert:ID`, and `models:ID`, which is all of them."""
 
 import functools
 from collections.abc import Iterator
 from typing import Any
 
 from llorch.engine import creator, file_task
+from llorch.errors import ToolMissing
 from llorch.models import fetch as rules
 from llorch.models.catalog import Model, load_models
 from llorch.models.receipt import origin_of
@@ -61,13 +62,25 @@ def task_verify(run: Session) -> Iterator[dict[str, Any]]:
 
 
 @creator
+def task_convert(run: Session) -> Iterator[dict[str, Any]]:
+    """Make GGUF files of other checkpoints"""
+    for model in models().values():
+        if model.entry.convert is not None:
+            target = Target(f"{model.folder}/{model.entry.convert.to}")
+            recipe = Recipe(f"convert:{model.id}", (target,), model.paths, {"outtype": model.entry.convert.outtype})
+            work = functools.partial(_convert, model, target.path)
+            yield file_task(recipe, work, f"Convert {model.entry.name or model.id}")
+
+
+@creator
 def task_models(run: Session) -> Iterator[dict[str, Any]]:
     """Have models on disk, verified"""
     for model in models().values():
+        steps = ["fetch", "verify", *(["convert"] if model.entry.convert is not None else [])]
         yield {
             "name": model.id,
             "actions": None,
-            "task_dep": [f"fetch:{model.id}", f"verify:{model.id}"],
+            "task_dep": [f"{step}:{model.id}" for step in steps],
             "doc": model.entry.name or model.id,
             "meta": {"ready": functools.partial(_ready, model)},
         }
@@ -95,6 +108,13 @@ def _verify(model: Model, progress: Progress) -> Done:
     written = write_receipt(model, run.workspace, run.state.digest, values.get("commit", ""))
     files = len(model.entry.files)
     return Done(f"{files} file{'s' if files > 1 else ''} as promised", made=written)
+
+
+def _convert(model: Model, target: str, progress: Progress) -> Done:
+    raise ToolMissing(
+        f"this version of llorch cannot make `{target}`: it has no converter",
+        hint=f"the sources are in `{model.folder}/source`, verified; `convert_hf_to_gguf.py` of llama.cpp takes them",
+    )
 
 
 def _ready(model: Model) -> tuple[str, ...]:

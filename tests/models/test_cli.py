@@ -76,7 +76,7 @@ def test_a_dry_run_downloads_nothing(catalog: Path, llorch: Llorch) -> None:
 def test_download_need_not_wait(catalog: Path, llorch: Llorch) -> None:
     """With `--no-wait` a model that another run is at is an error."""
     from llorch.config import find_workspace
-    from llorch.engine import hold
+    from llorch.locks import hold
 
     with hold(find_workspace(), str(FILE), "fetch:tiny"):
         done = llorch("models", "download", "tiny", "--no-wait", "--json")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from doit.exceptions import InvalidDodoFile
 
+from llorch.errors import ToolMissing
 from llorch.models import tasks
 from llorch.models.catalog import Model
 from llorch.models.tasks import fetch_recipe, models, task_fetch, task_models, task_verify, verify_recipe
@@ -158,3 +159,16 @@ def test_details_are_words_for_people(workspace: Path) -> None:
     ready = "\n".join(tasks._ready(two))
     for part in (".test-models/two/c.gguf", sha256(b"333"), "`llorch models info two`"):
         assert part in ready
+
+
+def test_a_conversion_is_said_to_be_missing(workspace: Path) -> None:
+    """The GGUF of an entry with `convert` is a task of its model, and the task says that it cannot be made yet."""
+    write_catalog(workspace, TWO)
+    catalog = workspace / "catalog.toml"
+    catalog.write_text(catalog.read_text() + 'convert = { to = "x.gguf" }\n')
+    (group,) = (task for task in tasks.task_models() if task["name"] == "two")
+    assert group["task_dep"] == ["fetch:two", "verify:two", "convert:two"]
+    (task,) = tasks.task_convert()
+    assert task["targets"] == [".test-models/two/x.gguf"]
+    with pytest.raises(ToolMissing, match=r"cannot make `\.test-models/two/x\.gguf`"):
+        task["actions"][0].work(Silent())
