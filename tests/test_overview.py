@@ -38,7 +38,7 @@ def builtin() -> dict[str, Any]:
     ("text", "names"),
     [
         (None, {"own"}),
-        ("from llorch.dodo import *\ndef task_mine():\n    return {'actions': []}\n", {"own", "mine"}),
+        ("from llorch.dodo import *\ndef task_mine():\n    return {'actions': []}\n", {"own", "mine", "convert"}),
         ("def task_mine():\n    return {'actions': []}\n", {"own"}),
         ("DOIT_CONFIG = {'backend': 'json'}\ndef task_mine():\n    return {'actions': []}\n", {"own"}),
     ],
