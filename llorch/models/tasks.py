@@ -119,10 +119,11 @@ def _convert(model: Model, target: str, progress: Progress) -> Done:
 
 def _ready(model: Model) -> tuple[str, ...]:
     """Return what to tell whoever asked for the model: where it is, and what to do next."""
-    run = session()
-    path = model.paths[0]
+    if len(model.paths) > 1:
+        return f"ready:  {model.folder}", f"next:   see `llorch models info {model.id}`"
+    (path,) = model.paths
     return (
         f"ready:  {path}",
-        f"sha256: {run.state.known(path)}",
+        f"sha256: {session().state.known(path)}",
         f"next:   give the path to your runtime, or see `llorch models info {model.id}`",
     )
