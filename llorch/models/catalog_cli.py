@@ -10,6 +10,7 @@ from llorch import ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.models.catalog import Model, check_id, check_repo, check_revision, load_models
+from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
 
@@ -42,7 +43,7 @@ def pin(ids: tuple[str, ...], revision: str) -> None:
                 f"`{model.id}` is not in the workspace's catalog but in the one that comes with llorch",
                 hint="copy its entry into the workspace's catalog.toml, and pin it there",
             )
-    pins = news.in_parallel(chosen, lambda model: news.pin(model, run.workspace, revision or None))
+    pins = in_parallel(chosen, lambda model: news.pin(model, run.workspace, revision or None), news.AT_ONCE)
     todo = {pin.model.id: _pinned(own[pin.model.id], pin) for pin in pins if pin.changed}
     name, dry = run.workspace.name(run.settings.paths.catalog), is_on("LLORCH_DRY_RUN")
 

@@ -1,7 +1,6 @@
 """`llorch models …`."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from llorch.cli import MODELS, Command, Table, dry_run_option, yes_option
 from llorch.errors import UnknownName
 from llorch.models.catalog import Model, load_models
 from llorch.models.status import Status, folder_size, leftovers, status_of
+from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
 
@@ -93,9 +93,10 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
         chosen = [model for model in chosen if status_of(model, run.workspace, run.state).present]
     files = [path for model in chosen for path in model.paths if run.workspace.path(path).is_file()]
     digests: dict[str, str] = {}
-    with run.board.start("verify") as line, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with run.board.start("verify") as line:
         line.total(sum(run.workspace.path(path).stat().st_size for path in files))
-        digests.update(zip(files, pool.map(lambda path: run.state.read(path, line.advance), files), strict=True))
+        read = in_parallel(files, lambda path: run.state.read(path, line.advance), os.cpu_count() or 1)
+        digests.update(zip(files, read, strict=True))
     run.board.close()
     reports = {model: rules.verify(model, run.workspace, digests.__getitem__) for model in chosen}
     run.state.close()

@@ -19,6 +19,7 @@ from typing import Any
 from llorch.config import Settings, Workspace
 from llorch.errors import Busy, ConfigError, DiskFull, LlorchError
 from llorch.models.catalog import PART, SHIPPED, Entry, load_models
+from llorch.models.part import sync_folder
 from llorch.toml import load
 
 Raw = Mapping[str, Any]
@@ -168,7 +169,7 @@ def edit_catalog(
                 file.write(text.encode())
             os.fsync(fd)
             os.replace(part, place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise _cannot_write(error, name, place) from error
     return name
@@ -233,14 +234,6 @@ def _locked(part: Path) -> Iterator[int]:
             return
         finally:
             os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _cannot_write(error: OSError, name: str, place: Path) -> DiskFull:

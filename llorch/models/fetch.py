@@ -4,7 +4,6 @@ What is fetched is verified before it has its name; see `part`.
 """
 
 import os
-import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from llorch.models.part import Part, landing
 from llorch.models.receipt import Receipt, load_receipt, origin_of
 from llorch.models.sources import Open, chunks, open_folder, open_wheel
 from llorch.models.transfer import transfer
+from llorch.parallel import in_parallel
 from llorch.progress import Progress
 from llorch.state import State
 
@@ -195,7 +195,7 @@ def _get_all(
                 progress.say(file.path)
                 get(file, progress)
         else:
-            _each(files, get_watched, source.at_once)
+            in_parallel(files, get_watched, source.at_once)
     return sum(sizes)
 
 
@@ -219,34 +219,6 @@ def _get(
         _claims.pop(place, None)
     state.learn(path, part.sha256)
     return part.size
-
-
-def _each(files: Sequence[File], work: Callable[[File], None], at_once: int) -> None:
-    """Work on files in threads, to the end of all; then raise the first error, if there was one.
-
-    The threads are daemons: when the run is interrupted it ends, even if one of them waits for a dead server.
-    """
-    waiting: queue.SimpleQueue[File] = queue.SimpleQueue()
-    for file in files:
-        waiting.put(file)
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            while True:
-                work(waiting.get_nowait())
-        except queue.Empty:
-            return
-        except BaseException as error:  # handed to the thread that waits for this one
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(at_once, len(files)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 # What is still to be written, by the file's place: runs in threads share one disk.

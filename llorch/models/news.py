@@ -4,12 +4,10 @@ What it tells is hostile until checked. Nothing is fetched, and nothing is writt
 """
 
 import json
-import queue
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from llorch.config import Workspace
 from llorch.errors import IntegrityError, LlorchError, NotFound, Unreachable, nearest
@@ -17,6 +15,7 @@ from llorch.models import hub
 from llorch.models.adopt import git_oid_of
 from llorch.models.catalog import File, Model, check_target
 from llorch.models.fetch import expected_digests, usable_receipt
+from llorch.parallel import in_parallel
 from llorch.state import sha256_of
 
 AT_ONCE = 8
@@ -25,8 +24,6 @@ SHOWN = 20
 """Candidates that a message names."""
 
 Change = Literal["same", "changed", "gone", "unknown"]
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -129,14 +126,14 @@ def outdated(models: Iterable[Model], workspace: Workspace) -> list[News]:
     chosen = list(models)
     have = {model.id: _commit_of(model, workspace) for model in chosen}
     questions = dict.fromkeys((model.entry.repo, _branch_of(model)) for model in chosen)
-    answers = dict(zip(questions, in_parallel(questions, _asked), strict=True))
+    answers = dict(zip(questions, in_parallel(questions, _asked, AT_ONCE), strict=True))
     # Only where that leaves something open is the Hub asked what it had.
     past: dict[tuple[str, str | None], None] = {}
     for model in chosen:
         now, was = answers[model.entry.repo, _branch_of(model)], have[model.id]
         if isinstance(now, Repository) and was and "unknown" in _changes(model, workspace, now, was, None).values():
             past[model.entry.repo, was] = None
-    before = dict(zip(past, in_parallel(past, _asked), strict=True))
+    before = dict(zip(past, in_parallel(past, _asked, AT_ONCE), strict=True))
     found = []
     for model in chosen:
         now, was = answers[model.entry.repo, _branch_of(model)], have[model.id]
@@ -227,35 +224,6 @@ def complete(there: Repository, listed: Listed) -> Listed:
         return listed
     found = hub.ask(lambda: hub.find(there.repo, listed.path, there.commit), f"`{listed.path}` of `{there.repo}`")
     return Listed(path=listed.path, size=found.size, sha256=found.sha256, git_oid=found.git_oid)
-
-
-def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer]) -> list[Answer]:
-    """Work on items in threads and return the answers in order; an interrupt waits for none of them."""
-    every = list(items)
-    waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
-    for numbered in enumerate(every):
-        waiting.put(numbered)
-    answers: dict[int, Answer] = {}
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            while True:
-                index, item = waiting.get_nowait()
-                answers[index] = work(item)
-        except queue.Empty:
-            return
-        except BaseException as error:  # handed to the thread that waits for this one
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(AT_ONCE, len(every)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return [answers[index] for index in range(len(every))]
 
 
 def _asked(question: tuple[str, str | None]) -> Repository | LlorchError:

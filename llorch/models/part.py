@@ -141,7 +141,7 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
             os.fsync(file.fileno())
             os.replace(path, place)
         place.with_name(place.name + REPLACED).unlink(missing_ok=True)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise cannot_write(error, name, place) from error
 
@@ -171,7 +171,8 @@ def _not_promised(name: str, expected: str, actual: str) -> IntegrityError:
     return IntegrityError(name, expected, actual, hint=hint)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -10,10 +10,9 @@ import pytest
 from llorch.config import Workspace
 from llorch.errors import AccessDenied, IntegrityError, LlorchError, NotFound, Offline, Unreachable
 from llorch.models import hub as client
-from llorch.models import news
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.hub import Passing, Remote
-from llorch.models.news import Listed, Pin, Repository, ask_repository, choose, in_parallel, outdated, pin, slug
+from llorch.models.news import Listed, Pin, Repository, ask_repository, choose, outdated, pin, slug
 from llorch.models.receipt import render_receipt
 from tests.conftest import sha256
 from tests.hub import Fault, Generated, Hub
@@ -420,15 +419,3 @@ def test_thousands_of_files(hub: Hub) -> None:
 def test_an_id_is_made_of_a_name(path: str, id: str) -> None:
     """It has no other characters than an id may have."""
     assert slug(path) == id
-
-
-# in_parallel
-
-
-def test_work_is_done_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers come in order, and the first error is raised."""
-    assert in_parallel(range(50), lambda number: number * 2) == list(range(0, 100, 2))
-    assert in_parallel([], lambda _: 1) == []
-    monkeypatch.setattr(news, "AT_ONCE", 2)
-    with pytest.raises(ZeroDivisionError):
-        in_parallel([1, 0, 2], lambda number: 1 // number)

@@ -1,0 +1,42 @@
+"""Work on several things at once."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: int) -> list[Answer]:
+    """Work on items in threads and return the answers in order; raise the first error when all threads have ended.
+
+    The threads are daemons, unlike those of `concurrent.futures`: an interrupted run ends, even if one of them waits
+    for a dead server or reads a large file.
+    """
+    every = list(items)
+    waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
+    for numbered in enumerate(every):
+        waiting.put(numbered)
+    answers: dict[int, Answer] = {}
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while True:
+                index, item = waiting.get_nowait()
+                answers[index] = work(item)
+        except queue.Empty:
+            return
+        except BaseException as error:  # handed to the thread that waits for this one
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(at_once, len(every)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [answers[index] for index in range(len(every))]

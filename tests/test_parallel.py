@@ -1,0 +1,33 @@
+"""Work in threads."""
+
+import threading
+
+import pytest
+
+from llorch.parallel import in_parallel
+
+
+def test_answers_are_in_order() -> None:
+    """Each item's answer is at its place, however many threads there are."""
+    assert in_parallel(range(50), lambda number: number * 2, 8) == list(range(0, 100, 2))
+    assert in_parallel([], lambda _: 1, 8) == []
+
+
+def test_items_are_worked_on_at_once() -> None:
+    """As many as are allowed meet at a barrier."""
+    barrier = threading.Barrier(3, timeout=10)
+    assert sorted(in_parallel(range(3), lambda _: barrier.wait(), 3)) == [0, 1, 2]
+
+
+def test_the_first_error_is_raised_when_all_has_ended() -> None:
+    """One failure does not keep the others from their end."""
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ZeroDivisionError
+        done.append(number)
+
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(range(10), work, 2)
+    assert sorted(done) == list(range(1, 10))
