@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from llorch import __version__, ui
-from llorch.errors import INTERRUPTED, LlorchError
+from llorch.errors import INTERRUPTED, LlorchError, of_system
 
 
 class Place(NamedTuple):
@@ -223,8 +223,18 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _show_usage_error(error)
     except (KeyboardInterrupt, click.Abort):
-        ui.print_err("interrupted")
+        if ui.mode.json:
+            ui.emit_json({"error": {"code": "interrupted", "message": "interrupted", "hint": None}})
+        else:
+            ui.print_err("interrupted")
         return INTERRUPTED
+    except OSError as error:
+        # What the disk refuses is no mistake of ours, and may come up at any place that opens a file.
+        known = of_system(error)
+        if known is None:
+            raise
+        ui.show_error(known)
+        return known.exit_code
 
 
 def _show_usage_error(error: click.ClickException) -> int:

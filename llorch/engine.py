@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from doit.action import BaseAction
 from doit.dependency import FileChangedChecker
@@ -23,7 +23,7 @@ from doitcmd import BaseCommand
 
 from llorch import shell, ui
 from llorch.config import Workspace
-from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName
+from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
 from llorch.locks import hold
 from llorch.progress import Progress
 from llorch.reporter import Failed, Reporter, Result
@@ -32,9 +32,30 @@ from llorch.state import Recipe, State
 from llorch.switches import is_on
 
 Dict = dict[str, Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+MOST_JOBS = 256
 
 
 # The four things that doit is told of: backend, checker, up-to-date test, action
+
+
+def told(method: Callable[P, R]) -> Callable[P, R]:
+    """Have doit tell an error of ours in its own way, where it would show a traceback."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except OSError as error:
+            known = of_system(error)
+            if known is None:
+                raise
+            raise InvalidTask(known.message) from known
+        except LlorchError as error:
+            raise InvalidTask(error.message + (f"\nhint: {error.hint}" if error.hint else "")) from error
+
+    return call
 
 
 class Backend:
@@ -48,6 +69,7 @@ class Backend:
         self._state = session().state
         self._changed: dict[str, Dict] = {}
 
+    @told
     def get(self, task: str, key: str) -> Any:
         """Return a value of a task's record, or None."""
         record = self._changed.get(task) or self._state.record(task)
@@ -55,6 +77,7 @@ class Backend:
             return record.get(_FIELDS[key])
         return record.get("inputs", {}).get(key)
 
+    @told
     def set(self, task: str, key: str, value: Any) -> None:
         """Set a value of a task's record; `deps:` is what doit sets last."""
         if is_on("LLORCH_DRY_RUN"):
@@ -75,16 +98,19 @@ class Backend:
             if worth and record != self._state.record(task):
                 self._state.save(task, record)
 
+    @told
     def in_(self, task: str) -> bool:
         """Tell whether there is a record of the task."""
         return bool(self._state.record(task))
 
+    @told
     def remove(self, task: str) -> None:
         """Forget a task."""
         self._changed.pop(task, None)
         if not is_on("LLORCH_DRY_RUN"):
             self._state.forget(task)
 
+    @told
     def remove_all(self) -> None:
         """Forget all tasks."""
         self._changed.clear()
@@ -104,6 +130,7 @@ _FIELDS = {"_values_:": "values", "result:": "result", "checker:": "checker", "d
 class Checker(FileChangedChecker):  # type: ignore[misc]  # doit has no types
     """Compares files by content, reading only those whose signature is new."""
 
+    @told
     def check_modified(self, file_path: str, file_stat: os.stat_result, state: str) -> bool:
         """Tell whether a file is not what it was, or not even a file any more."""
         try:
@@ -111,6 +138,7 @@ class Checker(FileChangedChecker):  # type: ignore[misc]  # doit has no types
         except FileNotFoundError:
             return True
 
+    @told
     def get_state(self, dep: str, current_state: str | None) -> str | None:
         """Return what to remember of a file, None when that is what is remembered already."""
         if is_on("LLORCH_DRY_RUN"):
@@ -129,6 +157,7 @@ class Fresh:
         self.recipe = recipe
         self.said: bool | None = None
 
+    @told
     def __call__(self) -> bool:
         """Tell whether there is nothing to do, as far as can be told quickly."""
         self.said = not session().state.reasons(self.recipe)
@@ -168,7 +197,8 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         except LlorchError as error:
             return Failed(error)
         except Exception as error:
-            return TaskError(f"`{self.task.name}` met a bug", error)
+            known = of_system(error) if isinstance(error, OSError) else None
+            return TaskError(f"`{self.task.name}` met a bug", error) if known is None else Failed(known)
         return None
 
     def _make(self, run: Session, progress: Progress) -> Done:
@@ -248,9 +278,9 @@ class Watch:
         """Wait, counting down."""
         self._check()
         until = time.monotonic() + seconds
-        self._line.say(f"{why} in {seconds:.0f} s", plain=seconds >= 1)
+        self._line.say(f"again in {seconds:.0f} s: {why}", plain=seconds >= 1)
         while (rest := until - time.monotonic()) > 0:
-            self._line.say(f"{why} in {rest:.0f} s", plain=False)
+            self._line.say(f"again in {rest:.0f} s: {why}", plain=False)
             if self._cancelled.wait(min(rest, 1)):
                 raise KeyboardInterrupt
 
@@ -384,8 +414,8 @@ def _jobs(default: int) -> int:
     value = os.environ.get("LLORCH_JOBS", "")
     if not value:
         return default
-    if not value.isdigit():
-        message = f"`{value}` is not a number; give how many tasks to run at once"
+    if not (value.isascii() and value.isdigit() and len(value) < 5 and int(value) <= MOST_JOBS):
+        message = f"`{value}` is not a number up to {MOST_JOBS}; give how many tasks to run at once"
         raise WrongConfig([Problem("LLORCH_JOBS", None, "", message)])
     return int(value)
 

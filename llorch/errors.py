@@ -13,12 +13,14 @@
     ├── ToolMissing        4  a program or package is missing or too old
     ├── CommandFailed      5  another program failed
     ├── IntegrityError     6  size or checksum differs from what was promised
+    ├── Malformed          6  a file is not what its format says a file must be
     └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
 
 Usage errors end in 2 (click) and an interrupt in 130. What does not derive from `LlorchError` is a bug and keeps
 its traceback.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -178,11 +180,41 @@ class IntegrityError(LlorchError):
         return {"path": self.path, "expected": self.expected, "actual": self.actual}
 
 
+class Malformed(LlorchError):
+    """Report a file whose structure is wrong, with the one reason that was found first."""
+
+    code = "malformed"
+    exit_code = 6
+
+    def __init__(self, path: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"`{path}` is malformed: {reason}", hint=hint)
+        self.path = path
+        self.reason = reason
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the path and the reason."""
+        return {"path": self.path, "reason": self.reason}
+
+
 class Refused(LlorchError):
     """Refuse for safety; nothing was changed."""
 
     code = "refused"
     exit_code = 8
+
+
+_REFUSALS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOTDIR, errno.EISDIR,
+    errno.ELOOP, errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
+def of_system(error: OSError) -> LlorchError | None:
+    """Return our error for what the user's disk or rights refuse, None for what only a mistake of ours can cause."""
+    if error.errno not in _REFUSALS or error.filename is None:
+        return None
+    hint = "check who may read and write it, what is in its place, and the room on the disk"
+    return DiskFull(f"`{error.filename}` cannot be used: {error.strerror}", hint=hint)
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:

@@ -3,11 +3,18 @@
 import os
 import sys
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llorch.config import Workspace
 from llorch.errors import Busy, DiskFull
 from llorch.session import session
 from llorch.switches import is_on
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+_ATTEMPTS = 5
 
 
 def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
@@ -19,37 +26,45 @@ def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
     """
     import hashlib
 
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
-    folder = workspace.state / "locks"
-    path = folder / (hashlib.sha256(target.encode()).hexdigest()[:32] + ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = workspace.state / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        lock = FileLock(path, thread_local=False)
+    path = workspace.state / "locks" / (hashlib.sha256(target.encode()).hexdigest()[:32] + ".lock")
+    lock = FileLock(path, thread_local=False)
+    for attempt in range(_ATTEMPTS):
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            holder = path.read_text(errors="replace").strip() or "another run"
-            if is_on("LLORCH_NO_WAIT"):
-                raise Busy(f"`{target}` is being made by {holder}", hint="wait for it, then run again") from None
-            session().board.print(f"{task} waits for {holder}")
-            while True:
-                try:
-                    lock.acquire(timeout=0.5, poll_interval=0.05)
-                    break
-                except Timeout:
-                    if session().cancelled.is_set():
-                        raise KeyboardInterrupt from None
-        program = os.path.basename(sys.argv[0] or "llorch")
-        path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
-    except OSError as error:
-        raise DiskFull(
-            f"`{path}` cannot be written: {error.strerror}",
-            hint=f"check the room on the disk and who may write to `{workspace.state}`",
-        ) from None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (workspace.state / ".gitignore").write_text("*\n")
+            _acquire(lock, path, target, task)
+            program = os.path.basename(sys.argv[0] or "llorch")
+            path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
+            break
+        except OSError as error:
+            lock.release()
+            if isinstance(error, FileNotFoundError) and attempt < _ATTEMPTS - 1:
+                continue  # `.llorch/` was deleted meanwhile, as it may be at any time
+            raise DiskFull(
+                f"`{path}` cannot be written: {error.strerror}",
+                hint=f"check the room on the disk and who may write to `{workspace.state}`",
+            ) from None
     stack = ExitStack()
     stack.callback(lock.release)
     return stack
+
+
+def _acquire(lock: "FileLock", path: Path, target: str, task: str) -> None:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = path.read_text(errors="replace").strip() or "another run"
+        if is_on("LLORCH_NO_WAIT"):
+            raise Busy(f"`{target}` is being made by {holder}", hint="wait for it, then run again") from None
+        session().board.print(f"{task} waits for {holder}")
+        while True:
+            try:
+                lock.acquire(timeout=0.5, poll_interval=0.05)
+                return
+            except Timeout:
+                if session().cancelled.is_set():
+                    raise KeyboardInterrupt from None

@@ -1,6 +1,8 @@
 """The tasks of a workspace, loaded for both doors, and looked at without running them."""
 
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,11 @@ def _run_dodo(file: Path) -> Dict:
     from doit.loader import get_module
 
     try:
-        return dict(vars(get_module(str(file))))
+        with redirect_stdout(sys.stderr):  # what it prints is talk, and stdout may be read by a program
+            return dict(vars(get_module(str(file))))
     except LlorchError:
         raise
-    except Exception as error:  # the user's code may raise anything; it is shown with its line
+    except (Exception, SystemExit) as error:  # the user's code may raise anything; it is shown with its line
         own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = own[-1] if own else getattr(error, "lineno", None)
         problem = Problem("dodo.py", line, "", f"{type(error).__name__}: {error}")

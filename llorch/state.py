@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -290,6 +291,9 @@ class State:
             return self._connect().execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
             self._disconnect()
+            found = self._select_fixed(statement, *values)
+            if found is not None:
+                return found
             raise DiskFull(
                 f"cannot read the state in `{self.file}`: {error}",
                 hint="check who may read it; or delete it, and what exists is read again",
@@ -298,10 +302,20 @@ class State:
             self._start_anew(str(error))
             return []
 
+    def _select_fixed(self, statement: str, *values: str) -> list[Any] | None:
+        """Read what the file itself has, where a full or read-only disk does not let SQLite keep its own files."""
+        import sqlite3
+
+        try:
+            with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+                return connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError:
+            return None  # the first error is the one to tell
+
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         import sqlite3
 
-        for _ in range(2):
+        for _ in range(5):
             try:
                 self._make_folder()
                 connection = self._connect()
@@ -317,7 +331,7 @@ class State:
             except (sqlite3.OperationalError, OSError) as error:
                 self._disconnect()
                 why = getattr(error, "strerror", None) or str(error)
-                if isinstance(error, OSError) or self.file.exists():
+                if (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)) or self.file.exists():
                     break
                 # The folder was deleted under us, as it may be at any time.
             except sqlite3.DatabaseError as error:

@@ -19,6 +19,8 @@ from llorch.errors import Problem, nearest
 Key = tuple[str | int, ...]
 Complain = Callable[[Key, str, str | None], None]
 T = TypeVar("T")
+LOCATED = 200
+"""Mistakes of one file whose lines are looked for; nobody mends more at once, and each costs some parsing."""
 _WRONG: Any = object()
 _HEADER = re.compile(r"""\s*\[\[?[\w\s."'-]+\]\]?\s*(#.*)?""")
 
@@ -36,11 +38,13 @@ class Document:
         self.problems: list[Problem] = []
         self._text = text.replace("\r\n", "\n")
         self._found: list[tuple[int, list[str], dict[str, Any]]] | None = None
+        self._read: dict[tuple[int, int], dict[str, Any]] = {}
         self.data = self._parse()
 
     def complain(self, key: Key, message: str, hint: str | None = None) -> None:
         """Record a mistake in the value at `key`."""
-        self.problems.append(Problem(self.name, self.line_of(key), _visible(render_key(key)), _visible(message), hint))
+        line = self.line_of(key) if len(self.problems) < LOCATED else None
+        self.problems.append(Problem(self.name, line, _visible(render_key(key)), _visible(message), hint))
 
     def read(self, cls: type[T]) -> T | None:
         """Return the whole document as a `cls`, or None after complaining."""
@@ -59,9 +63,21 @@ class Document:
         while key:
             for start, lines, data in self._tables():
                 if _has(data, key):
-                    return start + next(n for n in range(1, len(lines) + 1) if _has(_beginning(lines, n), key))
+                    return start + self._first_with(start, lines, key)
             key = key[:-1]
         return None
+
+    def _first_with(self, start: int, lines: list[str], key: Key) -> int:
+        """Return how many lines of a table it takes until the key has its value."""
+        low, high = 1, len(lines)
+        while low < high:
+            middle = (low + high) // 2
+            if (start, middle) not in self._read:
+                if len(self._read) > 64:  # the first steps of each search are the same
+                    self._read.clear()
+                self._read[start, middle] = _beginning(lines, middle)
+            low, high = (low, middle) if _has(self._read[start, middle], key) else (middle + 1, high)
+        return low
 
     def _tables(self) -> list[tuple[int, list[str], dict[str, Any]]]:
         """Return each table's lines before it, its lines and its values, read on the first complaint."""
@@ -109,7 +125,7 @@ def load(path: Path, name: str) -> Document:
 def decode(raw: bytes, name: str) -> Document:
     """Read a file's bytes."""
     try:
-        return Document(name, raw.decode())
+        return Document(name, raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         document = Document(name, "")
         line = raw.count(b"\n", 0, error.start) + 1

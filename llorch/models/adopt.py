@@ -1,53 +1,50 @@
 """Take a file that is already on this machine instead of fetching it again.
 
-Looked at are the model's own folder and the folders that the old scripts used, and the Hub client's cache. What is
-taken has the promised contents; it is linked or cloned, never moved, and copied only where neither works.
+Looked at are the model's own folder and the folders that the old scripts used, other models' folders, and the Hub
+client's cache. What is taken has the promised contents. It is cloned where the file system can share blocks, else
+copied: a link would tie two files together, and an edit of one would damage the other.
 """
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from llorch.config import Workspace
-from llorch.models.catalog import PART, File, Model
+from llorch.errors import Busy
+from llorch.models.catalog import File, Model
 from llorch.models.hub import Remote
-from llorch.models.part import cannot_write
+from llorch.models.part import landing
 from llorch.progress import Progress
 from llorch.state import CHUNK, sha256_of
-
-_FICLONE = 0x40049409
-"""Linux: make a file share another's blocks (ioctl_ficlone(2))."""
 
 
 def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progress: Progress) -> str | None:
     """Put a file with the promised contents in its place, from elsewhere on this machine.
 
     Returns:
-        Its sha256, or None if there is none.
+        Its sha256, or None if there is none, or another process is at the place.
 
     Raises:
         DiskFull: it cannot be put there.
     """
     name = model.path(file)
-    place = workspace.path(name)
     for candidate in _candidates(model, file, promise, workspace):
-        if promise.size is not None and candidate.stat().st_size != promise.size:
-            continue
-        progress.say(f"reading {candidate}")
-        digest = _matching_digest(candidate, promise, progress)
-        if digest is None:
-            continue
-        part = place.with_name(place.name + PART)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            _share(candidate, part)
-            os.replace(part, place)
-        except OSError as error:
-            raise cannot_write(error, name, place) from error
-        return digest
+            if promise.size is not None and candidate.stat().st_size != promise.size:
+                continue
+            progress.say(f"reading {candidate}")
+            digest = _matching_digest(candidate, promise, progress)
+            source = candidate.open("rb", buffering=0) if digest is not None else None
+        except OSError:
+            continue  # what cannot be read is not there for us
+        if source is not None:
+            try:
+                with source, landing(workspace.path(name), name, size=None, sha256=digest) as part:
+                    part.take(source)
+            except Busy:
+                return None  # fetching waits for who is at it
+            return digest
     return None
 
 
@@ -103,27 +100,3 @@ def _in_hub_cache(model: Model, file: File, promise: Remote) -> Path | None:
     found = (repo / "snapshots" / commit / file.path for commit in commits)
     blob = repo / "blobs" / (promise.sha256 or promise.git_oid or "-")
     return next((path.resolve() for path in (blob, *found) if path.is_file()), None)
-
-
-def _share(source: Path, target: Path) -> None:
-    """Make `target` have the contents of `source`: cloned, else linked, else copied.
-
-    A link is safe: neither llorch nor the Hub's client ever writes into a file that has its name.
-    """
-    if not _clone(source, target):
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-
-
-def _clone(source: Path, target: Path) -> bool:
-    import fcntl
-
-    with source.open("rb") as old, target.open("xb") as new:
-        try:
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-        except OSError:
-            target.unlink()
-            return False
-    return True

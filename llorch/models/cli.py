@@ -1,18 +1,24 @@
 """`llorch models …`."""
 
 import os
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llorch import ui
 from llorch.cli import MODELS, Command, Table, dry_run_option, yes_option
-from llorch.errors import UnknownName
+from llorch.errors import Malformed, UnknownName
+from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
 from llorch.models.status import Status, folder_size, leftovers, status_of
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
+
+if TYPE_CHECKING:
+    from llorch.models.gguf import Gguf
 
 _STYLES: dict[str, ui.Style] = {"ok": "good", "corrupt": "bad", "truncated": "bad", "missing": "dim", "partial": "note"}
 
@@ -56,25 +62,36 @@ def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
     return finish(engine.run(namespace, [f"models:{model.id}" for model in chosen], jobs=4))
 
 
-@click.command(cls=Command, example="llorch models info smollm2")
+@click.command(cls=Command, example="llorch models info smollm2\nllorch models info smollm2 --tensors")
 @click.argument("id", metavar="ID")
-def info(id: str) -> None:
-    """Show what the catalog says of a model, and its files."""
+@click.option("--tensors", is_flag=True, help="List the tensors of the GGUF file.")
+def info(id: str, tensors: bool) -> None:
+    """Show what the catalog says of a model, its files, and what the first GGUF file on disk says of itself."""
     (model,) = _choose((id,), every=False)
     run = session()
     status = status_of(model, run.workspace, run.state)
     run.state.close()
-    if ui.mode.json:
-        ui.emit_json({"model": _details(status)})
-        return
+    found, flaw = _look_inside(model)
     details = _details(status)
+    if ui.mode.json:
+        ui.emit_json({"model": {**details, "gguf": found and _inside(found, tensors)}})
+        return
     for key, value in details.items():
-        if key not in ("files", "gguf") and value not in ("", None):
+        if key != "files" and value not in ("", None):
             ui.emit(f"{key + ':':<16}{ui.bytes_text(value) if key == 'size' else value}")
     for file in status.files:
         word = ui.style(file.state, _STYLES.get(file.state, "note"))
         size = ui.bytes_text(file.size) if file.size is not None else "size unknown"
         ui.emit(f"{'file:':<16}{file.path}\n{'':<16}{word}, {size}, sha256 {file.sha256 or 'unknown'}")
+    if flaw:
+        ui.emit(f"{'gguf:':<16}{ui.style('malformed', 'bad')}: {flaw}")
+    if found is not None:
+        ui.emit(f"{'gguf:':<16}" + f"\n{'':<16}".join(_describe(found)))
+    if tensors and found is None:
+        ui.tell("no tensors to list: there is no GGUF file on disk that can be read")
+    elif tensors and found is not None:
+        rows = [[each.name, " x ".join(map(str, each.shape)), each.type, str(each.size)] for each in found.tensors]
+        ui.table(["tensor", "shape", "type", "bytes>"], rows)
 
 
 @click.command(cls=Command, example="llorch models verify smollm2\nllorch models verify --all --json")
@@ -108,8 +125,11 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
         for report in found:
             word = ui.style(f"{report.state:<10}", _STYLES.get(report.state, "note"))
             ui.emit(f"{word} {report.path}" + (f": {report.detail}" if report.detail else ""))
-    wrong = [model.id for model, found in reports.items() if not all(report.ok for report in found)]
-    if wrong:
+    wrong = {model.id: found for model, found in reports.items() if not all(report.ok for report in found)}
+    flawed = " ".join(id for id, found in wrong.items() if any(report.flaw for report in found))
+    if flawed:
+        ui.print_err(f"\nhint: the source may have it so; else `llorch models delete {flawed}`, then download it again")
+    elif wrong:
         ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` fetches what is wrong again")
     elif not reports:
         ui.tell("no models here yet")
@@ -130,10 +150,14 @@ def delete(ids: tuple[str, ...]) -> None:
     if any(gone.values()) and not dry:
         lost = ", ".join(f"{model.id} ({ui.bytes_text(sizes[model])})" for model in chosen if gone[model])
         ui.confirm("Delete them?", f"this deletes {lost} from disk")
-    for model in chosen:
-        for path in gone[model] if not dry else ():
-            run.workspace.path(path).unlink()
-            _remove_empty(run.workspace.path(path).parent, run.workspace.path(run.settings.paths.models))
+    base = run.workspace.path(run.workspace.name(run.settings.paths.models))
+    for model in chosen if not dry else ():
+        with ExitStack() as locks:
+            for path in sorted({*model.paths, model.receipt}):
+                locks.enter_context(hold(run.workspace, path, f"deleting {model.id}"))
+            for path in gone[model]:
+                run.workspace.path(path).unlink(missing_ok=True)
+                _remove_empty(run.workspace.path(path).parent, base)
     if ui.mode.json:
         deleted = [{"id": model.id, "files": gone[model], "size": sizes[model]} for model in chosen]
         ui.emit_json({"dry_run": dry, "deleted": deleted})
@@ -238,8 +262,54 @@ def _details(status: Status) -> dict[str, Any]:
         "quantization": entry.quantization,
         "gated": entry.gated,
         "description": entry.description,
-        "gguf": None,
     }
+
+
+def _look_inside(model: Model) -> tuple["Gguf | None", str]:
+    """Return what the first GGUF file on disk says, or what is wrong with it."""
+    from llorch.models.gguf import load_gguf
+
+    made = [step.to for step in (model.entry.convert, model.entry.quantize) if step is not None]
+    for path in (*model.paths, *(f"{model.folder}/{name}" for name in made)):
+        place = session().workspace.path(path)
+        if path.lower().endswith(".gguf") and place.is_file():
+            try:
+                return load_gguf(place, path), ""
+            except Malformed as error:
+                return None, error.reason
+    return None, ""
+
+
+def _inside(found: "Gguf", tensors: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    document = asdict(found)
+    del document["data_offset"]
+    split = found.split
+    document["split"] = None if split is None else {"no": split[0], "count": split[1]}
+    document["tensors"] = document["tensors"] if tensors else len(found.tensors)
+    return document
+
+
+def _describe(found: "Gguf") -> list[str]:
+    """Return lines for people on what a GGUF file says."""
+    part = f", part {found.split[0] + 1} of {found.split[1]}" if found.split else ""
+    mix = ", ".join(f"{share.tensors} {share.type} ({ui.bytes_text(share.size)})" for share in found.quantization.types)
+    lines = [
+        f"version {found.version}, architecture {found.architecture or 'unknown'}{part}",
+        f"{found.parameters:,} parameters in {len(found.tensors):,} tensors",
+    ]
+    if found.tensors:
+        lines.append(f"quantization {found.quantization.name}: {mix}")
+    if found.context_length is not None:
+        lines.append(f"context of {found.context_length:,} tokens")
+    if found.tokenizer is not None:
+        pre = f" ({found.tokenizer.pre})" if found.tokenizer.pre else ""
+        lines.append(f"tokenizer {found.tokenizer.model}{pre}, vocabulary of {found.tokenizer.vocabulary:,}")
+    lines.append(
+        f"chat template of {len(found.chat_template):,} characters" if found.chat_template else "no chat template"
+    )
+    return lines
 
 
 def _verified(model: Model, reports: list[Any]) -> dict[str, Any]:
@@ -259,7 +329,7 @@ def _verified(model: Model, reports: list[Any]) -> dict[str, Any]:
     }
 
 
-def _remove_empty(folder: Any, base: Any) -> None:
-    while folder != base and not any(folder.iterdir()):
+def _remove_empty(folder: Path, base: Path) -> None:
+    while base in folder.parents and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

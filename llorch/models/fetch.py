@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llorch.config import Workspace
-from llorch.errors import DiskFull, LlorchError
+from llorch.errors import Busy, DiskFull, IntegrityError, LlorchError
 from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
 from llorch.models.catalog import PART, File, Model
@@ -24,6 +24,7 @@ from llorch.models.transfer import transfer
 from llorch.parallel import in_parallel
 from llorch.progress import Progress
 from llorch.state import State
+from llorch.switches import is_on
 
 AT_ONCE = 4
 """Files of one model that are fetched at once over the network."""
@@ -118,18 +119,24 @@ def _sort_out(
     for file in files:
         path, promise = model.path(file), promises[file.path]
         place = workspace.path(path)
-        right = place.is_file() and promise.size in (None, place.stat().st_size)
-        if right and promise.sha256 is not None:
-            if state.known(path) is None:
-                progress.say(f"reading {path}")
-            right = state.digest(path) == promise.sha256
-        elif right:
-            right = promise.git_oid is not None and git_oid_of(place) == promise.git_oid
-        if right:
+        if place.is_file() and promise.sha256 is not None and state.known(path) is None:
+            progress.say(f"reading {path}")
+        if _is_right(model, file, promise, workspace, state):
             kept.append(path)
         else:
             wanted.append(file)
     return tuple(kept), wanted
+
+
+def _is_right(model: Model, file: File, promise: Remote, workspace: Workspace, state: State) -> bool:
+    """Tell whether a file is there and has the promised contents."""
+    path = model.path(file)
+    place = workspace.path(path)
+    if not place.is_file() or promise.size not in (None, place.stat().st_size):
+        return False
+    if promise.sha256 is not None:
+        return state.digest(path) == promise.sha256
+    return promise.git_oid is not None and git_oid_of(place) == promise.git_oid
 
 
 def _take(
@@ -212,9 +219,27 @@ def _get(
     place = workspace.path(path)
     if place.is_dir() and not place.is_symlink():
         raise LlorchError(f"`{path}` is a folder, and a file belongs there", hint="move it away and run again")
-    with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
-        part.promise(git_oid=promise.git_oid)
-        source.fill(file, part, progress)
+    waited = False
+    while True:
+        try:
+            with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
+                part.promise(git_oid=promise.git_oid)
+                source.fill(file, part, progress)
+            break
+        except Busy as error:
+            # A run that shares the model folder and not the state.
+            if is_on("LLORCH_NO_WAIT"):
+                raise
+            if not waited:
+                progress.say(f"waiting: {error.message}")
+            waited = True
+            progress.pause(0.5, error.message)
+        except IntegrityError as error:
+            if file.sha256 is None and promise.sha256 is not None and source.look is None:
+                error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
+            raise
+        if _is_right(model, file, promise, workspace, state):
+            return 0
     with _claims_lock:
         _claims.pop(place, None)
     state.learn(path, part.sha256)

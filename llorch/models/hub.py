@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llorch.errors import AccessDenied, LlorchError, NotFound, Offline, Unreachable
+from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline, Problem, Unreachable
 from llorch.switches import is_on
 
 if TYPE_CHECKING:
@@ -85,8 +85,15 @@ def client() -> Any:
     if is_on("LLORCH_OFFLINE"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import huggingface_hub
-    from huggingface_hub import constants
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[\w./-]*)?", address):
+        problem = Problem("HF_ENDPOINT", None, "", f"`{address}` is not an address such as https://huggingface.co")
+        raise ConfigError([problem])
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants
+    except ValueError as error:
+        raise ConfigError([Problem("HF_*", None, "", f"the Hub client refuses a variable: {error}")]) from None
 
     if constants.is_offline_mode():
         raise Offline(
@@ -153,8 +160,14 @@ def told(repo: str, revision: str | None = None, path: str | None = None) -> Ite
         ) from None
     except errors.HfHubHTTPError as error:
         raise _of_status(repo, error) from None
-    except (httpx2.TransportError, ValueError) as error:  # ValueError: an answer that is no JSON
-        raise Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+    except httpx2.TransportError as error:
+        raise Passing(f"{endpoint()} does not answer ({type(error).__name__})") from error
+    except UnicodeEncodeError:
+        raise AccessDenied("the token has letters that no token has", hint="check HF_TOKEN") from None
+    except httpx2.InvalidURL as error:
+        raise ConfigError([Problem("HF_ENDPOINT", None, "", f"`{endpoint()}` is not an address: {error}")]) from None
+    except ValueError as error:  # an answer that is no JSON
+        raise Passing(f"{endpoint()} does not answer as a Hub ({error})") from error
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -107,7 +107,12 @@ def _download(name: str, version: str, folder: Path, progress: Progress) -> Path
         shell.run(command, on_line=on_line, cwd=folder)
     except CommandFailed as error:
         raise _pip_failed(error, name, version) from error
-    return next(folder.glob("*.whl"))
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        raise LlorchError(
+            f"pip's download of {name} {version} was deleted meanwhile", hint="run the same command again"
+        )
+    return wheel
 
 
 def _pip_failed(error: CommandFailed, name: str, version: str) -> LlorchError:

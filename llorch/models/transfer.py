@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRIES = 6
 """Attempts in a row that may bring nothing."""
 WORTH = 256 * 1024
-"""Bytes that make an attempt count as one that brought something."""
+"""Bytes beyond all that was there before that make an attempt count as one that brought something."""
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each further attempt, and up to a quarter more, so that many clients do not return at once."""
 LONGEST_WAIT = 120.0
@@ -38,10 +38,10 @@ def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> Remo
         Unreachable: nothing more came, for too many attempts, or the server asks for too long a wait.
         LlorchError: what `find` raises.
     """
-    failures = 0
+    failures = best = 0
     again = False
     while True:
-        before = part.size
+        best = max(best, part.size)
         try:
             remote = find()
             part.promise(size=remote.size, sha256=remote.sha256, git_oid=remote.git_oid)
@@ -51,7 +51,7 @@ def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> Remo
             if part.size != remote.size or not remote.size:
                 _stream(part, remote, progress)
         except Passing as error:
-            failures = 0 if part.size - before >= WORTH else failures + 1
+            failures = 0 if part.size - best >= WORTH else failures + 1
             if failures >= TRIES:
                 raise Unreachable(
                     f"`{part.name}` cannot be fetched: {error}, {TRIES} times in a row",
@@ -62,20 +62,21 @@ def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> Remo
         if part.difference() is None or again:
             return remote
         again = True
+        best = 0
         part.restart()
 
 
 def _wait(error: Passing, failures: int, progress: Progress) -> None:
     if error.wait is None:
         seconds = BACK_OFF[min(failures, len(BACK_OFF) - 1)]
-        progress.pause(seconds + random.uniform(0, seconds / 4), f"{error}; again")  # noqa: S311  # not a secret
+        progress.pause(seconds + random.uniform(0, seconds / 4), str(error))  # noqa: S311  # not a secret
         return
     if error.wait > LONGEST_WAIT:
         raise Unreachable(
             f"{error} and asks to wait {error.wait:.0f} s",
             hint="run the same command again after that; a token (HF_TOKEN) has a higher limit",
         )
-    progress.pause(error.wait, f"{error}; again")
+    progress.pause(error.wait, str(error))
 
 
 def _stream(part: Part, remote: Remote, progress: Progress) -> None:

@@ -1,17 +1,21 @@
 """Compare a model's files with what the catalog, or else the receipt, says they are. Needs no network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from llorch.config import Workspace
-from llorch.errors import IntegrityError
+from llorch.errors import IntegrityError, Malformed
 from llorch.models.catalog import File, Model
 from llorch.models.fetch import expected_digests, usable_receipt
+from llorch.models.gguf import load_gguf
 from llorch.models.receipt import render_receipt, save_receipt
+from llorch.models.safetensors import load_safetensors
 
 FileState = Literal["ok", "missing", "truncated", "corrupt", "unpinned"]
 Digest = Callable[[str], str]
+_LOADERS: Mapping[str, Callable[[Path, str], object]] = {".gguf": load_gguf, ".safetensors": load_safetensors}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,8 @@ class FileReport:
     size: int | None = None
     sha256: str | None = None
     detail: str = ""
+    flaw: str = ""
+    """What is wrong with the structure of a file that has no other fault."""
 
     @property
     def ok(self) -> bool:
@@ -42,7 +48,9 @@ def verify(model: Model, workspace: Workspace, digest: Digest) -> list[FileRepor
 
 
 def _verify_file(path: str, file: File, expected: str | None, workspace: Workspace, digest: Digest) -> FileReport:
-    def report(state: FileState, detail: str, size: int | None = None, sha256: str | None = None) -> FileReport:
+    def report(
+        state: FileState, detail: str, size: int | None = None, sha256: str | None = None, flaw: str = ""
+    ) -> FileReport:
         return FileReport(
             path=path,
             file=file,
@@ -52,6 +60,7 @@ def _verify_file(path: str, file: File, expected: str | None, workspace: Workspa
             size=size,
             sha256=sha256,
             detail=detail,
+            flaw=flaw,
         )
 
     place = workspace.path(path)
@@ -66,9 +75,23 @@ def _verify_file(path: str, file: File, expected: str | None, workspace: Workspa
     if expected is not None and actual != expected:
         return report("corrupt", f"has sha256 {actual}, not {expected}", size, actual)
     if file.sha256 is None:
+        flaw = _flaw(place, path)
+        if flaw:
+            return report("corrupt", f"is malformed: {flaw}", size, actual, flaw)
         detail = "as it was when first seen here" if expected else "seen here for the first time"
         return report("unpinned", detail + "; the catalog has no sha256", size, actual)
     return report("ok", "", size, actual)
+
+
+def _flaw(place: Path, path: str) -> str:
+    """Return what is wrong with the structure of a file that nobody has promised, empty if that is right or unknown."""
+    loader = _LOADERS.get(place.suffix.lower())
+    if loader is not None:
+        try:
+            loader(place, path)
+        except Malformed as error:
+            return error.reason
+    return ""
 
 
 def write_receipt(model: Model, workspace: Workspace, digest: Digest, commit: str = "") -> bool:
@@ -79,12 +102,18 @@ def write_receipt(model: Model, workspace: Workspace, digest: Digest, commit: st
 
     Raises:
         IntegrityError: a file is not as it should be.
+        Malformed: the structure of a file is wrong that the catalog gives no sha256.
         DiskFull: the receipt cannot be written.
     """
     reports = verify(model, workspace, digest)
     for report in reports:
+        if report.flaw:
+            hint = f"the source may have it so; else `llorch models delete {model.id}`, then download it again"
+            raise Malformed(report.path, report.flaw, hint=hint)
         if not report.ok:
             hint = f"`llorch models download {model.id}` fetches it again"
+            if report.file.sha256 is None and report.state == "corrupt":
+                hint = f"`{model.receipt}` says what it was; without that receipt the file is taken as it is now"
             raise IntegrityError(report.path, *_difference(report), hint=hint)
     found = {report.file.path: (report.size or 0, report.sha256 or "") for report in reports}
     place = workspace.path(model.receipt)

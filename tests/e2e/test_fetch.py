@@ -14,9 +14,10 @@ import pytest
 
 from tests.conftest import BIN, Run, program, sha256, write_dodo
 from tests.hub import Fault, Hub
+from tests.models.gguf_files import gguf_around
 
 TOKEN = "hf_secretsecretsecretsecret"  # of nobody
-WEIGHTS = random.Random(7).randbytes(3 << 20)
+WEIGHTS = gguf_around(random.Random(7).randbytes(3 << 20))
 CONFIG = b'{"model_type": "llama"}\n'
 
 

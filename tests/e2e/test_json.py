@@ -7,9 +7,11 @@ import pytest
 
 from llorch import cli
 from tests.conftest import program, write_catalog
+from tests.models.gguf_files import good_gguf
 
 # A shape is a type, a list of one shape, a dict of shapes, or a tuple of alternatives; None stands for null.
 NUMBER_OR_NULL, TEXT_OR_NULL = (int, None), (str, None)
+GOOD = good_gguf().render()
 MODEL = {
     "id": str,
     "name": str,
@@ -21,6 +23,17 @@ MODEL = {
     "state": str,
     "size": int,
     "files": [{"path": str, "size": NUMBER_OR_NULL, "sha256": TEXT_OR_NULL, "state": str}],
+}
+TENSOR = {"name": str, "shape": [int], "type": str, "offset": int, "size": int}
+GGUF = {
+    "version": int,
+    "architecture": str,
+    "parameters": int,
+    "quantization": {"name": str, "types": [{"type": str, "tensors": int, "size": int}]},
+    "context_length": NUMBER_OR_NULL,
+    "tokenizer": (None, {"model": str, "pre": str, "vocabulary": int}),
+    "chat_template": TEXT_OR_NULL,
+    "split": (None, {"no": int, "count": int}),
 }
 FILE = {"size": NUMBER_OR_NULL, "sha256": TEXT_OR_NULL}
 ERROR = {"code": str, "message": str, "hint": TEXT_OR_NULL}
@@ -47,7 +60,19 @@ SHAPES: dict[tuple[str, ...], Any] = {
             "quantization": str,
             "gated": bool,
             "description": str,
-            "gguf": None,
+            "gguf": (None, {**GGUF, "tensors": int}),
+        }
+    },
+    ("models", "info", "other", "--tensors"): {
+        "model": {
+            **MODEL,
+            "architecture": str,
+            "parameters": str,
+            "context_length": NUMBER_OR_NULL,
+            "quantization": str,
+            "gated": bool,
+            "description": str,
+            "gguf": (None, {**GGUF, "tensors": [TENSOR]}),
         }
     },
     ("models", "verify", "--all"): {
@@ -99,7 +124,7 @@ def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
 @pytest.mark.parametrize("full", [False, True], ids=["empty", "full"])
 def test_shapes(workspace: Path, full: bool) -> None:
     """Each command writes one document of its shape, with its schema, and nothing else to stdout."""
-    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "other": {"b.gguf": b"more", "c": b""}})
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "other": {"b.gguf": GOOD, "c": b""}})
     if full:
         assert program("llorch", "models", "download", "--all").code == 0
     for command, shape in SHAPES.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BIN, Run, program, sha256, write_catalog, write_dodo, write_wheel
+from tests.models.gguf_files import gguf_around
 
 MIB = 1 << 20
 SMOLLM2 = Path(".test-models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -26,9 +27,9 @@ def data(seed: int, size: int) -> bytes:
 
 
 MODELS = {
-    "alpha": {"alpha.gguf": data(1, 6 * MIB)},
-    "beta": {"beta.gguf": data(2, 3 * MIB), "extra/config.json": b"{}"},
-    "gamma": {"gamma.gguf": data(3, 5 * MIB), "tokenizer.json": data(4, 100_000)},
+    "alpha": {"alpha.gguf": gguf_around(data(1, 6 * MIB))},
+    "beta": {"beta.gguf": gguf_around(data(2, 3 * MIB)), "extra/config.json": b"{}"},
+    "gamma": {"gamma.gguf": gguf_around(data(3, 5 * MIB)), "tokenizer.json": data(4, 100_000)},
 }
 
 

@@ -1,5 +1,6 @@
 """Taking files that are on this machine already."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import pytest
 
 from llorch.config import Workspace
 from llorch.errors import DiskFull
-from llorch.models import adopt as module
 from llorch.models.adopt import adopt, git_oid_of
 from llorch.models.catalog import Convert, Entry, File, Model
 from llorch.models.hub import Remote
+from llorch.models.part import landing
 from llorch.progress import Silent
 from tests.conftest import as_mortal, sha256
 
@@ -99,17 +100,44 @@ def test_files_kept_in_git_are_told_by_their_id(tmp_path: Path) -> None:
     assert take(tmp_path, Remote(url="", git_oid=oid)) == SHA
 
 
-def test_without_links_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system that neither clones nor links, the bytes are copied."""
-
-    def refuse(source: Path, target: Path) -> None:
-        raise OSError(1, "no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(module, "_clone", lambda source, target: False)
-    found = put(tmp_path / "models/other/a [1].gguf")
+def test_what_is_taken_is_a_file_of_its_own(tmp_path: Path) -> None:
+    """An edit of the one does not change the other, also where a link led to it."""
+    put(tmp_path / "elsewhere/real")
+    (tmp_path / "models/other").mkdir(parents=True)
+    (tmp_path / "models/other/a [1].gguf").symlink_to(tmp_path / "elsewhere/real")
     assert take(tmp_path, Remote(url="", sha256=SHA)) == SHA
-    assert (tmp_path / "models/m/sub/a [1].gguf").stat().st_ino != found.stat().st_ino
+    taken = tmp_path / "models/m/sub/a [1].gguf"
+    assert (taken.is_symlink(), taken.stat().st_nlink) == (False, 1)
+    assert taken.stat().st_ino != (tmp_path / "elsewhere/real").stat().st_ino
+
+
+def test_a_clone_shares_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system can clone, no byte is copied, and the result is proven all the same."""
+
+    def clone(new: int, request: int, old: int) -> int:
+        return os.pwrite(new, os.pread(old, 100, 0), 0)
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    put(tmp_path / "models/other/a [1].gguf")
+    assert take(tmp_path, Remote(url="", sha256=SHA)) == SHA
+    assert (tmp_path / "models/m/sub/a [1].gguf").read_bytes() == DATA
+
+
+def test_a_place_that_another_process_is_at_is_left(tmp_path: Path) -> None:
+    """Nothing is taken while another process writes the file."""
+    put(tmp_path / "models/other/a [1].gguf")
+    with landing(tmp_path / "models/m/sub/a [1].gguf", "a", size=None, sha256=None):
+        assert take(tmp_path, Remote(url="", sha256=SHA)) is None
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    """A candidate without the right to read it is none."""
+    put(tmp_path / "models/other/a [1].gguf").chmod(0)
+    as_mortal(lambda: _assert_none(tmp_path))
+
+
+def _assert_none(root: Path) -> None:
+    assert take(root, Remote(url="", sha256=SHA)) is None
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

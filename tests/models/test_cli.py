@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BIN, Run, in_terminal, sha256, write_catalog
+from tests.models.gguf_files import U16, GgufFile, good_gguf, scalar, string, strings
 
 Llorch = Callable[..., Run]
 FILE = Path(".test-models/tiny/a.gguf")
@@ -118,7 +119,7 @@ def test_nothing_to_show(workspace: Path, llorch: Llorch) -> None:
 
 def test_unknown_sizes_are_said(workspace: Path, llorch: Llorch) -> None:
     """What is not pinned and not here has no size."""
-    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}}, pinned=False)
+    write_catalog(workspace, {"tiny": {"a.bin": b"data"}}, pinned=False)
     assert llorch("models", "catalog").out.split("\t")[:3] == ["tiny", "missing", "unknown"]
     assert "missing, size unknown, sha256 unknown" in llorch("models", "info", "tiny").out
     assert llorch("models", "download", "tiny").code == 0
@@ -135,6 +136,97 @@ def test_info_has_all_that_is_known(tiny: Path, llorch: Llorch) -> None:
     assert "license:" not in done.out
     model = llorch("models", "info", "tiny", "--json").json["model"]
     assert {"architecture", "parameters", "context_length", "quantization", "gated", "gguf"} <= model.keys()
+
+
+GOOD = good_gguf().render()
+INSIDE = {
+    "version": 3,
+    "architecture": "llama",
+    "parameters": 609,
+    "quantization": {
+        "name": "Q8_0",
+        "types": [{"type": "Q8_0", "tensors": 3, "size": 612}, {"type": "F32", "tensors": 1, "size": 132}],
+    },
+    "context_length": 64,
+    "tokenizer": {"model": "gpt2", "pre": "smollm", "vocabulary": 8},
+    "chat_template": "{% for message in messages %}\n{{ message }}{% endfor %}",
+    "split": None,
+    "tensors": 4,
+}
+SAID = """\
+gguf:           version 3, architecture llama
+                609 parameters in 4 tensors
+                quantization Q8_0: 3 Q8_0 (612 B), 1 F32 (132 B)
+                context of 64 tokens
+                tokenizer gpt2 (smollm), vocabulary of 8
+                chat template of 55 characters
+"""
+LISTED = """\
+token_embd.weight\t32 x 8\tQ8_0\t272
+blk.0.ffn_up.weight\t32 x 5\tQ8_0\t170
+blk.1.ffn_up.weight\t32 x 5\tQ8_0\t170
+output_norm.weight\t33\tF32\t132
+"""
+
+
+def test_info_looks_inside(workspace: Path, llorch: Llorch) -> None:
+    """Of the first GGUF file on disk there is what its header says; its tensors only if they are asked for."""
+    write_catalog(workspace, {"tiny": {"readme.md": b"#", "a.gguf": GOOD, "b.gguf": b"x"}})
+    assert llorch("models", "info", "tiny", "--json").json["model"]["gguf"] is None
+    none = llorch("models", "info", "tiny", "--tensors")
+    assert (none.code, none.err) == (0, "no tensors to list: there is no GGUF file on disk that can be read\n")
+    assert llorch("models", "download", "tiny").code == 0
+    assert llorch("models", "info", "tiny", "--json").json["model"]["gguf"] == INSIDE
+    assert llorch("models", "info", "tiny").out.endswith(SAID)
+    assert llorch("models", "info", "tiny", "--tensors").out.endswith(SAID + LISTED)
+    found = llorch("models", "info", "tiny", "--tensors", "--json").json["model"]["gguf"]
+    assert [tensor["name"] for tensor in found["tensors"]] == [line.split("\t")[0] for line in LISTED.splitlines()]
+    assert found["tensors"][1] == {
+        "name": "blk.0.ffn_up.weight",
+        "shape": [32, 5],
+        "type": "Q8_0",
+        "offset": 288,
+        "size": 170,
+    }
+
+
+def test_info_looks_into_little(workspace: Path, llorch: Llorch) -> None:
+    """A header that says little is shown with what there is, and a part of a split model as such."""
+    part = GgufFile(keys=[("split.no", scalar(U16, 1)), ("split.count", scalar(U16, 3))])
+    write_catalog(workspace, {"tiny": {"a.gguf": part.render()}})
+    assert llorch("models", "download", "tiny").code == 0
+    assert llorch("models", "info", "tiny").out.endswith(
+        "gguf:           version 3, architecture unknown, part 2 of 3\n"
+        "                0 parameters in 0 tensors\n"
+        "                no chat template\n"
+    )
+    found = llorch("models", "info", "tiny", "--json").json["model"]["gguf"]
+    assert (found["split"], found["tokenizer"], found["tensors"]) == ({"no": 1, "count": 3}, None, 0)
+    part.keys += [("tokenizer.ggml.model", string("llama")), ("tokenizer.ggml.tokens", strings("x"))]
+    Path(".test-models/tiny/a.gguf").write_bytes(part.render())
+    assert "tokenizer llama, vocabulary of 1\n" in llorch("models", "info", "tiny").out
+
+
+def test_info_looks_into_what_was_made(workspace: Path, llorch: Llorch) -> None:
+    """Of an entry with a conversion it is the converted file."""
+    write_catalog(workspace, {"tiny": {"a.bin": b"x"}})
+    with open("catalog.toml", "a") as file:
+        file.write('convert = { to = "made.gguf" }\n')
+    assert llorch("models", "info", "tiny", "--json").json["model"]["gguf"] is None
+    Path(".test-models/tiny").mkdir(parents=True)
+    Path(".test-models/tiny/made.gguf").write_bytes(GOOD)
+    assert llorch("models", "info", "tiny", "--json").json["model"]["gguf"] == INSIDE
+
+
+def test_info_says_what_is_wrong_inside(tiny: Path, llorch: Llorch) -> None:
+    """A pinned file stays what it is, and what is wrong with its structure is said."""
+    done = llorch("models", "info", "tiny")
+    assert (done.code, done.out.splitlines()[-1]) == (
+        0,
+        "gguf:           malformed: it begins with b'data', not with b'GGUF'",
+    )
+    assert "\n                ok, 4 B, " in done.out
+    assert llorch("models", "info", "tiny", "--json").json["model"]["gguf"] is None
 
 
 def test_a_hostile_name_is_shown_as_it_is(workspace: Path) -> None:
@@ -175,6 +267,26 @@ def test_verify_all_takes_what_is_there(tiny: Path, llorch: Llorch) -> None:
     """Models that are not on disk are left out."""
     document = llorch("models", "verify", "--all", "--json").json
     assert [model["id"] for model in document["models"]] == ["tiny"]
+
+
+def test_verify_judges_what_nobody_promised(workspace: Path, llorch: Llorch) -> None:
+    """A malformed file without a sha256 in the catalog is corrupt, and downloading it again alone is no help."""
+    write_catalog(workspace, {"tiny": {"a.gguf": b"data"}}, pinned=False)
+    download = llorch("models", "download", "tiny", "--json")
+    (error,) = [task["error"] for task in download.json["tasks"] if task["error"]]
+    reason = "it begins with b'data', not with b'GGUF'"
+    hint = "the source may have it so; else `llorch models delete tiny`, then download it again"
+    assert download.code == 6
+    assert error == {
+        "code": "malformed",
+        "message": f"`{FILE}` is malformed: {reason}",
+        "hint": hint,
+        "path": str(FILE),
+        "reason": reason,
+    }
+    done = llorch("models", "verify", "tiny")
+    assert (done.code, done.out) == (6, f"corrupt    {FILE}: is malformed: {reason}\n")
+    assert done.err.endswith(f"\nhint: {hint}\n")
 
 
 # delete

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from llorch.config import Workspace
-from llorch.errors import DiskFull, IntegrityError
+from llorch.errors import DiskFull, IntegrityError, Malformed
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.verify import FileReport, verify, write_receipt
 from llorch.state import sha256_of
 from tests.conftest import as_mortal, sha256
+from tests.models.gguf_files import good_gguf, good_safetensors, safetensors
 
 DATA = b"the right bytes"
 RIGHT, WRONG = sha256(DATA), sha256(DATA.upper())
@@ -83,11 +84,11 @@ def test_a_file_is_reported_as_it_is(
 ) -> None:
     """Each report says what should be and what is, and the receipt is written only if all is well."""
     if data is not None:
-        (bench.folder / "a.gguf").write_bytes(data)
-    model = bench.model(File(path="a.gguf", size=size, sha256=digest))
+        (bench.folder / "a.bin").write_bytes(data)
+    model = bench.model(File(path="a.bin", size=size, sha256=digest))
     (report,) = bench.verify(model)
     assert (report.state, report.detail, report.ok) == (state, detail, state in ("ok", "unpinned"))
-    assert (report.path, report.file) == (".test-models/tiny/a.gguf", model.entry.files[0])
+    assert (report.path, report.file) == (".test-models/tiny/a.bin", model.entry.files[0])
     assert (report.expected_size, report.expected_sha256) == (size, digest)
     assert report.size == (None if data is None else len(data))
     read = data is not None and size in (None, len(data))
@@ -104,61 +105,95 @@ def test_a_file_is_reported_as_it_is(
 
 def test_a_file_of_the_wrong_size_is_not_read(bench: Bench) -> None:
     """Gigabytes are not hashed to find what the size has told."""
-    (bench.folder / "a.gguf").write_bytes(DATA)
-    model = bench.model(File(path="a.gguf", size=3, sha256=RIGHT))
+    (bench.folder / "a.bin").write_bytes(DATA)
+    model = bench.model(File(path="a.bin", size=3, sha256=RIGHT))
     assert [report.state for report in verify(model, bench.workspace, lambda path: pytest.fail(path))] == ["corrupt"]
 
 
 def test_a_receipt_is_written_once(bench: Bench) -> None:
     """A receipt that says what was found stays as it is; another origin, another file or rubbish is replaced."""
-    (bench.folder / "a.gguf").write_bytes(DATA)
-    file = File(path="a.gguf", size=15, sha256=RIGHT)
+    (bench.folder / "a.bin").write_bytes(DATA)
+    file = File(path="a.bin", size=15, sha256=RIGHT)
     assert bench.write_receipt(bench.model(file))
     first = bench.receipt.stat()
     assert not bench.write_receipt(bench.model(file))
     assert bench.receipt.stat() == first
     assert bench.write_receipt(bench.model(file, source="file:other"))
-    (bench.folder / "b.gguf").write_bytes(b"b")
-    assert bench.write_receipt(bench.model(file, File(path="b.gguf"), source="file:other"))
+    (bench.folder / "b.bin").write_bytes(b"b")
+    assert bench.write_receipt(bench.model(file, File(path="b.bin"), source="file:other"))
     bench.receipt.write_text("rubbish")
     assert bench.write_receipt(bench.model(file))
     document = json.loads(bench.receipt.read_text())
     assert (document["id"], document["source"]) == ("tiny", "file:src")
     assert [{**each, "verified_at": ""} for each in document["files"]] == [
-        {"path": "a.gguf", "size": 15, "sha256": RIGHT, "verified_at": ""}
+        {"path": "a.bin", "size": 15, "sha256": RIGHT, "verified_at": ""}
     ]
 
 
 def test_unpinned_files_are_held_to_the_receipt(bench: Bench) -> None:
     """What was first seen is expected from then on, as long as the source is the same."""
-    place = bench.folder / "a.gguf"
+    place = bench.folder / "a.bin"
     place.write_bytes(DATA)
-    model = bench.model(File(path="a.gguf"))
+    model = bench.model(File(path="a.bin"))
     bench.write_receipt(model)
     assert [(report.state, report.detail) for report in bench.verify(model)] == [
         ("unpinned", "as it was when first seen here; the catalog has no sha256")
     ]
     place.write_bytes(DATA.upper())
     assert [(report.state, report.expected_sha256) for report in bench.verify(model)] == [("corrupt", RIGHT)]
-    moved = bench.model(File(path="a.gguf"), source="file:other")
+    moved = bench.model(File(path="a.bin"), source="file:other")
     assert [(report.state, report.expected_sha256) for report in bench.verify(moved)] == [("unpinned", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "flaw"),
+    [
+        ("a.gguf", good_gguf().render(), ""),
+        ("a.safetensors", safetensors(good_safetensors(), 49), ""),
+        ("a.gguf", DATA, "it begins with b'the ', not with b'GGUF'"),
+        ("a.GGUF", DATA, "it begins with b'the ', not with b'GGUF'"),
+        ("a.safetensors", safetensors({}, 1), "1 bytes at the end belong to nothing"),
+        ("sub/a.safetensors", b"", "it has 0 bytes, less than any such file"),
+        ("a.bin", DATA, ""),
+        ("gguf", DATA, ""),
+    ],
+)
+def test_the_structure_of_what_nobody_promised_is_judged(bench: Bench, name: str, data: bytes, flaw: str) -> None:
+    """A malformed file is corrupt if the catalog has no sha256, whatever the receipt says; a pinned one is ok."""
+    place = bench.folder / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(data)
+    model = bench.model(File(path=name))
+    (report,) = bench.verify(model)
+    assert (report.flaw, report.ok, report.sha256) == (flaw, not flaw, sha256(data))
+    if flaw:
+        assert (report.state, report.detail) == ("corrupt", f"is malformed: {flaw}")
+        with pytest.raises(Malformed) as caught:
+            bench.write_receipt(model)
+        assert (caught.value.path, caught.value.reason) == (f".test-models/tiny/{name}", flaw)
+        assert not bench.receipt.exists()
+    pinned = bench.model(File(path=name, sha256=sha256(data)))
+    assert [(report.state, report.detail, report.flaw) for report in bench.verify(pinned)] == [("ok", "", "")]
+    assert bench.write_receipt(pinned)
+    (known,) = bench.verify(model)
+    assert known.state == ("corrupt" if flaw else "unpinned")
 
 
 def test_the_first_wrong_file_is_the_error(bench: Bench) -> None:
     """With one file right and one wrong, the wrong one is named and no receipt is written."""
-    (bench.folder / "a.gguf").write_bytes(DATA)
-    model = bench.model(File(path="a.gguf", sha256=RIGHT), File(path="b.gguf"))
+    (bench.folder / "a.bin").write_bytes(DATA)
+    model = bench.model(File(path="a.bin", sha256=RIGHT), File(path="b.bin"))
     assert [report.state for report in bench.verify(model)] == ["ok", "missing"]
     with pytest.raises(IntegrityError) as caught:
         bench.write_receipt(model)
-    assert caught.value.path == ".test-models/tiny/b.gguf"
+    assert caught.value.path == ".test-models/tiny/b.bin"
     assert not bench.receipt.exists()
 
 
 def test_a_receipt_that_cannot_be_written_is_said(bench: Bench) -> None:
     """A read-only model folder is an error that says so, with the receipt's name."""
-    (bench.folder / "a.gguf").write_bytes(DATA)
+    (bench.folder / "a.bin").write_bytes(DATA)
     bench.folder.chmod(0o555)
     with pytest.raises(DiskFull) as caught:
-        as_mortal(lambda: bench.write_receipt(bench.model(File(path="a.gguf"))))
+        as_mortal(lambda: bench.write_receipt(bench.model(File(path="a.bin"))))
     assert caught.value.message == "`.test-models/tiny/receipt.json` cannot be written: Permission denied"
