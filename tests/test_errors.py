@@ -143,3 +143,18 @@ def test_problems_are_one_line(problem: Problem, text: str) -> None:
 def test_nearest_guesses_only_what_is_near(name: str, near: str | None) -> None:
     """The nearest name is found, and none where all are far."""
     assert nearest(name, ["qwen", "qwen-fp16", "phi3"]) == near
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "a b"), "`a b` cannot be used: Permission denied"),
+        (OSError(28, "No space left on device", "x"), "`x` cannot be used: No space left on device"),
+        (FileNotFoundError(2, "No such file or directory", "x"), None),
+        (OSError(28, "No space left on device"), None),
+    ],
+)
+def test_refusals_of_the_system_are_told_from_mistakes(error: OSError, message: str | None) -> None:
+    """What the disk or the rights refuse has a message; what should have been there, or names nothing, is ours."""
+    known = errors.of_system(error)
+    assert (known.message if known is not None else None) == message

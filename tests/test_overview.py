@@ -56,6 +56,7 @@ def test_a_dodo_that_uses_llorch_is_loaded(workspace: Path, text: str | None, na
     [
         ("x = 1\n\ndef task_x(:\n", "dodo.py:3: ", "SyntaxError: invalid syntax"),
         ("x = 1\ny = 1 / 0\n", "dodo.py:2: ", "ZeroDivisionError: division by zero"),
+        ("import sys\nsys.exit()\n", "dodo.py:2: ", "SystemExit: "),
         ("import json\n\njson.loads('{')\n", "dodo.py:3: ", "JSONDecodeError: "),
         ("def f():\n    raise KeyError('k')\nf()\n", "dodo.py:2: ", "KeyError: 'k'"),
         ("import no_such_module\n", "dodo.py:1: ", "ModuleNotFoundError: No module named 'no_such_module'"),

@@ -414,3 +414,39 @@ def test_closing_keeps_what_was_learned(opened: Callable[[], State]) -> None:
     state.close()
     state.close()
     assert opened().known("out") == sha256(BIG)
+
+
+def test_a_state_that_cannot_be_opened_as_usual_is_read_as_it_is(
+    opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SQLite cannot make its own files, as on a full disk, the records are read all the same."""
+    import sqlite3
+
+    state = opened()
+    state.save("a", {"definition": {}})
+    state.close()
+    again = opened()
+
+    def refuse() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(again, "_connect", refuse)
+    assert again.names() == ["a"]
+
+
+@pytest.mark.parametrize(("size", "warned"), [(10, False), (SMALL + 1, True)])
+def test_what_was_learned_is_lost_without_a_word_if_it_is_little(
+    workspace: Path, opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch, size: int, warned: bool
+) -> None:
+    """That a big file has to be read again next time is said; of small ones nobody would notice."""
+    (workspace / "file").write_bytes(bytes(size))
+    state = opened()
+
+    def refuse(statement: str, rows: object) -> None:
+        raise DiskFull("the disk is full")
+
+    monkeypatch.setattr(state, "_write", refuse)
+    os.utime(workspace / "file")
+    state._keep("file", (size, 0, 0, 0), "0" * 64)
+    state.close()
+    assert bool(state.warning) == warned

@@ -77,9 +77,11 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
         )
         kept, taken = (*kept, *here), (*taken, *more)
         wanted = [file for file in wanted if model.path(file) not in (*here, *more)]
-        size = _get_all(model, wanted, promises, source, workspace, state, progress)
+        sizes = _get_all(model, wanted, promises, source, workspace, state, progress)
     commits = {promises[file.path].commit or "" for file in model.entry.files} - {""}
-    return Fetched(tuple(map(model.path, wanted)), size, taken, kept, min(commits, default=""))
+    got = tuple(model.path(file) for file in wanted if file.path in sizes)
+    kept = (*kept, *(model.path(file) for file in wanted if file.path not in sizes))
+    return Fetched(got, sum(sizes.values()), taken, kept, min(commits, default=""))
 
 
 def expected_files(model: Model, workspace: Workspace) -> dict[str, Remote]:
@@ -185,12 +187,14 @@ def _get_all(
     workspace: Workspace,
     state: State,
     progress: Progress,
-) -> int:
-    """Fetch files, several at once where the source allows it; return their bytes in all."""
-    sizes: list[int] = []
+) -> dict[str, int]:
+    """Fetch files, several at once where the source allows it; return the bytes of each that was not there yet."""
+    sizes: dict[str, int] = {}
 
     def get(file: File, progress: Progress) -> None:
-        sizes.append(_get(model, file, promises[file.path], source, workspace, state, progress))
+        size = _get(model, file, promises[file.path], source, workspace, state, progress)
+        if size is not None:
+            sizes[file.path] = size
 
     def get_watched(file: File) -> None:
         with progress.child(file.path) as watched:
@@ -203,7 +207,7 @@ def _get_all(
                 get(file, progress)
         else:
             in_parallel(files, get_watched, source.at_once)
-    return sum(sizes)
+    return sizes
 
 
 def _get(
@@ -214,7 +218,8 @@ def _get(
     workspace: Workspace,
     state: State,
     progress: Progress,
-) -> int:
+) -> int | None:
+    """Fetch a file and return its bytes; None if another process had it there first."""
     path = model.path(file)
     place = workspace.path(path)
     if place.is_dir() and not place.is_symlink():
@@ -239,7 +244,7 @@ def _get(
                 error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
             raise
         if _is_right(model, file, promise, workspace, state):
-            return 0
+            return None
     with _claims_lock:
         _claims.pop(place, None)
     state.learn(path, part.sha256)

@@ -1,5 +1,6 @@
 """Full and read-only disks, made of mounts that only the program under test sees."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,43 @@ def test_read_only_with_something_to_do(workspace: Path, door: str) -> None:
     assert "Read-only file system" in run.err
     assert "hint: " in run.err
     assert "Traceback" not in run.err
+
+
+MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.parametrize("place", ["m/a.gguf", "m", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("llorch", "models", "verify", "m", "--json"),
+        ("llorch", "models", "download", "m", "--json"),
+        ("llorch", "models", "list", "--json"),
+        ("llorch", "models", "info", "m", "--json"),
+        ("llorch", "models", "delete", "m", "--yes", "--json"),
+        ("doit", "models:m"),
+    ],
+    ids=lambda command: " ".join(command[:3]),
+)
+def test_what_may_not_be_read_is_said(workspace: Path, command: tuple[str, ...], place: str) -> None:
+    """Without the right to read there is one message, one document, and no traceback."""
+    write_catalog(workspace, {"m": {"a.gguf": DATA}})
+    write_dodo(workspace)
+    assert program("doit", "models:m").code == 0
+    path = workspace / ".test-models" / place
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        inside = [*MORTAL, str(BIN / command[0]), *command[1:]]
+        done = subprocess.run(inside, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        if path.exists():  # deleting a file needs no right to read it
+            path.chmod(mode)
+    assert "Traceback" not in done.stderr
+    if command[0] == "llorch":
+        document = json.loads(done.stdout)
+        assert document["schema"] == 1
+        assert done.returncode in (0, 1, 6)
 
 
 def test_unshare_is_there() -> None:
