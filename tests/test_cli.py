@@ -115,12 +115,31 @@ def test_our_errors_have_their_own_code(tiny: Path, llorch: Llorch) -> None:
 
 def test_bugs_keep_their_traceback(tiny: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not one of our errors is not made polite."""
-    (tiny / "dodo.py").write_text("import sys\nsys.exit(5)\n")
-    with pytest.raises(SystemExit):
-        llorch("list")
     monkeypatch.setattr(cli, "enter_workspace", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         llorch("models", "list")
+    monkeypatch.setattr(cli, "enter_workspace", Path("/no/such/file").read_text)
+    with pytest.raises(FileNotFoundError):
+        llorch("models", "list")
+
+
+def test_what_the_disk_refuses_is_said(tiny: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of the system, wherever it comes up, is a message."""
+    monkeypatch.setattr(cli, "enter_workspace", Path("/proc/self").read_text)
+    done = llorch("models", "list", "--json")
+    assert (done.code, done.json["error"]["code"]) == (1, "disk")
+    assert done.json["error"]["message"] == "`/proc/self` cannot be used: Is a directory"
+
+
+def test_an_interrupt_has_its_document(tiny: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted run writes one document too."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "enter_workspace", interrupt)
+    done = llorch("models", "list", "--json")
+    assert (done.code, done.json["error"]["code"]) == (130, "interrupted")
 
 
 # Options that all have

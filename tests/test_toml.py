@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from llorch.toml import Document, Key, load, render_key
+from llorch.toml import LOCATED, Document, Key, decode, load, render_key
 
 
 def _check_even(value: int) -> str | None:
@@ -268,3 +268,19 @@ def test_load_leaves_a_missing_file_to_the_caller(tmp_path: Path) -> None:
     """What a missing file means, the caller knows."""
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "x.toml", "x.toml")
+
+
+def test_hundreds_of_mistakes_are_located_in_reasonable_time() -> None:
+    """Each of the first mistakes has its line; of what nobody mends at once the line is not looked for."""
+    text = "items = [\n" + "".join(f"  {number}.5,\n" for number in range(LOCATED + 50)) + "]\n"
+    document = Document("x.toml", text)
+    for number in reversed(range(LOCATED + 50)):
+        document.complain(("items", number), "is wrong")
+    expected = [number + 2 for number in reversed(range(50, LOCATED + 50))] + [None] * 50
+    assert [problem.line for problem in document.problems] == expected
+
+
+def test_a_byte_order_mark_is_no_mistake() -> None:
+    """Editors of other systems put one before the text."""
+    document = decode(b"\xef\xbb\xbfx = 1\n", "x.toml")
+    assert (document.data, document.problems) == ({"x": 1}, [])
