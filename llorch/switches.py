@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "CI"]
+Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "LLORCH_XET", "CI"]
 
 
 def is_on(switch: Switch, environ: Mapping[str, str] = os.environ) -> bool:

@@ -5,6 +5,7 @@ What is fetched is verified before it has its name; see `part`.
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -307,7 +308,7 @@ def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[
         hub.client()
         yield Source(_fill_from_url, resumes=True, at_once=AT_ONCE)
     else:
-        yield _hub_source(model, usable_receipt(model, workspace))
+        yield _hub_source(model, usable_receipt(model, workspace), workspace)
 
 
 def _copy(model: Model, opened: Open) -> Callable[[File, Part, Progress], None]:
@@ -325,7 +326,7 @@ def _fill_from_url(file: File, part: Part, progress: Progress) -> None:
     transfer(part, lambda: Remote(url=file.url or "", size=file.size, sha256=file.sha256), progress)
 
 
-def _hub_source(model: Model, receipt: Receipt | None) -> Source:
+def _hub_source(model: Model, receipt: Receipt | None, workspace: Workspace) -> Source:
     repo = model.entry.repo
     # What was resolved once stays; another commit would be another model.
     revision = (receipt.commit if receipt is not None else "") or model.entry.revision
@@ -336,5 +337,17 @@ def _hub_source(model: Model, receipt: Receipt | None) -> Source:
     def fill(file: File, part: Part, progress: Progress) -> None:
         transfer(part, lambda: look(file), progress)
 
+    def fill_by_client(file: File, part: Part, progress: Progress) -> None:
+        found = look(file)
+        part.promise(size=found.size, sha256=found.sha256, git_oid=found.git_oid)
+        part.restart()
+        progress.say(f"{file.path}, by the Hub's client")
+        with tempfile.TemporaryDirectory(dir=workspace.path(model.folder), prefix=".xet-") as folder:
+            brought = hub.download(repo, file.path, revision, Path(folder))
+            with brought.open("rb", buffering=0) as source:
+                part.take(source)
+
     hub.client()
+    if is_on("LLORCH_XET"):
+        return Source(fill_by_client, look, at_once=AT_ONCE)
     return Source(fill, look, resumes=True, at_once=AT_ONCE)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline, Problem, Unreachable
@@ -74,6 +75,29 @@ def find(repo: str, path: str, revision: str) -> Remote:
         commit=found.commit_hash,
         renewable=True,
     )
+
+
+def download(repo: str, path: str, revision: str, folder: Path) -> Path:
+    """Have the client itself bring a file into a folder, by Xet where the repository and the machine have it.
+
+    Raises:
+        Unreachable: it could not; what it tells of the reason is not made for people, and differs by transport.
+    """
+    import httpx2
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    hub = client()
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(hub.hf_hub_download(repo, path, revision=revision, local_dir=folder))
+    except (OSError, RuntimeError, ValueError, AttributeError, HfHubHTTPError, httpx2.HTTPError) as error:
+        # AttributeError: what the client itself makes of an error whose body is no JSON object. The words of any of them
+        # may hold a signed address.
+        raise Unreachable(
+            f"the Hub's client could not bring `{path}` of `{repo}` ({type(error).__name__})",
+            hint="without LLORCH_XET it comes by plain HTTP, which goes on where it stopped",
+        ) from error
 
 
 def client() -> Any:

@@ -260,6 +260,23 @@ def test_too_little_room_is_refused_with_numbers(workspace: Path, hub: Hub) -> N
     assert hub.bytes_sent("model.gguf") == 0
 
 
+def test_the_client_can_bring_the_files(workspace: Path, hub: Hub) -> None:
+    """With LLORCH_XET the client fetches as it likes; what it brings is verified, and nothing else is left."""
+    declare(workspace, hub)
+    hub.fault("model.gguf", Fault("corrupt", offset=9))
+    wrong = download(LLORCH_XET="1")
+    assert (wrong.code, error_of(wrong)["code"]) == (6, "integrity")
+    assert not Path(".test-models/m/model.gguf").exists()
+    assert download(LLORCH_XET="1").code == 0
+    assert Path(".test-models/m/model.gguf").read_bytes() == WEIGHTS
+    assert sorted(os.listdir(".test-models/m")) == ["config.json", "model.gguf", "receipt.json"]
+    shutil.rmtree(".test-models")
+    hub.fault("model.gguf", Fault("status", "cdn", code=418))
+    failed = error_of(download(LLORCH_XET="1"))
+    assert failed["code"] == "unreachable", failed["message"]
+    assert "without LLORCH_XET" in failed["hint"]
+
+
 def test_many_siblings_do_not_matter(workspace: Path, hub: Hub) -> None:
     """Two files of a repository with ten thousand come by themselves."""
     files = {f"extra/{number}.txt": b"x" for number in range(10_000)}
