@@ -92,8 +92,8 @@ def download(repo: str, path: str, revision: str, folder: Path) -> Path:
     try:
         return Path(hub.hf_hub_download(repo, path, revision=revision, local_dir=folder))
     except (OSError, RuntimeError, ValueError, AttributeError, HfHubHTTPError, httpx2.HTTPError) as error:
-        # AttributeError: what the client itself makes of an error whose body is no JSON object. The words of any of them
-        # may hold a signed address.
+        # AttributeError: what the client itself makes of an error whose body is no JSON object. The words of any of
+        # them may hold a signed address.
         raise Unreachable(
             f"the Hub's client could not bring `{path}` of `{repo}` ({type(error).__name__})",
             hint="without LLORCH_XET it comes by plain HTTP, which goes on where it stopped",
