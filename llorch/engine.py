@@ -448,6 +448,8 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     from doit.api import run_tasks
     from doit.cmd_base import ModuleTaskLoader
 
+    if not names:
+        return []  # doit would take its default tasks
     reporter = Reporter(sys.stderr, {})
     own = {"reporter": reporter, "continue": True, "num_process": _jobs(jobs)}
     config = {**doit_config(), **namespace.get("DOIT_CONFIG", {}), **own}

@@ -14,7 +14,7 @@ from llorch.config import Workspace
 from llorch.errors import Busy
 from llorch.models.catalog import File, Model
 from llorch.models.hub import Remote
-from llorch.models.part import landing
+from llorch.models.part import AlreadyThere, landing
 from llorch.progress import Progress
 from llorch.state import CHUNK, sha256_of
 
@@ -29,6 +29,7 @@ def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progr
         DiskFull: it cannot be put there.
     """
     name = model.path(file)
+    place = workspace.path(name)
     for candidate in _candidates(model, file, promise, workspace):
         try:
             if promise.size is not None and candidate.stat().st_size != promise.size:
@@ -40,7 +41,9 @@ def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progr
             continue  # what cannot be read is not there for us
         if source is not None:
             try:
-                with source, landing(workspace.path(name), name, size=None, sha256=digest) as part:
+                with source, landing(place, name, size=None, sha256=digest) as part:
+                    if place.is_file() and _matching_digest(place, promise, progress) is not None:
+                        raise AlreadyThere
                     part.take(source)
             except Busy:
                 return None  # fetching waits for who is at it

@@ -18,7 +18,7 @@ from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
 from llorch.models.catalog import PART, File, Model
 from llorch.models.hub import Passing, Remote
-from llorch.models.part import Part, landing
+from llorch.models.part import AlreadyThere, Part, landing
 from llorch.models.receipt import Receipt, load_receipt, origin_of
 from llorch.models.sources import Open, chunks, open_folder, open_wheel
 from llorch.models.transfer import transfer
@@ -225,10 +225,13 @@ def _get(
     place = workspace.path(path)
     if place.is_dir() and not place.is_symlink():
         raise LlorchError(f"`{path}` is a folder, and a file belongs there", hint="move it away and run again")
-    waited = False
+    waited = there = False
     while True:
         try:
             with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
+                if _is_right(model, file, promise, workspace, state):
+                    there = True  # since this run has looked; only now nobody else can be at it
+                    raise AlreadyThere
                 part.promise(git_oid=promise.git_oid)
                 source.fill(file, part, progress)
             break
@@ -244,10 +247,10 @@ def _get(
             if file.sha256 is None and promise.sha256 is not None and source.look is None:
                 error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
             raise
-        if _is_right(model, file, promise, workspace, state):
-            return None
     with _claims_lock:
         _claims.pop(place, None)
+    if there:
+        return None
     state.learn(path, part.sha256)
     return part.size
 

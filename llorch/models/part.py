@@ -21,6 +21,10 @@ _FICLONE = 0x40049409
 """Linux: have a file share another's blocks."""
 
 
+class AlreadyThere(Exception):
+    """Raised within `landing` to leave the place as it is: another process has put the right file there."""
+
+
 class Part:
     """A file on its way, and what it is to become."""
 
@@ -152,6 +156,9 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
                 wrong = part.difference()
                 if wrong is not None:
                     raise _not_promised(name, *wrong)
+            except AlreadyThere:
+                path.unlink()
+                return
             except BaseException as error:
                 if not (resume and part.size and part.provable) or isinstance(error, IntegrityError):
                     path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from llorch.models.catalog import PART, Model
 from llorch.models.part import cannot_write
 
 SCHEMA = 1
+_ATTEMPTS = 20
 LIMIT = 16 * 1024 * 1024
 """A receipt of more bytes is not read."""
 
@@ -94,12 +95,16 @@ def save_receipt(path: Path, name: str, text: str) -> None:
         DiskFull: it cannot be written.
     """
     part = path.with_name(path.name + PART)
-    try:
-        part.unlink(missing_ok=True)
-        with open(part, "x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise cannot_write(error, name, path) from error
+    for attempt in range(_ATTEMPTS):
+        try:
+            part.unlink(missing_ok=True)
+            with open(part, "x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            return
+        except OSError as error:
+            # Another workspace may write the same receipt of a shared model folder at this moment.
+            if not isinstance(error, (FileExistsError, FileNotFoundError)) or attempt == _ATTEMPTS - 1:
+                raise cannot_write(error, name, path) from error

@@ -19,7 +19,7 @@ def test_two_workspaces_share_a_model_folder(tmp_path: Path) -> None:
     command = [str(BIN / "llorch"), "models", "download", "--all"]
     runs = [subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) for root in roots]
     ended = [(run.communicate(timeout=60)[1], run.returncode) for run in runs]
-    assert [code for _, code in ended] == [0, 0], ended
+    assert [code for _, code in ended] == [0, 0], "\n".join(said for said, _ in ended)
     for id, files in MODELS.items():
         for path, data in files.items():
             assert sha256((tmp_path / "shared" / id / path).read_bytes()) == sha256(data)

@@ -343,3 +343,10 @@ def test_disk_usage_adds_up(tiny: Path, llorch: Llorch) -> None:
     assert rows[1] == ["(other)", "10 B", ".test-models"]
     Path(".test-models/other").unlink()
     assert [line.split("\t")[0] for line in llorch("models", "disk-usage").out.splitlines()] == ["tiny", "total"]
+
+
+def test_an_empty_catalog_has_nothing_to_download(workspace: Path, llorch: Llorch) -> None:
+    """Nothing is run, and nothing but the document is written."""
+    Path("catalog.toml").write_text("version = 1\n")
+    done = llorch("models", "download", "--all", "--json")
+    assert (done.code, done.json, done.err) == (0, {"schema": 1, "tasks": []}, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import Busy, DiskFull, IntegrityError
-from llorch.models.part import landing
+from llorch.models.part import AlreadyThere, landing
 from tests.conftest import as_mortal, program, sha256
 
 DATA = b"the right bytes"
@@ -122,7 +122,7 @@ def test_a_write_that_ends_early_leaves_no_file(place: Path, error: type[BaseExc
 def test_a_killed_write_leaves_no_final_name(place: Path) -> None:
     """After SIGKILL there is a `.part` and no file, and the next run lands it."""
     script = (
-        "import os, signal, sys; from pathlib import Path; from llorch.models.part import landing\n"
+        "import os, signal, sys; from pathlib import Path; from llorch.models.part import AlreadyThere, landing\n"
         "with landing(Path(sys.argv[1]), 'a.gguf', size=None, sha256=None) as part:\n"
         "    part.write(b'longer than what is to come'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -236,3 +236,16 @@ def test_setting_aside_takes_the_link_and_not_its_target(place: Path, tmp_path: 
     place.symlink_to(tmp_path / "elsewhere")
     land(place, DATA)
     assert (place.is_symlink(), (tmp_path / "elsewhere").read_bytes()) == (False, b"precious")
+
+
+def test_what_another_process_has_put_there_stays(place: Path) -> None:
+    """When the right file turns out to be there already, the part goes and the file is not touched."""
+    place.parent.mkdir()
+    place.write_bytes(DATA)
+
+    def look() -> None:
+        raise AlreadyThere
+
+    with landing(place, "a.gguf", size=len(DATA), sha256=sha256(DATA), resume=True):
+        look()
+    assert (place.read_bytes(), names(place)) == (DATA, ["a.gguf"])
