@@ -6,10 +6,8 @@ from typing import Any
 
 from llorch.engine import creator, file_task
 from llorch.errors import ToolMissing
-from llorch.models import fetch as rules
 from llorch.models.catalog import Model, load_models
 from llorch.models.receipt import origin_of
-from llorch.models.verify import write_receipt
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
 from llorch.state import Recipe, Target
@@ -87,6 +85,8 @@ def task_models(run: Session) -> Iterator[dict[str, Any]]:
 
 
 def _fetch(model: Model, progress: Progress) -> Done:
+    from llorch.models import fetch as rules  # like the one below a tenth of a run with nothing to do
+
     run = session()
     fetched = rules.fetch(model, run.workspace, run.state, progress)
     if not fetched.got and not fetched.taken:
@@ -103,6 +103,8 @@ def _files(paths: tuple[str, ...]) -> str:
 
 
 def _verify(model: Model, progress: Progress) -> Done:
+    from llorch.models.verify import write_receipt
+
     run = session()
     values = run.state.record(f"fetch:{model.id}").get("values") or {}
     written = write_receipt(model, run.workspace, run.state.digest, values.get("commit", ""))
