@@ -57,9 +57,7 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
-        with formatter.section("Example"):
-            for line in self.example.splitlines():
-                formatter.write_text(line)
+        write_example(self.example, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Go to the workspace's root, then run."""
@@ -108,9 +106,14 @@ class Table(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
-        with formatter.section("Example"):
-            for line in self.example.splitlines():
-                formatter.write_text(line)
+        write_example(self.example, formatter)
+
+
+def write_example(example: str, formatter: click.HelpFormatter) -> None:
+    """Write the lines of an example at the end of a help page."""
+    with formatter.section("Example"):
+        for line in example.splitlines():
+            formatter.write_text(line)
 
 
 def common_options() -> list[click.Parameter]:

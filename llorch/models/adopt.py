@@ -5,7 +5,6 @@ client's cache. What is taken has the promised contents. It is cloned where the 
 copied: a link would tie two files together, and an edit of one would damage the other.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ from llorch.config import Workspace
 from llorch.errors import Busy
 from llorch.models.catalog import File, Model
 from llorch.models.hub import Remote
-from llorch.models.part import AlreadyThere, landing
+from llorch.models.part import AlreadyThere, git_oid, landing
 from llorch.progress import Progress
-from llorch.state import CHUNK, sha256_of
+from llorch.state import sha256_of
 
 
 def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progress: Progress) -> str | None:
@@ -63,11 +62,8 @@ def _matching_digest(path: Path, promise: Remote, progress: Progress) -> str | N
 
 def git_oid_of(path: Path) -> str:
     """Return the id that git gives a file's contents."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return git_oid(file, path.stat().st_size)
 
 
 def _candidates(model: Model, file: File, promise: Remote, workspace: Workspace) -> Iterator[Path]:

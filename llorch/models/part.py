@@ -125,11 +125,8 @@ class Part:
         return None
 
     def _oid(self) -> str:
-        digest = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
         self._file.seek(0)
-        while chunk := self._file.read(CHUNK):
-            digest.update(chunk)
-        return digest.hexdigest()
+        return git_oid(self._file, self.size)
 
 
 @contextmanager
@@ -195,6 +192,14 @@ def _open(path: Path, *, keep: bool) -> BinaryIO:
 def _not_promised(name: str, expected: str, actual: str) -> IntegrityError:
     hint = f"what came was dropped, and what was there before is `{name}{REPLACED}`; if it stays so, ask the source"
     return IntegrityError(name, expected, actual, hint=hint)
+
+
+def git_oid(file: IO[bytes], size: int) -> str:
+    """Return the id that git gives the contents of an open file of this size."""
+    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

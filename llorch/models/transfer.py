@@ -28,8 +28,8 @@ LONGEST_WAIT = 120.0
 """Seconds that a server may ask us to wait; more is said and ends the attempt."""
 
 
-def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> Remote:
-    """Fill the part with the file that `find` finds, and return what was found.
+def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> None:
+    """Fill the part with the file that `find` finds.
 
     What is in the part already is kept if the whole then proves right; otherwise all is fetched once more. Whether it
     is right in the end is for the part to say.
@@ -60,7 +60,7 @@ def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> Remo
             _wait(error, failures, progress)
             continue
         if part.difference() is None or again:
-            return remote
+            return
         again = True
         best = 0
         part.restart()
