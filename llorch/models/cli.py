@@ -108,7 +108,8 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
     chosen = _choose(ids, every)
     if every:
         chosen = [model for model in chosen if status_of(model, run.workspace, run.state).present]
-    files = [path for model in chosen for path in model.paths if run.workspace.path(path).is_file()]
+    paths = [path for model in chosen for path in (*model.paths, *model.made)]
+    files = [path for path in paths if run.workspace.path(path).is_file()]
     digests: dict[str, str] = {}
     with run.board.start("verify") as line:
         line.total(sum(run.workspace.path(path).stat().st_size for path in files))
@@ -153,7 +154,7 @@ def delete(ids: tuple[str, ...]) -> None:
     base = run.workspace.path(run.workspace.name(run.settings.paths.models))
     for model in chosen if not dry else ():
         with ExitStack() as locks:
-            for path in sorted({*model.paths, model.receipt}):
+            for path in sorted({*model.paths, *model.made, model.receipt}):
                 locks.enter_context(hold(run.workspace, path, f"deleting {model.id}"))
             for path in gone[model]:
                 run.workspace.path(path).unlink(missing_ok=True)
@@ -224,7 +225,7 @@ def _show(statuses: list[Status], nothing: str) -> None:
             [
                 status.model.id,
                 status.state,
-                ui.bytes_text(status.size) if all(file.size is not None for file in status.files) else "unknown",
+                ui.bytes_text(status.size) if status.is_sized else "unknown",
                 status.model.entry.license,
                 status.model.entry.name,
             ]
@@ -269,8 +270,7 @@ def _look_inside(model: Model) -> tuple["Gguf | None", str]:
     """Return what the first GGUF file on disk says, or what is wrong with it."""
     from llorch.models.gguf import load_gguf
 
-    made = [step.to for step in (model.entry.convert, model.entry.quantize) if step is not None]
-    for path in (*model.paths, *(f"{model.folder}/{name}" for name in made)):
+    for path in (*model.paths, *model.made):
         place = session().workspace.path(path)
         if path.lower().endswith(".gguf") and place.is_file():
             try:

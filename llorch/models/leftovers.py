@@ -47,6 +47,7 @@ def find_leftovers(workspace: Workspace, settings: Settings, models: Mapping[str
     """Look for what can be removed, in the model folder, the Hub client's cache and `.llorch/tmp`."""
     final, wanted = set[str](), set[str]()
     for model in models.values():
+        final |= {_clean(workspace, path) for path in model.made}
         for path in model.paths:
             final.add(_clean(workspace, path))
             if model.entry.source in ("hf", "https:") and not os.path.lexists(workspace.path(path)):

@@ -55,7 +55,7 @@ class Part:
         self._sha256 = self._sha256 or sha256
         self._git_oid = git_oid or self._git_oid
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Add bytes at the end.
 
         Raises:

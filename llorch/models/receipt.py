@@ -7,8 +7,8 @@ who trusts it compares the bytes.
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,31 @@ LIMIT = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A file that was made of others: its size in bytes, and what it came from and how."""
+
+    path: str
+    size: int
+    sha256: str
+    task: str
+    tool: str
+    version: str
+    options: Mapping[str, str]
+    sources: Mapping[str, str]
+    """sha256 by path, of `files` or of what was made before."""
+
+    def is_same_work(self, other: "Made") -> bool:
+        """Tell whether the other was made of the same, in the same way."""
+        return replace(self, size=0, sha256="") == replace(other, size=0, sha256="")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its item in the receipt."""
+        by = {"task": self.task, "tool": self.tool, "version": self.version, "options": dict(self.options)}
+        sources = [{"path": path, "sha256": sha256} for path, sha256 in self.sources.items()]
+        return {"path": self.path, "size": self.size, "sha256": self.sha256, "by": by, "from": sources}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a receipt says, as far as it is well-formed."""
 
@@ -34,6 +59,8 @@ class Receipt:
     """The commit of the Hub that the files are of, empty where none was told."""
     verified_at: Mapping[str, str]
     """When each file was verified, ISO 8601, UTC."""
+    made: Mapping[str, Made] = field(default_factory=dict)
+    """What was made of the files, by path."""
 
 
 def origin_of(model: Model) -> tuple[str, str, str]:
@@ -59,13 +86,33 @@ def load_receipt(path: Path) -> Receipt | None:
             files=files,
             commit=commit if re.fullmatch("[0-9a-f]{40}", commit) else "",
             verified_at=verified_at,
+            made={made.path: made for made in map(_parse_made, data.get("made", []))},
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # a claim that cannot be read claims nothing
 
 
+def _parse_made(data: Any) -> Made:
+    by = data["by"]
+    return Made(
+        path=str(data["path"]),
+        size=int(data["size"]),
+        sha256=str(data["sha256"]),
+        task=str(by["task"]),
+        tool=str(by["tool"]),
+        version=str(by["version"]),
+        options={str(key): str(value) for key, value in by["options"].items()},
+        sources={str(source["path"]): str(source["sha256"]) for source in data["from"]},
+    )
+
+
 def render_receipt(
-    model: Model, files: Mapping[str, tuple[int, str]], now: datetime | None = None, *, commit: str = ""
+    model: Model,
+    files: Mapping[str, tuple[int, str]],
+    now: datetime | None = None,
+    *,
+    commit: str = "",
+    made: Iterable[Made] = (),
 ) -> str:
     """Return the receipt of a model whose files were just found to have these sizes and digests."""
     source, repo, revision = origin_of(model)
@@ -80,7 +127,7 @@ def render_receipt(
         "files": [
             {"path": path, "size": size, "sha256": sha256, "verified_at": at} for path, (size, sha256) in files.items()
         ],
-        "made": [],
+        "made": [each.as_json() for each in made],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

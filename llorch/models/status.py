@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llorch.config import Workspace
-from llorch.models.catalog import PART, RECEIPT, REPLACED, File, Model
-from llorch.models.fetch import expected_digests
+from llorch.models.catalog import PART, RECEIPT, REPLACED, Model
+from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.state import State
 
 Condition = Literal["ok", "partial", "missing", "unverified", "corrupt"]
@@ -37,6 +37,11 @@ class Status:
         return sum(file.size or 0 for file in self.files)
 
     @property
+    def is_sized(self) -> bool:
+        """Tell whether the size is known of all files that are not made here."""
+        return all(file.size is not None for file in self.files if file.path not in self.model.made)
+
+    @property
     def present(self) -> bool:
         """Tell whether anything of it is on disk."""
         return self.state != "missing"
@@ -45,7 +50,13 @@ class Status:
 def status_of(model: Model, workspace: Workspace, state: State) -> Status:
     """Return what is on disk of the model."""
     expected = expected_digests(model, workspace)
-    files = tuple(_file(model, file, expected.get(file.path), workspace, state) for file in model.entry.files)
+    files = tuple(
+        _file(model.path(file), file.size, expected.get(file.path), workspace, state) for file in model.entry.files
+    )
+    receipt = usable_receipt(model, workspace) if model.made else None
+    for path in model.made:
+        made = receipt.made.get(path.removeprefix(f"{model.folder}/")) if receipt is not None else None
+        files += (_file(path, made and made.size, made and made.sha256, workspace, state),)
     states = {file.state for file in files}
     verdict: Condition
     if states == {"ok"}:
@@ -61,14 +72,13 @@ def status_of(model: Model, workspace: Workspace, state: State) -> Status:
     return Status(model, verdict, files)
 
 
-def _file(model: Model, file: File, expected: str | None, workspace: Workspace, state: State) -> FileStatus:
-    path = model.path(file)
+def _file(path: str, promised: int | None, expected: str | None, workspace: Workspace, state: State) -> FileStatus:
     place = workspace.path(path)
     if not place.is_file():
         part = place.with_name(place.name + PART).exists()
-        return FileStatus(path, file.size, expected, "partial" if part else "missing", False)
+        return FileStatus(path, promised, expected, "partial" if part else "missing", False)
     size = place.stat().st_size
-    if file.size is not None and size != file.size:
+    if promised is not None and size != promised:
         return FileStatus(path, size, expected, "corrupt", True)
     digest = state.known(path)
     if digest is None or expected is None:
@@ -78,9 +88,7 @@ def _file(model: Model, file: File, expected: str | None, workspace: Workspace, 
 
 def leftovers(model: Model, workspace: Workspace) -> list[str]:
     """Return all that llorch has put on disk for the model: files, parts, what was replaced, the receipt."""
-    step = (model.entry.convert, model.entry.quantize)
-    places = [*model.paths, *(f"{model.folder}/{made.to}" for made in step if made is not None)]
-    names = [place + ending for place in places for ending in ("", PART, REPLACED)]
+    names = [place + ending for place in (*model.paths, *model.made) for ending in ("", PART, REPLACED)]
     names += [f"{model.folder}/{RECEIPT}", f"{model.folder}/{RECEIPT}{PART}"]
     return [name for name in names if os.path.lexists(workspace.path(name))]
 

@@ -1,4 +1,4 @@
-"""The tasks of models: `fetch:ID`, `verify:ID`, `convert:ID`, and `models:ID`, which is all of them."""
+"""The tasks of models: `fetch:ID`, `convert:ID`, `quantize:ID`, `verify:ID`, and `models:ID`, which is all of them."""
 
 import functools
 from collections.abc import Iterator
@@ -31,9 +31,16 @@ def fetch_recipe(model: Model) -> Recipe:
     return Recipe(f"fetch:{model.id}", targets, (), _definition(model))
 
 
+def convert_recipe(model: Model, step: Convert) -> Recipe:
+    """Return what `convert:ID` makes: a GGUF file, out of the files."""
+    target = Target(f"{model.folder}/{step.to}")
+    by = {"tool": convert.TOOL, "version": convert.VERSION, "options": {"outtype": step.outtype}}
+    return Recipe(f"convert:{model.id}", (target,), model.paths, by)
+
+
 def verify_recipe(model: Model) -> Recipe:
-    """Return what `verify:ID` makes: the receipt, out of the files."""
-    return Recipe(f"verify:{model.id}", (Target(model.receipt),), model.paths, _definition(model))
+    """Return what `verify:ID` makes: the receipt, out of the files and what was made of them."""
+    return Recipe(f"verify:{model.id}", (Target(model.receipt),), (*model.paths, *model.made), _definition(model))
 
 
 def _definition(model: Model) -> dict[str, Any]:

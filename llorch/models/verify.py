@@ -1,7 +1,7 @@
 """Compare a model's files with what the catalog, or else the receipt, says they are. Needs no network."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ from llorch.errors import IntegrityError, Malformed
 from llorch.models.catalog import File, Model
 from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.models.gguf import load_gguf
-from llorch.models.receipt import render_receipt, save_receipt
+from llorch.models.receipt import Made, render_receipt, save_receipt
 from llorch.models.safetensors import load_safetensors
 
 FileState = Literal["ok", "missing", "truncated", "corrupt", "unpinned"]
@@ -32,6 +32,8 @@ class FileReport:
     detail: str = ""
     flaw: str = ""
     """What is wrong with the structure of a file that has no other fault."""
+    made: bool = False
+    """Whether it was made here, of the entry's files."""
 
     @property
     def ok(self) -> bool:
@@ -39,12 +41,28 @@ class FileReport:
         return self.state in ("ok", "unpinned")
 
 
-def verify(model: Model, workspace: Workspace, digest: Digest) -> list[FileReport]:
-    """Check every file of the model; `digest` gives the sha256 of a path of the workspace."""
+def verify(
+    model: Model, workspace: Workspace, digest: Digest, made: Mapping[str, Made] | None = None
+) -> list[FileReport]:
+    """Check every file of the model.
+
+    Args:
+        digest: gives the sha256 of a path of the workspace.
+        made: what was made of the files, by its path in the folder, if not what the receipt says.
+    """
     expected = expected_digests(model, workspace)
-    return [
+    found = [
         _verify_file(model.path(file), file, expected.get(file.path), workspace, digest) for file in model.entry.files
     ]
+    if made is None:
+        receipt = usable_receipt(model, workspace)
+        made = receipt.made if receipt is not None else {}
+    for path in model.made:
+        name = path.removeprefix(f"{model.folder}/")
+        said = made.get(name)
+        file = File(path=name) if said is None else File(path=name, size=said.size, sha256=said.sha256)
+        found.append(replace(_verify_file(path, file, file.sha256, workspace, digest), made=True))
+    return found
 
 
 def _verify_file(path: str, file: File, expected: str | None, workspace: Workspace, digest: Digest) -> FileReport:
@@ -94,34 +112,39 @@ def _flaw(place: Path, path: str) -> str:
     return ""
 
 
-def write_receipt(model: Model, workspace: Workspace, digest: Digest, commit: str = "") -> bool:
+def write_receipt(
+    model: Model, workspace: Workspace, digest: Digest, commit: str = "", made: Iterable[Made] = ()
+) -> bool:
     """Verify the model and write its receipt, unless one is there that says the same. Return whether it was written.
 
     Args:
         commit: what the Hub gave for the entry's revision, if the files were just fetched.
+        made: what was made of the files.
 
     Raises:
         IntegrityError: a file is not as it should be.
         Malformed: the structure of a file is wrong that the catalog gives no sha256.
         DiskFull: the receipt cannot be written.
     """
-    reports = verify(model, workspace, digest)
+    products = {each.path: each for each in made}
+    reports = verify(model, workspace, digest, products)
     for report in reports:
         if report.flaw:
             hint = f"the source may have it so; else `llorch models delete {model.id}`, then download it again"
             raise Malformed(report.path, report.flaw, hint=hint)
         if not report.ok:
-            hint = f"`llorch models download {model.id}` fetches it again"
-            if report.file.sha256 is None and report.state == "corrupt":
+            verb = "makes" if report.made else "fetches"
+            hint = f"`llorch models download {model.id}` {verb} it again"
+            if report.file.sha256 is None and report.state == "corrupt" and not report.made:
                 hint = f"`{model.receipt}` says what it was; without that receipt the file is taken as it is now"
             raise IntegrityError(report.path, *_difference(report), hint=hint)
-    found = {report.file.path: (report.size or 0, report.sha256 or "") for report in reports}
+    found = {report.file.path: (report.size or 0, report.sha256 or "") for report in reports if not report.made}
     place = workspace.path(model.receipt)
     receipt = usable_receipt(model, workspace)
     says = receipt is not None and receipt.files == {path: sha256 for path, (_, sha256) in found.items()}
-    if says and receipt is not None and commit in ("", receipt.commit):
+    if says and receipt is not None and commit in ("", receipt.commit) and receipt.made == products:
         return False
-    save_receipt(place, model.receipt, render_receipt(model, found, commit=commit))
+    save_receipt(place, model.receipt, render_receipt(model, found, commit=commit, made=products.values()))
     return True
 
 
