@@ -29,6 +29,7 @@ LAYERS = {
     "make": 3,
     "overview": 3,
     "tasks": 3,
+    "tool_tasks": 3,
     "watch": 3,
     "dodo": 3,
     "commands": 4,
