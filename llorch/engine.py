@@ -9,12 +9,8 @@ import gc
 import inspect
 import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from types import TracebackType
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from doit.action import BaseAction
 from doit.dependency import FileChangedChecker
@@ -24,12 +20,13 @@ from doitcmd import BaseCommand
 from llorch import shell, ui
 from llorch.config import Workspace
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
-from llorch.locks import hold
+from llorch.make import make
 from llorch.progress import Progress
 from llorch.reporter import Failed, Reporter, Result
 from llorch.session import Done, Session, Work, session
-from llorch.state import Recipe, State
+from llorch.state import Recipe
 from llorch.switches import is_on
+from llorch.watch import Watch
 
 Dict = dict[str, Any]
 P = ParamSpec("P")
@@ -192,7 +189,9 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         run = session()
         try:
             with Watch(run.board, self.task.name, run.cancelled) as progress:
-                self.done = self._make(run, progress)
+                forced = self.fresh is not None and self.fresh.said is True
+                work, recipe = self.work, self.recipe
+                self.done = work(progress) if recipe is None else make(recipe, work, progress, forced=forced)
                 self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)
@@ -200,109 +199,6 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
             known = of_system(error) if isinstance(error, OSError) else None
             return TaskError(f"`{self.task.name}` met a bug", error) if known is None else Failed(known)
         return None
-
-    def _make(self, run: Session, progress: Progress) -> Done:
-        recipe = self.recipe
-        if recipe is None:
-            return self.work(progress)
-        forced = self.fresh is not None and self.fresh.said is True
-        with ExitStack() as locks:
-            for target in sorted(recipe.targets):
-                locks.enter_context(hold(run.workspace, target.path, recipe.name))
-            run.state.refresh(recipe)
-            if not forced and self._is_fresh_after_all(run, recipe, progress):
-                return Done("already there", made=False)
-            before = _digests(run.state, recipe.inputs)
-            done = self.work(progress)
-            self._commit(run.state, recipe, before, done)
-        return done
-
-    def _is_fresh_after_all(self, run: Session, recipe: Recipe, progress: Progress) -> bool:
-        """Tell whether only signatures had changed, or another run has done the work meanwhile."""
-        reasons = run.state.reasons(recipe)
-        if any(reason.kind != "unread" for reason in reasons):
-            return False
-        for reason in reasons:
-            progress.say(f"reading {reason.what}")
-            progress.total(os.path.getsize(run.state.absolute(reason.what)))
-            run.state.digest(reason.what, progress.advance)
-        if run.state.reasons(recipe):
-            return False
-        self._commit(run.state, recipe, _digests(run.state, recipe.inputs), Done())
-        return True
-
-    def _commit(self, state: State, recipe: Recipe, inputs: Mapping[str, str | None], done: Done) -> None:
-        missing = [target.path for target in recipe.targets if not os.path.exists(state.absolute(target.path))]
-        if missing:
-            raise TaskFailure(f"`{recipe.name}` ended without making `{missing[0]}`")
-        targets = _digests(state, [target.path for target in recipe.targets])
-        record = {**state.record(recipe.name), "definition": recipe.definition, "inputs": inputs, "targets": targets}
-        if record != state.record(recipe.name) or done.made:
-            state.save(recipe.name, record)
-
-
-def _digests(state: State, paths: Iterable[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for path in paths:
-        try:
-            found[path] = state.digest(path)
-        except FileNotFoundError:
-            found[path] = None
-    return found
-
-
-class Watch:
-    """Passes progress on to the board until the run is cancelled."""
-
-    def __init__(self, board: ui.Board, name: str, cancelled: threading.Event) -> None:
-        self._board = board
-        self._name = name
-        self._line = board.start(name)
-        self._cancelled = cancelled
-
-    def total(self, size: int, done: int = 0) -> None:
-        """Announce the bytes of work in all, of which some are done already."""
-        self._line.total(size, done)
-
-    def advance(self, size: int) -> None:
-        """Count bytes as done."""
-        self._check()
-        self._line.advance(size)
-
-    def say(self, text: str) -> None:
-        """Name what is being done now."""
-        self._check()
-        self._line.say(text)
-
-    def pause(self, seconds: float, why: str) -> None:
-        """Wait, counting down."""
-        self._check()
-        until = time.monotonic() + seconds
-        self._line.say(f"again in {seconds:.0f} s: {why}", plain=seconds >= 1)
-        while (rest := until - time.monotonic()) > 0:
-            self._line.say(f"again in {rest:.0f} s: {why}", plain=False)
-            if self._cancelled.wait(min(rest, 1)):
-                raise KeyboardInterrupt
-
-    @contextmanager
-    def child(self, text: str) -> Iterator["Watch"]:
-        """Give a part of the work, such as one of several files, a line of its own."""
-        watch = Watch(self._board, self._name, self._cancelled)
-        with watch:
-            watch.say(text)
-            yield watch
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Take the line away."""
-        self._line.__exit__(kind, error, at)
-
-    def _check(self) -> None:
-        if self._cancelled.is_set():
-            raise KeyboardInterrupt
 
 
 # Tasks

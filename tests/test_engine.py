@@ -1,14 +1,11 @@
 """The graph as it runs: through the program `doit`, through doit as a library, and through `llorch`."""
 
 import functools
-import io
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,8 @@ from typing import Any
 import pytest
 from doit.exceptions import InvalidDodoFile
 
-from llorch import engine, ui
-from llorch.engine import Action, Command, Watch, file_task
+from llorch import engine
+from llorch.engine import Action, Command, file_task
 from llorch.errors import Busy, ConfigError, LlorchError, Refused, TaskFailure, UnknownName
 from llorch.progress import Progress
 from llorch.reporter import Result
@@ -408,41 +405,6 @@ def test_what_another_run_made_is_not_made_again(made: Work) -> None:
     action.task = type("Task", (), {"name": "make:out"})
     assert action.execute() is None
     assert (action.done, made.count) == (Done("already there", made=False), 1)
-
-
-@pytest.mark.parametrize(
-    "word", [lambda watch: watch.say("text"), lambda watch: watch.advance(1), lambda watch: watch.pause(0, "again")]
-)
-def test_a_cancelled_run_stops_its_tasks(workspace: Path, word: Callable[[Watch], None]) -> None:
-    """Once a run is ended, its tasks' next word of progress ends them, in their parts too."""
-    stream = io.StringIO()
-    cancelled = threading.Event()
-    with Watch(ui.Board(stream), "make", cancelled) as watch, watch.child("part") as part:
-        for each in (watch, part):
-            word(each)
-        cancelled.set()
-        for each in (watch, part):
-            with pytest.raises(KeyboardInterrupt):
-                word(each)
-    assert stream.getvalue().startswith("make  part\n")
-
-
-def test_a_pause_can_be_ended(workspace: Path) -> None:
-    """A task that waits says why and for how long, and stops waiting when the run is ended."""
-    reader, writer = os.pipe()
-    cancelled = threading.Event()
-
-    def wait() -> None:
-        with open(writer, "w") as stream, Watch(ui.Board(stream), "make", cancelled) as watch:
-            watch.pause(100_000, "no connection")
-
-    with ThreadPoolExecutor(1) as pool, open(reader) as stream:
-        waiting = pool.submit(wait)
-        said = stream.readline()
-        cancelled.set()
-        assert said == "make  again in 100000 s: no connection\n"
-        with pytest.raises(KeyboardInterrupt):
-            waiting.result()
 
 
 def test_results_and_errors_of_a_run(workspace: Path) -> None:

