@@ -280,7 +280,7 @@ def decode(data: bytes, dtype: Dtype) -> Array:
     """Return what `encode` wrote, as one row."""
     if dtype == "bf16":
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    return np.frombuffer(data, "<f4" if dtype == "f32" else "<f2").astype(np.float32)
+    return np.frombuffer(data, "<f4" if dtype == "f32" else "<f2").astype(np.float32, copy=False)
 
 
 _TYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
