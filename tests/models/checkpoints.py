@@ -5,6 +5,7 @@ SmolLM2 and Qwen2.
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -245,7 +246,7 @@ def _llama_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def random_tensors(config: Mapping[str, Any], seed: int = 0) -> dict[str, Array]:
-    """Return random weights, the same with every version of numpy, with which nothing in the model is without effect.
+    """Return random weights, the same on every machine, with which nothing in the model is without effect.
 
     NumPy's promise is for the raw numbers of a bit generator only, so the weights are of a uniform distribution.
     """
@@ -260,7 +261,7 @@ def random_tensors(config: Mapping[str, Any], seed: int = 0) -> dict[str, Array]
             uniform *= 0.3
         else:
             embeds = any(part in name for part in ("wte", "wpe", "embed_tokens", "lm_head"))
-            uniform *= 0.4 if embeds else 1.2 * min(shape) ** -0.5
+            uniform *= 0.4 if embeds else 1.2 / math.sqrt(min(shape))
         tensors[name] = uniform.astype(np.float32).reshape(shape)
     return tensors
 

@@ -73,7 +73,11 @@ class Vocabulary:
         trained = self.kind in ("gpt2", "smollm2")  # with their special tokens
         words = {token: id for id, token in enumerate(self.tokens) if trained or id not in self.added}
         merges = [" ".join(pair) for pair in self.merges] if style == "hub" else [list(pair) for pair in self.merges]
-        model = {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": ""}
+        model: dict[str, Any] = {"dropout": None, "unk_token": None}
+        model |= {"continuing_subword_prefix": "", "end_of_word_suffix": ""}
+        model |= {"fuse_unk": False, "vocab": words, "merges": merges}
+        if self.kind != "gpt2" or style != "hub":  # whose file is older than the key
+            model["type"] = "BPE"
         return {
             "version": "1.0",
             "truncation": None,
@@ -83,7 +87,7 @@ class Vocabulary:
             "pre_tokenizer": pre_tokenizer(self.kind, style),
             "post_processor": _byte_level(trim=False) if self.kind == "gpt2" else None,
             "decoder": _byte_level(prefix=self.kind != "qwen2"),
-            "model": {"type": "BPE", **model, "fuse_unk": False, "vocab": words, "merges": merges},
+            "model": model,
         }
 
     def tokenizer_config(self, style: Style = "hub") -> dict[str, Any]:
