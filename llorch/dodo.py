@@ -1,9 +1,17 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
 from llorch.engine import doit_config
-from llorch.models.tasks import task_convert, task_fetch, task_models, task_verify
+from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
 from llorch.models.tool_tasks import task_tool
 
-__all__ = ["DOIT_CONFIG", "task_convert", "task_fetch", "task_models", "task_tool", "task_verify"]
+__all__ = [
+    "DOIT_CONFIG",
+    "task_convert",
+    "task_fetch",
+    "task_models",
+    "task_quantize",
+    "task_tool",
+    "task_verify",
+]
 
 DOIT_CONFIG = doit_config()

@@ -6,6 +6,7 @@ the shard, is refused. What the numbers mean is for `architectures`.
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,19 @@ class Checkpoint:
     files: Files
     config: Mapping[str, Any]
     tensors: Mapping[str, Stored]
+
+
+def choose_files(every: Mapping[str, tuple[Path, str]]) -> Files:
+    """Return the files of the checkpoint among those of a model: those in the folder of config.json.
+
+    Args:
+        every: place and name in messages, by the path in the model's entry.
+    """
+    configs = sorted((path for path in every if os.path.basename(path) == CONFIG), key=len)
+    folder = os.path.dirname(configs[0]) if configs else ""
+    return {
+        os.path.basename(path): Source(*source) for path, source in every.items() if os.path.dirname(path) == folder
+    }
 
 
 def open_checkpoint(files: Files) -> Checkpoint:

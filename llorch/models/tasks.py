@@ -1,17 +1,21 @@
 """The tasks of models: `fetch:ID`, `convert:ID`, `quantize:ID`, `verify:ID`, and `models:ID`, which is all of them."""
 
 import functools
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from llorch.engine import creator, file_task
-from llorch.errors import ToolMissing
-from llorch.models.catalog import Model, load_models
-from llorch.models.receipt import origin_of
+from llorch.models.catalog import Convert, Model, Quantize, load_models
+from llorch.models.receipt import Made, origin_of
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
 from llorch.state import Recipe, Target
 from llorch.ui import bytes_text
+
+CONVERTER = "1"
+"""Rises when llorch's own converter makes another file of the same checkpoint, so that it is converted again."""
 
 
 @functools.cache
@@ -33,9 +37,45 @@ def fetch_recipe(model: Model) -> Recipe:
 
 def convert_recipe(model: Model, step: Convert) -> Recipe:
     """Return what `convert:ID` makes: a GGUF file, out of the files."""
-    target = Target(f"{model.folder}/{step.to}")
-    by = {"tool": convert.TOOL, "version": convert.VERSION, "options": {"outtype": step.outtype}}
-    return Recipe(f"convert:{model.id}", (target,), model.paths, by)
+    inputs, tool, version = model.paths, "llorch", CONVERTER
+    if step.engine == "llama.cpp":
+        from llorch.models import llama_cpp, tools
+
+        tool, version = tools.CONVERT.name, tools.CONVERT.version
+        programs = llama_cpp.find_programs(session().workspace)
+        if programs:
+            inputs, version = (*inputs, *map(session().workspace.name, programs)), ""
+    return _recipe("convert", model, step.to, inputs, tool, version, {"outtype": step.outtype})
+
+
+def quantize_recipe(model: Model, step: Quantize) -> Recipe:
+    """Return what `quantize:ID` makes: a smaller GGUF file, out of the converted one."""
+    from llorch.models.quantize import find_llama_quantize
+    from llorch.models.tools import LLAMA_QUANTIZE
+
+    inputs, version = model.made[:1], LLAMA_QUANTIZE.version
+    program = find_llama_quantize(session().workspace)
+    if program is not None:
+        inputs, version = (*inputs, session().workspace.name(program)), ""
+    return _recipe("quantize", model, step.to, inputs, LLAMA_QUANTIZE.name, version, {"type": step.type})
+
+
+def _recipe(
+    task: str, model: Model, to: str, inputs: tuple[str, ...], tool: str, version: str, options: Mapping[str, str]
+) -> Recipe:
+    """Return the recipe of a file that is made; of a tool without a version, its files are among the inputs."""
+    by = {"tool": tool, "version": version, "options": options}
+    return Recipe(f"{task}:{model.id}", (Target(f"{model.folder}/{to}"),), inputs, by)
+
+
+def product_recipes(model: Model) -> list[Recipe]:
+    """Return what is made of the model's files, in order."""
+    found = []
+    if model.entry.convert is not None:
+        found.append(convert_recipe(model, model.entry.convert))
+    if model.entry.quantize is not None:
+        found.append(quantize_recipe(model, model.entry.quantize))
+    return found
 
 
 def verify_recipe(model: Model) -> Recipe:
@@ -70,18 +110,30 @@ def task_verify(run: Session) -> Iterator[dict[str, Any]]:
 def task_convert(run: Session) -> Iterator[dict[str, Any]]:
     """Make GGUF files of other checkpoints"""
     for model in models().values():
-        if model.entry.convert is not None:
-            target = Target(f"{model.folder}/{model.entry.convert.to}")
-            recipe = Recipe(f"convert:{model.id}", (target,), model.paths, {"outtype": model.entry.convert.outtype})
-            work = functools.partial(_convert, model, target.path)
+        step = model.entry.convert
+        if step is not None:
+            recipe = convert_recipe(model, step)
+            work = functools.partial(_make, model, recipe, functools.partial(_convert, model, step))
             yield file_task(recipe, work, f"Convert {model.entry.name or model.id}")
+
+
+@creator
+def task_quantize(run: Session) -> Iterator[dict[str, Any]]:
+    """Make smaller GGUF files of converted ones"""
+    for model in models().values():
+        step = model.entry.quantize
+        if step is not None:
+            recipe = quantize_recipe(model, step)
+            work = functools.partial(_make, model, recipe, functools.partial(_quantize, model, step))
+            yield file_task(recipe, work, f"Quantize {model.entry.name or model.id}")
 
 
 @creator
 def task_models(run: Session) -> Iterator[dict[str, Any]]:
     """Have models on disk, verified"""
     for model in models().values():
-        steps = ["fetch", "verify", *(["convert"] if model.entry.convert is not None else [])]
+        makes = {"convert": model.entry.convert, "quantize": model.entry.quantize}
+        steps = ["fetch", *(name for name, step in makes.items() if step is not None), "verify"]
         yield {
             "name": model.id,
             "actions": None,
@@ -114,23 +166,104 @@ def _verify(model: Model, progress: Progress) -> Done:
 
     run = session()
     values = run.state.record(f"fetch:{model.id}").get("values") or {}
-    written = write_receipt(model, run.workspace, run.state.digest, values.get("commit", ""))
+    made = [_product(model, recipe) for recipe in product_recipes(model)]
+    written = write_receipt(model, run.workspace, run.state.digest, values.get("commit", ""), made)
     files = len(model.entry.files)
     return Done(f"{files} file{'s' if files > 1 else ''} as promised", made=written)
 
 
-def _convert(model: Model, target: str, progress: Progress) -> Done:
-    raise ToolMissing(
-        f"this version of llorch cannot make `{target}`: it has no converter",
-        hint=f"the sources are in `{model.folder}/source`, verified; `convert_hf_to_gguf.py` of llama.cpp takes them",
+def _make(model: Model, recipe: Recipe, work: Callable[[Path, str, Progress], None], progress: Progress) -> Done:
+    """Make a file of others, unless one is there that the receipt vouches for and the state has forgotten."""
+    run = session()
+    ((name, _, _),) = recipe.targets
+    place = run.workspace.path(name)
+    if not run.state.record(recipe.name) and _is_vouched_for(model, recipe, progress):
+        return Done("already there", made=False)
+    work(place, name, progress)
+    return Done(bytes_text(place.stat().st_size))
+
+
+def _is_vouched_for(model: Model, recipe: Recipe, progress: Progress) -> bool:
+    """Tell whether the receipt says that the file that is there was made of what is there, in the same way."""
+    from llorch.models.fetch import usable_receipt
+
+    run = session()
+    ((name, _, _),) = recipe.targets
+    receipt = usable_receipt(model, run.workspace)
+    said = receipt.made.get(name.removeprefix(f"{model.folder}/")) if receipt is not None else None
+    place = run.workspace.path(name)
+    if said is None or not place.is_file() or place.stat().st_size != said.size:
+        return False
+    progress.say(f"reading {name}")
+    progress.total(said.size)
+    digests = {path: run.state.digest(path) for path in recipe.inputs}
+    return _made(model, recipe, digests, said.size, run.state.digest(name, progress.advance)) == said
+
+
+def _product(model: Model, recipe: Recipe) -> Made:
+    """Return what a recipe's record says of the file that it made."""
+    run = session()
+    record = run.state.record(recipe.name)
+    ((name, digest),) = record["targets"].items()
+    return _made(model, recipe, record["inputs"], run.workspace.path(name).stat().st_size, digest)
+
+
+def _made(model: Model, recipe: Recipe, digests: Mapping[str, str], size: int, sha256: str) -> Made:
+    names = {model.path(file): file.path for file in model.entry.files}
+    names |= {path: path.removeprefix(f"{model.folder}/") for path in model.made}
+    ((target, _, _),) = recipe.targets
+    programs = "".join(digest for path, digest in digests.items() if path not in names)
+    return Made(
+        path=names[target],
+        size=size,
+        sha256=sha256,
+        task=recipe.name,
+        tool=recipe.definition["tool"],
+        version=recipe.definition["version"] or f"sha256:{hashlib.sha256(programs.encode()).hexdigest()}",
+        options=recipe.definition["options"],
+        sources={names[path]: digest for path, digest in digests.items() if path in names},
     )
+
+
+def _convert(model: Model, step: Convert, place: Path, name: str, progress: Progress) -> None:
+    run = session()
+    if step.engine == "llama.cpp":
+        from llorch.models import llama_cpp
+        from llorch.models.tool_tasks import have_tool
+        from llorch.models.tools import CONVERT
+
+        have_tool(CONVERT, progress)
+        (script, *_) = llama_cpp.find_programs(run.workspace) or (CONVERT.path,)
+        folder = run.workspace.path(f"{model.folder}/source")
+        llama_cpp.convert(script, folder, place, name, step.outtype, progress)
+        return
+    from llorch.models.checkpoint import choose_files
+    from llorch.models.convert import convert
+
+    files = choose_files(
+        {file.path: (run.workspace.path(model.path(file)), model.path(file)) for file in model.entry.files}
+    )
+    convert(files, place, name, model=model.id, outtype=step.outtype, progress=progress)
+
+
+def _quantize(model: Model, step: Quantize, place: Path, name: str, progress: Progress) -> None:
+    from llorch.models.quantize import find_llama_quantize, quantize
+    from llorch.models.tool_tasks import have_tool
+    from llorch.models.tools import LLAMA_QUANTIZE
+
+    run = session()
+    program = find_llama_quantize(run.workspace)
+    if program is None:
+        have_tool(LLAMA_QUANTIZE, progress)
+        program = LLAMA_QUANTIZE.path
+    quantize(run.workspace.path(model.made[0]), place, name, step.type, program, progress)
 
 
 def _ready(model: Model) -> tuple[str, ...]:
     """Return what to tell whoever asked for the model: where it is, and what to do next."""
-    if len(model.paths) > 1:
+    if len(model.paths) > 1 and not model.made:
         return f"ready:  {model.folder}", f"next:   see `llorch models info {model.id}`"
-    (path,) = model.paths
+    path = (*model.paths, *model.made)[-1]
     return (
         f"ready:  {path}",
         f"sha256: {session().state.known(path)}",

