@@ -76,8 +76,8 @@ def test_a_program_has_only_so_much_time(workspace: Path, end: str) -> None:
     os.mkfifo("alive")
     with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
         lines: list[str] = []
+        script = f"exec 3>alive; sleep 1000 & echo begun; {end}"
         with pytest.raises(TimedOut) as caught:
-            script = f"exec 3>alive; sleep 1000 & echo begun; {end}"
             shell.run(["sh", "-c", script], on_line=lines.append, timeout=0.5, hint="give it more")
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""

@@ -197,6 +197,12 @@ def _models() -> dict[str, Model]:
 
 
 def choose(ids: tuple[str, ...], every: bool) -> list[Model]:
+    """Return the models that a command line means, each once.
+
+    Raises:
+        UsageError: it names none and not all, or both.
+        UnknownName: there is no such model.
+    """
     if bool(ids) == every:
         raise click.UsageError("name one or more models, or give --all", click.get_current_context())
     known = _models()
