@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
@@ -98,6 +99,11 @@ def run_interactive(command: Sequence[str]) -> None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH") from None
     if returncode:
         raise CommandFailed(command, returncode, "")
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM: exit as shells tell of a signal, so that `run` ends what it runs on the way out."""
+    raise SystemExit(128 + number)
 
 
 def end_all() -> None:

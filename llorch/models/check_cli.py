@@ -1,7 +1,7 @@
 """`llorch models check`."""
 
+import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -49,17 +49,20 @@ def check(id: str, prompt: str, tokens: int, timeout: int) -> int:
 
     Exits with 1 if it does not load, or generates what are no probabilities. Needs the extra llorch[check].
     """
+    from llorch import shell
     from llorch.models import check as rules
 
     run = session()
     (model,) = choose((id,), every=False)
     path = rules.find_gguf(model, run.workspace)
-    with run.board.start("check") as line:
-        line.say(f"llama.cpp runs {path.rsplit('/', 1)[-1]}")
-        try:
-            report = rules.check(Path(run.workspace.path(path)), prompt, tokens, timeout)
-        finally:
-            run.board.close()
+    handler = signal.signal(signal.SIGTERM, shell.terminate)
+    try:
+        with run.board.start("check") as line:
+            line.say(f"llama.cpp runs {path.rsplit('/', 1)[-1]}")
+            report = rules.check(run.workspace.path(path), prompt, tokens, timeout)
+    finally:
+        run.board.close()
+        signal.signal(signal.SIGTERM, handler)
     if ui.mode.json:
         ui.emit_json(
             {
