@@ -37,6 +37,7 @@ MODELS: Mapping[str, Place] = {
     "download": Place("llorch.models.cli", "download", "Have models on disk, verified"),
     "info": Place("llorch.models.cli", "info", "Show what is known of a model"),
     "verify": Place("llorch.models.cli", "verify", "Read models again and compare them with the catalog"),
+    "check": Place("llorch.models.check_cli", "check", "Load a model in llama.cpp and generate a few tokens"),
     "delete": Place("llorch.models.cli", "delete", "Delete models from disk"),
     "disk-usage": Place("llorch.models.cli", "disk_usage", "Show the room that models take"),
     "add": Place("llorch.models.catalog_cli", "add", "Write a model of the Hub into the catalog"),

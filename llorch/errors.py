@@ -13,6 +13,7 @@
     ├── UnknownName        3  no such model, task, host, …
     ├── ToolMissing        4  a program or package is missing or too old
     ├── CommandFailed      5  another program failed
+    ├── TimedOut           5  another program was not done in time
     ├── IntegrityError     6  size or checksum differs from what was promised
     ├── Malformed          6  a file is not what its format says a file must be
     └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
@@ -168,6 +169,22 @@ class CommandFailed(LlorchError):
     def details(self) -> Mapping[str, Any]:
         """Return the command line and its exit code."""
         return {"command": list(self.command), "returncode": self.returncode}
+
+
+class TimedOut(LlorchError):
+    """Report another program that was ended because it took too long; `timeout` in seconds."""
+
+    code = "timed-out"
+    exit_code = 5
+
+    def __init__(self, command: Sequence[str], timeout: float, *, hint: str | None = None) -> None:
+        super().__init__(f"`{command[0]}` was not done after {timeout:g} s, and was ended", hint=hint)
+        self.command = tuple(command)
+        self.timeout = timeout
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the command line and the time it had."""
+        return {"command": list(self.command), "timeout": self.timeout}
 
 
 class IntegrityError(LlorchError):

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 from doit.action import BaseAction
@@ -93,7 +92,7 @@ class Reporter:
             render_list(tasks.values())
         self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, _terminate)
+            self._handler = signal.signal(signal.SIGTERM, shell.terminate)
             sys.excepthook = self._interrupted
 
     def get_status(self, task: Any) -> None:
@@ -215,10 +214,6 @@ _WORDS: Mapping[Outcome, str] = {
     "skipped": "skipped",
     "failed": "failed",
 }
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def closure(tasks: Mapping[str, Any], names: Iterable[str]) -> set[str]:

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
-from llorch.errors import CommandFailed, ToolMissing
+from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
 TAIL = 40
 """Lines of a program's output that an error repeats."""
@@ -25,6 +26,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    timeout: float | None = None,
     hint: str | None = None,
 ) -> None:
     """Run a program to its end, giving each line it writes, to either stream, to `on_line`.
@@ -33,19 +35,46 @@ def run(
 
     Args:
         env: variables set for it besides those of this process.
+        timeout: seconds after which it is ended with its children.
 
     Raises:
         ToolMissing: there is no such program.
+        TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
     if shutil.which(command[0], path=(env or os.environ).get("PATH", os.environ.get("PATH"))) is None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
     tail: deque[str] = deque(maxlen=TAIL)
+    process = _start(command, cwd, {**os.environ, **(env or {})})
+    assert process.stdout is not None
+    expired = threading.Event()
+    timer = threading.Timer(timeout or 0, _expire, [process, expired])
+    try:
+        if timeout is not None:
+            timer.start()
+        for line in process.stdout:
+            tail.append(line.rstrip("\n"))
+            if on_line is not None:
+                on_line(tail[-1])
+        returncode = process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+        with _lock:
+            _running.discard(process)
+        process.stdout.close()
+    if timeout is not None and expired.is_set():
+        raise TimedOut(command, timeout, hint=hint)
+    if returncode:
+        raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
+
+
+def _start(command: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[str]:
     with _lock:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -54,20 +83,7 @@ def run(
             start_new_session=True,
         )
         _running.add(process)
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            tail.append(line.rstrip("\n"))
-            if on_line is not None:
-                on_line(tail[-1])
-        returncode = process.wait()
-    finally:
-        _end(process)
-        with _lock:
-            _running.discard(process)
-        process.stdout.close()
-    if returncode:
-        raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
+    return process
 
 
 def run_interactive(command: Sequence[str]) -> None:
@@ -85,12 +101,25 @@ def run_interactive(command: Sequence[str]) -> None:
         raise CommandFailed(command, returncode, "")
 
 
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM: exit as shells tell of a signal, so that `run` ends what it runs on the way out."""
+    raise SystemExit(128 + number)
+
+
 def end_all() -> None:
     """End every program that is still running, with its children."""
     with _lock:
         running = list(_running)
     for process in running:
         _end(process)
+
+
+def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
+    expired.set()
+    _end(process)
+    # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[str], patience: float = 2.0) -> None:

@@ -44,7 +44,7 @@ class Document:
     def complain(self, key: Key, message: str, hint: str | None = None) -> None:
         """Record a mistake in the value at `key`."""
         line = self.line_of(key) if len(self.problems) < LOCATED else None
-        self.problems.append(Problem(self.name, line, _visible(render_key(key)), _visible(message), hint))
+        self.problems.append(Problem(self.name, line, visible(render_key(key)), visible(message), hint))
 
     def read(self, cls: type[T]) -> T | None:
         """Return the whole document as a `cls`, or None after complaining."""
@@ -282,10 +282,10 @@ def _has_controls(text: str) -> bool:
     return not text.isprintable() and any(category(char) in ("Cc", "Cf") for char in text if char not in "\n\t")
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     r"""Write out what a terminal would obey or hide.
 
-    >>> print(_visible("a\x1b[31m"))
+    >>> print(visible("a\x1b[31m"))
     a\x1b[31m
     """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -203,6 +203,15 @@ class Board:
             if self._bars is None and not self._closed and is_terminal(self.stream) and not mode.quiet:
                 from rich import progress
                 from rich.table import Column
+                from rich.text import Text
+
+                class Size(progress.DownloadColumn):  # nothing where there are no bytes to count
+                    def render(self, task: progress.Task) -> Text:
+                        return super().render(task) if task.total or task.completed else Text()
+
+                class Speed(progress.TransferSpeedColumn):
+                    def render(self, task: progress.Task) -> Text:
+                        return super().render(task) if task.total or task.completed else Text()
 
                 # Twelve columns of bar leave room for a name and a path at 80 columns.
                 self._bars = progress.Progress(
@@ -214,8 +223,8 @@ class Board:
                         table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
                     ),
                     progress.BarColumn(bar_width=12),
-                    progress.DownloadColumn(),
-                    progress.TransferSpeedColumn(),
+                    Size(),
+                    Speed(),
                     progress.TimeRemainingColumn(compact=True),
                     console=_console(self.stream),
                     refresh_per_second=10,

@@ -39,15 +39,19 @@ class Run:
         return json.loads(self.out)
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the tests away from the real home, the user's settings and each other's process-wide state."""
+def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a new folder for the home, and drop what the environment says to llorch and what it stands on."""
     for name in [*os.environ]:
         if name.startswith(("LLORCH_", "HF_", "XDG_", "DOIT_")) or name in ("CI", "NO_COLOR"):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the tests away from the real home, the user's settings and each other's process-wide state."""
+    own_home(tmp_path / "home", monkeypatch)
     # Commands set these for their process; setting them here too has them restored.
     for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
         monkeypatch.setenv(name, "")
@@ -55,6 +59,20 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     forget_session()
     yield
     forget_session()
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real file of the shipped catalog's smallest model, fetched once for all tests; nobody changes it.
+
+    Two folders above it is a model folder, to be LLORCH_MODEL_BASE_DIR.
+    """
+    root = tmp_path_factory.mktemp("smollm2")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        own_home(root / "home", monkeypatch)
+        run = program("llorch", "models", "download", "smollm2", "--json", cwd=root)
+    assert run.code == 0, run.out
+    return root / str(run.json["tasks"][0]["targets"][0]["path"])
 
 
 def forget_session() -> None:

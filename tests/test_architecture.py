@@ -35,6 +35,7 @@ LAYERS = {
     "commands": 4,
     "cli": 4,
     "catalog_cli": 4,
+    "check_cli": 4,
     "__main__": 4,
 }
 RULES = 2  # any other file of a room

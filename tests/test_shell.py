@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llorch import shell
-from llorch.errors import CommandFailed, ToolMissing
+from llorch.errors import CommandFailed, TimedOut, ToolMissing
 from tests.conftest import in_terminal
 
 PYTHON = sys.executable
@@ -68,6 +68,28 @@ def test_an_error_while_listening_ends_the_program(workspace: Path) -> None:
     os.set_blocking(reader, True)
     assert os.read(reader, 1) == b""  # the end of the file: nobody has it open
     os.close(reader)
+
+
+@pytest.mark.parametrize("end", ["sleep 1000", "exit 0", "exit 1"])
+def test_a_program_has_only_so_much_time(workspace: Path, end: str) -> None:
+    """After its time a program is ended with its children, also with those that outlive it and keep its output open."""
+    os.mkfifo("alive")
+    with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        lines: list[str] = []
+        script = f"exec 3>alive; sleep 1000 & echo begun; {end}"
+        with pytest.raises(TimedOut) as caught:
+            shell.run(["sh", "-c", script], on_line=lines.append, timeout=0.5, hint="give it more")
+        os.set_blocking(reader.fileno(), True)
+        assert reader.read() == b""
+    assert (caught.value.message, caught.value.hint) == ("`sh` was not done after 0.5 s, and was ended", "give it more")
+    assert lines == ["begun"]
+
+
+def test_a_program_in_time_ends_as_ever(workspace: Path) -> None:
+    """A limit that is not reached changes nothing, in success and in failure."""
+    shell.run(["true"], timeout=1000)
+    with pytest.raises(CommandFailed, match="exited with 3"):
+        shell.run(["sh", "-c", "exit 3"], timeout=1000)
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "])

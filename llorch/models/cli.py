@@ -55,7 +55,7 @@ def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
     from llorch import dodo, engine, overview
     from llorch.commands import finish
 
-    chosen = _choose(ids, every)
+    chosen = choose(ids, every)
     if no_wait:
         os.environ["LLORCH_NO_WAIT"] = "1"
     namespace = overview.load_namespace(session().workspace, vars(dodo))
@@ -67,7 +67,7 @@ def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
 @click.option("--tensors", is_flag=True, help="List the tensors of the GGUF file.")
 def info(id: str, tensors: bool) -> None:
     """Show what the catalog says of a model, its files, and what the first GGUF file on disk says of itself."""
-    (model,) = _choose((id,), every=False)
+    (model,) = choose((id,), every=False)
     run = session()
     status = status_of(model, run.workspace, run.state)
     run.state.close()
@@ -105,7 +105,7 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
     from llorch.models import verify as rules
 
     run = session()
-    chosen = _choose(ids, every)
+    chosen = choose(ids, every)
     if every:
         chosen = [model for model in chosen if status_of(model, run.workspace, run.state).present]
     paths = [path for model in chosen for path in (*model.paths, *model.made)]
@@ -144,7 +144,7 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
 def delete(ids: tuple[str, ...]) -> None:
     """Delete models from disk, after asking. Files that llorch did not put there stay."""
     run = session()
-    chosen = _choose(ids, every=False)
+    chosen = choose(ids, every=False)
     gone = {model: leftovers(model, run.workspace) for model in chosen}
     sizes = {model: sum(os.lstat(run.workspace.path(path)).st_size for path in gone[model]) for model in chosen}
     dry = is_on("LLORCH_DRY_RUN")
@@ -197,7 +197,13 @@ def _models() -> dict[str, Model]:
     return load_models(run.workspace, run.settings)
 
 
-def _choose(ids: tuple[str, ...], every: bool) -> list[Model]:
+def choose(ids: tuple[str, ...], every: bool) -> list[Model]:
+    """Return the models that a command line means, each once.
+
+    Raises:
+        UsageError: it names none and not all, or both.
+        UnknownName: there is no such model.
+    """
     if bool(ids) == every:
         raise click.UsageError("name one or more models, or give --all", click.get_current_context())
     known = _models()

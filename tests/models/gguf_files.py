@@ -55,6 +55,8 @@ class Plan:
     type: int = 0
     offset: int | None = None
     rank: int | None = None
+    data: bytes = b""
+    """Its first bytes; the others are zero."""
 
     @property
     def size(self) -> int:
@@ -113,9 +115,11 @@ class GgufFile:
     def render(self) -> bytes:
         """Return the file."""
         header = self.header()
-        size = sum(-(-plan.size // self.alignment) * self.alignment for plan in self.tensors)
         padding = -len(header) % self.alignment if self.tensors else 0
-        return (header + bytes(padding) + bytes(size) + self.tail)[: self.end]
+        data = b"".join(
+            plan.data.ljust(-(-plan.size // self.alignment) * self.alignment, b"\0") for plan in self.tensors
+        )
+        return (header + bytes(padding) + data + self.tail)[: self.end]
 
 
 def good_gguf() -> GgufFile:
@@ -149,6 +153,52 @@ def good_gguf() -> GgufFile:
         Plan("blk.1.ffn_up.weight", (WIDTH, 5), 8),
         Plan("output_norm.weight", (WIDTH + 1,), 0),
     ]
+    return file
+
+
+END = 256
+"""The token that ends a text, in `loadable_gguf`; those before are bytes."""
+STEP = 2.0
+"""How much larger than all others the logit of the token is that `loadable_gguf` says."""
+
+
+def floats(value: float, count: int = WIDTH) -> bytes:
+    """Return a number, several times, as F32."""
+    return struct.pack(f"<{count}f", *([value] * count))
+
+
+def loadable_gguf(says: int = ord("x"), blocks: int = 1) -> GgufFile:
+    """Return a llama of a few kilobytes that llama.cpp loads, and that says the same token whatever it is asked.
+
+    Its block adds nothing; the embeddings, which give the logits too, are ones, and a little more for the one token.
+    """
+    plain = {*range(33, 127), *range(161, 173), *range(174, 256)}  # GPT-2's letters for bytes: themselves, or above 255
+    others = iter(range(256, 512))
+    letters = [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+    file = GgufFile()
+    for key, value in (
+        ("general.architecture", string("llama")),
+        ("llama.block_count", scalar(U32, blocks)),
+        ("llama.context_length", scalar(U32, 64)),
+        ("llama.embedding_length", scalar(U32, WIDTH)),
+        ("llama.feed_forward_length", scalar(U32, WIDTH)),
+        ("llama.attention.head_count", scalar(U32, 2)),
+        ("llama.attention.layer_norm_rms_epsilon", scalar(F32, 1e-9)),
+        ("tokenizer.ggml.model", string("gpt2")),
+        ("tokenizer.ggml.pre", string("gpt-2")),
+        ("tokenizer.ggml.tokens", strings(*letters, "<end>")),
+        ("tokenizer.ggml.token_type", numbers(I32, *([1] * END), 3)),
+        ("tokenizer.ggml.merges", strings("t h")),
+        ("tokenizer.ggml.bos_token_id", scalar(U32, END)),
+        ("tokenizer.ggml.eos_token_id", scalar(U32, END)),
+    ):
+        file.put(key, value)
+    rows = [floats(1 + STEP / WIDTH if token == says else 1) for token in range(END + 1)]
+    file.tensors = [Plan("token_embd.weight", (WIDTH, END + 1), data=b"".join(rows))]
+    file.tensors.append(Plan("output_norm.weight", (WIDTH,), data=floats(1)))
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+        file.tensors.append(Plan(f"blk.0.{name}.weight", (WIDTH, WIDTH)))
+    file.tensors += [Plan(f"blk.0.{name}.weight", (WIDTH,), data=floats(1)) for name in ("attn_norm", "ffn_norm")]
     return file
 
 
