@@ -17,7 +17,7 @@ from llorch.models.checkpoint import CONFIG, Checkpoint, Stored
 from llorch.models.gguf import BLOCKS_LIMIT
 
 Order = Literal["rows", "transposed", "rotary"]
-Value = int | float | bool | str
+Value = int | float | bool
 _HINT = "set `engine = \"llama.cpp\"` in the entry's `convert`: llama.cpp's own converter knows more models"
 
 

@@ -145,15 +145,13 @@ def _header(plan: Plan, vocabulary: Vocabulary, types: Mapping[str, Type], model
         return path.read_bytes()
 
 
-def _add(writer: "GGUFWriter", key: str, value: float | bool | str) -> None:
+def _add(writer: "GGUFWriter", key: str, value: float | bool) -> None:
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):
         writer.add_uint32(key, value)
-    elif isinstance(value, float):
-        writer.add_float32(key, value)
     else:
-        writer.add_string(key, value)
+        writer.add_float32(key, value)
 
 
 def _add_vocabulary(writer: "GGUFWriter", vocabulary: Vocabulary) -> None:
@@ -216,9 +214,13 @@ def _encode(values: "Array", type: Type, piece: Piece) -> "Array":
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
 
-    if piece.source.dtype == type:
+    stored = piece.source.dtype
+    finite = np.bitwise_and(values, 0x7F80) != 0x7F80 if stored == "BF16" else np.isfinite(values)
+    if not finite.all():
+        raise Malformed(piece.source.file.name, f"it has values for `{piece.name}` that are not finite")
+    if stored == type:
         return values
-    if piece.source.dtype == "BF16":
+    if stored == "BF16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     try:
         with np.errstate(over="raise"):

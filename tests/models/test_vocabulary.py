@@ -47,12 +47,12 @@ def test_tokens_merges_and_types_are_taken_over(tmp_path: Path, kind: Kind, styl
     assert found.special == ({role: id for role, id in roles.items() if id is not None} if told else {})
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "granite", "qwen2"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_real_vocabularies_are_taken_over(
-    kind: Kind, real: Callable[[Kind], vocabularies.Vocabulary], tmp_path: Path
+    kind: Kind, real_vocabulary: Callable[[Kind], vocabularies.Vocabulary], tmp_path: Path
 ) -> None:
     """All of a real vocabulary's tokens and merges are there, in order."""
-    written = real(kind)
+    written = real_vocabulary(kind)
     written.write(tmp_path)
     found = load(tmp_path, size=len(written.tokens) + 1)
     assert found.tokens == (*written.tokens, f"[PAD{len(written.tokens)}]")
