@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +23,8 @@ def run(
     command: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
+    inherit: Collection[int] = (),
     on_line: Callable[[str], None] | None = None,
     hint: str | None = None,
 ) -> None:
@@ -32,20 +33,23 @@ def run(
     The program has no terminal and no input, and ends with its children when this process is told to end.
 
     Args:
-        env: variables set for it besides those of this process.
+        env: variables set for it besides those of this process; None takes one away.
+        inherit: open files that it has too, and with them their locks, should it outlive this process.
 
     Raises:
         ToolMissing: there is no such program.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
-    if shutil.which(command[0], path=(env or os.environ).get("PATH", os.environ.get("PATH"))) is None:
+    variables = {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
+    if shutil.which(command[0], path=variables.get("PATH")) is None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
     tail: deque[str] = deque(maxlen=TAIL)
     with _lock:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=variables,
+            pass_fds=inherit,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
