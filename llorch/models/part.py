@@ -195,10 +195,7 @@ def landing_by(place: Path, name: str, *, least: int = 0) -> Iterator[Place]:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _open(path, keep=False) as file:
             try:
-                free = shutil.disk_usage(path.parent).free
-                if least > free:
-                    message = f"`{name}` needs {least:,} bytes at least, and `{path.parent}` has {free:,} left"
-                    raise DiskFull(message, hint="make room, or set LLORCH_MODEL_BASE_DIR to another folder")
+                check_room(place, name, least)
                 yield Place(path, file.fileno())
                 _give_name(path, place)
             except BaseException:
@@ -206,6 +203,24 @@ def landing_by(place: Path, name: str, *, least: int = 0) -> Iterator[Place]:
                 raise
     except OSError as error:
         raise cannot_write(error, name, place) from error
+
+
+def check_room(place: Path, name: str, size: int) -> None:
+    """Check that the disk has room for a file.
+
+    Args:
+        name: how messages call the file.
+        size: bytes that it takes, or the least that it may take.
+
+    Raises:
+        DiskFull: it has not.
+    """
+    free = shutil.disk_usage(place.parent).free
+    if size > free:
+        raise DiskFull(
+            f"`{name}` needs {size:,} bytes, and `{place.parent}` has {free:,} left",
+            hint="make room, or set LLORCH_MODEL_BASE_DIR to another folder",
+        )
 
 
 def _give_name(path: Path, place: Path) -> None:

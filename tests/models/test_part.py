@@ -266,7 +266,7 @@ def test_another_program_writes_a_file(place: Path) -> None:
 
 def test_what_another_program_cannot_write_is_told(place: Path) -> None:
     """Too little room, a folder in the file's place, and a part that has vanished are told; nothing is left."""
-    room = r"`a.gguf` needs 9,000,000,000,000,000 bytes at least, and `.*models` has [0-9,]+ left"
+    room = r"`a.gguf` needs 9,000,000,000,000,000 bytes, and `.*models` has [0-9,]+ left"
     with pytest.raises(DiskFull, match=room), landing_by(place, "a.gguf", least=9 * 10**15):
         raise AssertionError("no room")
     with pytest.raises(DiskFull, match="cannot be written: No such file"), landing_by(place, "a.gguf") as (part, _):

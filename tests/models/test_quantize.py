@@ -190,7 +190,7 @@ def test_too_little_room_is_told_beforehand(
     with pytest.raises(DiskFull) as caught:
         quantize(source, place, NAME, "Q4_K_M", fake("touch ran"), Silent())
     # 467,712 weights at 144 bytes for 256
-    assert caught.value.message == f"`{NAME}` needs 263,088 bytes at least, and `{place.parent}` has 1,000 left"
+    assert caught.value.message == f"`{NAME}` needs 263,088 bytes, and `{place.parent}` has 1,000 left"
     assert not Path("ran").exists()
     with pytest.raises(Malformed):
         quantize(source, place, NAME, "IQ3_M", fake("touch ran"), Silent())
