@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,8 @@ def run(
     command: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
+    inherit: Collection[int] = (),
     on_line: Callable[[str], None] | None = None,
     timeout: float | None = None,
     hint: str | None = None,
@@ -34,7 +35,8 @@ def run(
     The program has no terminal and no input, and ends with its children when this process is told to end.
 
     Args:
-        env: variables set for it besides those of this process.
+        env: variables set for it besides those of this process; None takes one away.
+        inherit: open files that it has too, and with them their locks, should it outlive this process.
         timeout: seconds after which it is ended with its children.
 
     Raises:
@@ -42,10 +44,11 @@ def run(
         TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
-    if shutil.which(command[0], path=(env or os.environ).get("PATH", os.environ.get("PATH"))) is None:
+    variables = {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
+    if shutil.which(command[0], path=variables.get("PATH")) is None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
     tail: deque[str] = deque(maxlen=TAIL)
-    process = _start(command, cwd, {**os.environ, **(env or {})})
+    process = _start(command, cwd, variables, inherit)
     assert process.stdout is not None
     expired = threading.Event()
     timer = threading.Timer(timeout or 0, _expire, [process, expired])
@@ -69,12 +72,15 @@ def run(
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
 
 
-def _start(command: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(
+    command: Sequence[str], cwd: Path | None, env: Mapping[str, str], inherit: Collection[int]
+) -> subprocess.Popen[str]:
     with _lock:
         process = subprocess.Popen(
             command,
             cwd=cwd,
             env=env,
+            pass_fds=inherit,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -133,3 +133,27 @@ def test_an_interactive_program_may_fail(workspace: Path) -> None:
     for name in ("no-such-program", "./no-program"):
         with pytest.raises(ToolMissing, match=name):
             shell.run_interactive([name])
+
+
+def test_variables_can_be_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program need not have all variables of this process."""
+    monkeypatch.setenv("SECRET", "x")
+    lines: list[str] = []
+    shell.run(["sh", "-c", 'echo "${SECRET-none}"'], env={"SECRET": None}, on_line=lines.append)
+    assert lines == ["none"]
+
+
+def test_a_rewritten_line_is_given_each_time() -> None:
+    """A bar that a program draws with carriage returns comes as a line for each of its states."""
+    lines: list[str] = []
+    shell.run(["printf", "a\\rb\\rc\\n"], on_line=lines.append)
+    assert lines == ["a", "b", "c"]
+
+
+def test_an_open_file_can_be_inherited(workspace: Path) -> None:
+    """A program has the files that it is to have, and no others."""
+    with open("a", "w") as inherited, open("b", "w") as kept:
+        script = f"import os; os.write({inherited.fileno()}, b'here'); os.fstat({kept.fileno()})"
+        with pytest.raises(CommandFailed, match="Bad file descriptor"):
+            shell.run([PYTHON, "-c", script], inherit=(inherited.fileno(),))
+    assert Path("a").read_text() == "here"

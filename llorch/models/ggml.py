@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from llorch.errors import nearest
+
 # Name, elements and bytes of a block: GGML_QUANT_SIZES of gguf-py/gguf/constants.py, llama.cpp b9932.
 TYPES: Mapping[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4),
@@ -80,5 +82,22 @@ FILE_TYPES: Mapping[int, str] = {
     40: "Q1_0",
     41: "Q2_0",
 }
+NEED_MATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "Q2_K_S")
+"""File types that llama-quantize refuses to make without an importance matrix (tried; tools/quantize/quantize.cpp)."""
 GUESSED = 1024
 """Added to a file type that the file's writer has only guessed."""
+
+
+def check_quantize_type(value: str) -> str | None:
+    """Return what is wrong with a file type to quantize to, or None.
+
+    >>> check_quantize_type("Q4_K")
+    '`Q4_K` is not a type; did you mean `Q4_K_S`?'
+    """
+    if value in NEED_MATRIX:
+        return f"`{value}` needs an importance matrix, which llorch does not make; the smallest without one is `Q2_K`"
+    known = [name for name in FILE_TYPES.values() if name not in NEED_MATRIX]
+    if value in known:
+        return None
+    near = nearest(value, known)
+    return f"`{value}` is not a type" + (f"; did you mean `{near}`?" if near else " such as `Q4_K_M`")

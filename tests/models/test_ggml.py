@@ -1,6 +1,6 @@
 """The tables of types: each is possible, and none is there twice."""
 
-from llorch.models.ggml import FILE_TYPES, GUESSED, TYPES
+from llorch.models.ggml import FILE_TYPES, GUESSED, NEED_MATRIX, TYPES, check_quantize_type
 
 
 def test_types_are_possible() -> None:
@@ -19,3 +19,13 @@ def test_file_types_are_of_known_types() -> None:
     for name in set(FILE_TYPES.values()) - mixes:
         assert name in known or name.rsplit("_", 1)[0] in known
     assert max(FILE_TYPES) < GUESSED
+
+
+def test_types_to_quantize_to() -> None:
+    """A file type that needs no importance matrix will do; of others it is said what is wrong with them."""
+    right = {name for name in FILE_TYPES.values() if check_quantize_type(name) is None}
+    assert right == {*FILE_TYPES.values()} - {*NEED_MATRIX}
+    assert check_quantize_type("IQ1_S") == (
+        "`IQ1_S` needs an importance matrix, which llorch does not make; the smallest without one is `Q2_K`"
+    )
+    assert check_quantize_type("q4_k_m") == "`q4_k_m` is not a type such as `Q4_K_M`"

@@ -47,7 +47,7 @@ def test_every_kind_of_value(tmp_path: Path, small_chunks: None) -> None:
         "d": (string("not of use"), SKIPPED),
         "general.type": (string("mödel"), "mödel"),
         "e": (strings("one", "", "three"), Array(STRING, 3)),
-        "f": (numbers(I16, -1, 2, 3), Array(I16, 3)),
+        "f": (numbers(I16, -1, 2, 3), Array(I16, 3, (-1, 2, 3))),
         "g": (array(ARRAY, numbers(U8, 1)[4:] + strings("x")[4:], 2), Array(ARRAY, 2)),
         "h": (scalar(U16, 65535), 65535),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import Busy, DiskFull, IntegrityError
-from llorch.models.part import AlreadyThere, landing
+from llorch.models.part import AlreadyThere, landing, landing_by
 from tests.conftest import as_mortal, program, sha256
 
 DATA = b"the right bytes"
@@ -249,3 +249,26 @@ def test_what_another_process_has_put_there_stays(place: Path) -> None:
     with landing(place, "a.gguf", size=len(DATA), sha256=sha256(DATA), resume=True):
         look()
     assert (place.read_bytes(), names(place)) == (DATA, ["a.gguf"])
+
+
+def test_another_program_writes_a_file(place: Path) -> None:
+    """What a program has put in the `.part` gets its name at the end, and what was there keeps its own until then."""
+    place.parent.mkdir()
+    place.write_bytes(b"stale")
+    place.with_name("a.gguf.replaced").touch()
+    with landing_by(place, "a.gguf") as (part, _):
+        part.write_bytes(DATA)
+        assert place.read_bytes() == b"stale"
+        with pytest.raises(Busy), landing_by(place, "a.gguf"):
+            raise AssertionError("two at once")
+    assert (place.read_bytes(), names(place)) == (DATA, ["a.gguf"])
+
+
+def test_what_another_program_cannot_write_is_told(place: Path) -> None:
+    """A folder in the file's place, and a part that has vanished are told; nothing is left."""
+    with pytest.raises(DiskFull, match="cannot be written: No such file"), landing_by(place, "a.gguf") as (part, _):
+        part.unlink()
+    assert names(place) == []
+    place.mkdir()
+    with pytest.raises(DiskFull, match="there is a folder in its place"), landing_by(place, "a.gguf"):
+        raise AssertionError("no place")

@@ -7,14 +7,13 @@ import pytest
 
 from llorch.models import tools
 from llorch.models.tool_tasks import have_tool
-from llorch.models.tools import LLAMA_QUANTIZE
+from llorch.models.tools import LLAMA_QUANTIZE, runs_llama_quantize
 from llorch.progress import Silent
 from llorch.session import session
-from tests.conftest import Run, program, write_dodo
-from tests.models.conftest import needs_llama_quantize
+from tests.conftest import IN_CI, Run, program, write_dodo
 
 
-@needs_llama_quantize
+@pytest.mark.skipif(not (IN_CI or runs_llama_quantize()), reason="there is no ready-made one for this machine")
 def test_llama_quantize_is_installed_by_its_task(workspace: Path) -> None:
     """`tool:llama-quantize` has pip bring the program, which runs; then there is nothing to do."""
     write_dodo(workspace)
