@@ -35,6 +35,7 @@ MODELS: Mapping[str, Place] = {
     "catalog": Place("llorch.models.cli", "catalog", "Show every model that is declared"),
     "list": Place("llorch.models.cli", "list_models", "Show the models on disk"),
     "download": Place("llorch.models.cli", "download", "Have models on disk, verified"),
+    "convert": Place("llorch.models.cli", "convert", "Have the GGUF files of models that are not published as such"),
     "info": Place("llorch.models.cli", "info", "Show what is known of a model"),
     "verify": Place("llorch.models.cli", "verify", "Read models again and compare them with the catalog"),
     "check": Place("llorch.models.check_cli", "check", "Load a model in llama.cpp and generate a few tokens"),

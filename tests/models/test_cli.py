@@ -258,7 +258,7 @@ def test_verify_reads_every_byte(
     done = llorch("models", "verify", "tiny")
     assert done.code == code
     assert done.out.startswith(f"{state:<10} {FILE}")
-    assert ("hint: `llorch models download tiny` fetches what is wrong again" in done.err) == (code == 6)
+    assert ("hint: `llorch models download tiny` repairs what is wrong" in done.err) == (code == 6)
     document = llorch("models", "verify", "tiny", "--json").json
     assert (document["ok"], document["models"][0]["files"][0]["state"]) == (code == 0, state)
 
