@@ -30,7 +30,7 @@ STACK_LIMIT = 4096
 MARKS_LIMIT = 16
 
 _ENTRY = re.compile(
-    r"(?P<prefix>[^/]+)/(?P<name>data\.pkl|data/(0|[1-9][0-9]{0,8})|byteorder|version"
+    r"(?P<prefix>(?!\.\.?/)[^/]+)/(?P<name>data\.pkl|data/(0|[1-9][0-9]{0,8})|byteorder|version"
     r"|\.format_version|\.storage_alignment|\.data/serialization_id)"
 )
 _LOCAL = struct.Struct("<4s22xHH")
@@ -164,7 +164,8 @@ def _places(file: _Bounded) -> Places:
 
     try:
         entries = sorted(ZipFile(file).infolist(), key=lambda entry: entry.header_offset)
-    except (BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
+    # `zipfile` raises these too; it warns of odd names, which is an exception where warnings are errors.
+    except (BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, Warning) as error:
         raise Wrong(f"its directory is wrong: {error}") from None
     found: dict[str, tuple[int, int]] = {}
     prefix, end, size = "", 0, os.fstat(file.fileno()).st_size

@@ -286,6 +286,9 @@ HOSTILE: list[tuple[bytes, str]] = [
     (around(tensor(), more={"Modell ü/data/../1": b""}), NAMES),
     (around(tensor(), more={"../../etc/passwd": b""}), f"its entry '../../etc/passwd' {NAMES}"),
     (around(tensor(), more={"/etc/passwd": b""}), NAMES),
+    (around(tensor()).replace("Modell ü".encode(), b"../x/y/zz"), NAMES),
+    (around(tensor()).replace("Modell ü/data".encode(), b"../data\0\0\0\0\0\0\0"), NAMES),
+    (archive(None, {}, {"../data.pkl": PROTO + b"}."}), NAMES),
     (around(tensor(), more={"Modell ü/data/00": b""}), NAMES),
     (around(tensor(), more={"Modell ü/data/\u0661": b""}), NAMES),
     (around(tensor(), more={"Modell ü/data/1\n": b""}), NAMES),
@@ -447,7 +450,6 @@ def fill(piece: bytes, start: bytes = b"") -> bytes:
 BIG = [
     fill(b"}\x86", b")"),
     fill(EMPTY + text("x") + b")s\x86", b")"),
-    fill(text("x" * 20) + b"\x86", b")"),
     fill(b"9", b"L"),
     fill(b"\\", b"c"),
     fill(b"x", b"X\xff\xff\xff\xff"),
