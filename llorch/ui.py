@@ -236,12 +236,12 @@ class Board:
                 self._bars.start()
             return self._bars
 
-    def add(self, name: str) -> "TaskID":
+    def add(self, name: str, text: str) -> "TaskID":
         """Add a bar, and below all of them one for their sum once there are two."""
         with self.lock:
             bars = self.bars()
             assert bars is not None, "asked for only where there are bars"
-            bar = bars.add_task("", name=f"{name:<{self.width}}", total=None)
+            bar = bars.add_task(text, name=f"{name:<{self.width}}", total=None)
             self._lines += 1
             if self._total is not None:
                 bars.remove_task(self._total)
@@ -328,6 +328,6 @@ class Line:
         bars = self._board.bars()
         if bars is not None:
             if self._bar is None:
-                self._bar = self._board.add(self._name)
+                self._bar = self._board.add(self._name, self._text)
             bars.update(self._bar, completed=self._done, description=self._text)
         return bars

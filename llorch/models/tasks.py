@@ -80,7 +80,10 @@ def product_recipes(model: Model) -> list[Recipe]:
 
 def verify_recipe(model: Model) -> Recipe:
     """Return what `verify:ID` makes: the receipt, out of the files and what was made of them."""
-    return Recipe(f"verify:{model.id}", (Target(model.receipt),), (*model.paths, *model.made), _definition(model))
+    definition = _definition(model)
+    if model.made:  # the receipt tells how, also where another way has led to the same bytes
+        definition["made"] = [recipe.definition for recipe in product_recipes(model)]
+    return Recipe(f"verify:{model.id}", (Target(model.receipt),), (*model.paths, *model.made), definition)
 
 
 def _definition(model: Model) -> dict[str, Any]:

