@@ -328,7 +328,7 @@ def test_what_has_changed_is_made_again(
 
 
 def test_another_converter_makes_it_again(workspace: Path, download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer version of the converter converts again, and the receipt says so; the same bytes need no more than that."""
+    """A newer version of the converter converts again, and the receipt says so; the same bytes need no more."""
     monkeypatch.setattr(tasks, "CONVERTER", "2")
     assert outcomes(download()) == {**FRESH, "convert": "done", "verify": "done"}
     assert receipt(workspace)["made"][0]["by"]["version"] == "2"
