@@ -25,24 +25,29 @@ def logprobs(path: Path, tokens: Sequence[int]) -> list[float]:
 
 def logprobs_of(path: Path, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
     """Return the same for several prompts, which are read as they are: no token is put in front."""
+    return [[said[id] for id in range(len(said))] for said in likeliest(path, prompts, ALL)]
+
+
+def likeliest(path: Path, prompts: Sequence[Sequence[int] | str], count: int) -> list[dict[int, float]]:
+    """Return the log-probabilities of the likeliest tokens to come after each prompt, by their ids."""
     completions = [
         {
-            "prompt": list(tokens),
+            "prompt": prompt if isinstance(prompt, str) else list(prompt),
             "n_predict": 1,
             "temperature": 0,
-            "n_probs": ALL,
+            "n_probs": count,
             "cache_prompt": False,  # each by itself: what was computed for another may differ in its last digits
             # What is said does not matter, but must not end within a character, for which there are no probabilities;
             # the first token of a vocabulary does not. They are those from before this bias.
             "logit_bias": [[0, 1e6]],
         }
-        for tokens in prompts
+        for prompt in prompts
     ]
     found = []
-    for answer in _answers(path, max(map(len, prompts)) + MARGIN, completions):
+    room = max(len(prompt.encode()) if isinstance(prompt, str) else len(prompt) for prompt in prompts)
+    for answer in _answers(path, room + MARGIN, completions):
         (said,) = answer["choices"][0]["logprobs"]["content"]
-        by_id = {token["id"]: token["logprob"] for token in said["top_logprobs"]}
-        found.append([by_id[id] for id in range(len(by_id))])
+        found.append({token["id"]: token["logprob"] for token in said["top_logprobs"]})
     return found
 
 

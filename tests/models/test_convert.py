@@ -30,6 +30,7 @@ from tests.models.checkpoints import (
     write_safetensors,
 )
 from tests.models.conftest import Heard
+from tests.models.record import TEXTS
 from tests.models.reference import logprobs
 from tests.models.smollm2 import FRANCE, PARIS, smollm2_as_granite, smollm2_as_llama
 from tests.models.test_checkpoint import FIRST, INDEX, SECOND, files_of, rewrite
@@ -106,6 +107,27 @@ def test_an_embedding_that_is_not_the_head_after_all(tmp_path: Path) -> None:
     tensors = random_tensors({**config, "tie_word_embeddings": False})
     written = write_model(tmp_path / "x", config, tensors, small("smollm2"))
     assert difference(make(written.folder), written) <= EXACT["llama"]
+
+
+RECORDED = json.loads((Path(__file__).parent / "data/tokens.json").read_text())
+NORMALIZED = TEXTS[4]
+"""Has letters that Qwen2's tokenizer composes first (NFC), and llama.cpp does not, whoever has converted the model."""
+
+
+@pytest.mark.parametrize("size", ["small", "real"])
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_text_becomes_the_same_tokens(
+    tmp_path: Path, kind: Kind, size: str, real_vocabulary: Callable[[Kind], Vocabulary]
+) -> None:
+    """llama.cpp splits and merges a text as the checkpoint's own tokenizer does, whose tokens are recorded."""
+    vocabulary = small(kind) if size == "small" else real_vocabulary(kind)
+    write_checkpoint(tmp_path / "x", "llama", vocabulary=vocabulary)
+    texts = dict(zip(TEXTS, RECORDED[f"{size} {kind}"], strict=True))
+    if kind == "qwen2":
+        del texts[NORMALIZED]
+    found = llama.likeliest(make(tmp_path / "x", "f16"), [*texts, *texts.values()], 20)
+    assert found[: len(texts)] == found[len(texts) :]
+    assert len({max(each, key=each.__getitem__) for each in found}) > 1
 
 
 def untransposed(piece: Piece) -> Piece:
