@@ -68,6 +68,10 @@ class Result(NamedTuple):
         }
 
 
+TIDYING = 1.0
+"""Seconds that tasks have to take away what they have half done, when the user ends a run."""
+
+
 class Reporter:
     """doit's reporter."""
 
@@ -168,6 +172,8 @@ class Reporter:
         if interrupted:
             run.cancelled.set()
         shell.end_all()
+        if interrupted:
+            run.board.wait(TIDYING)
         run.board.close()
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)

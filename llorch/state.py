@@ -32,6 +32,8 @@ SMALL = 64 * 1024
 GRAIN_NS = 20_000_000
 """The kernel stamps files by its timer tick (4 to 10 ms): two writes within one cannot be told apart by time."""
 CHUNK = 1 << 20
+WAIT = 60
+"""Seconds to wait for another process that is writing the state."""
 
 Advance = Callable[[int], None]
 Kind = Literal["never-made", "definition", "input", "target", "unread"]
@@ -353,17 +355,31 @@ class State:
             )
             address = self.file.absolute().as_uri() + ("" if writable else "?immutable=1")
             self._connection = sqlite3.connect(
-                address, uri=True, timeout=60, isolation_level=None, check_same_thread=False
+                address, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
             )
-            version = self._connection.execute("pragma user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
-                raise sqlite3.DatabaseError(f"it has schema {version}, this llorch uses {SCHEMA}")
-            if writable:
-                self._connection.execute("pragma journal_mode = wal")
-                self._connection.execute("pragma synchronous = normal")
-                if version == 0:
-                    self._migrate(self._connection)
+            self._set_up(self._connection, writable)
         return self._connection
+
+    def _set_up(self, connection: "sqlite3.Connection", writable: bool) -> None:
+        import sqlite3
+
+        until = time.monotonic() + WAIT
+        while True:
+            try:
+                version = connection.execute("pragma user_version").fetchone()[0]
+                if version not in (0, SCHEMA):
+                    raise sqlite3.DatabaseError(f"it has schema {version}, this llorch uses {SCHEMA}")
+                if writable:
+                    connection.execute("pragma journal_mode = wal")
+                    connection.execute("pragma synchronous = normal")
+                    if version == 0:
+                        self._migrate(connection)
+                return
+            except sqlite3.OperationalError as error:
+                # Two that switch a new file to WAL at once lock each other out, and SQLite does not wait for that.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _migrate(self, connection: "sqlite3.Connection") -> None:
         connection.execute("create table if not exists tasks (name text primary key, record text not null)")

@@ -169,6 +169,8 @@ class Board:
         """Draw on `stream` (stderr unless given)."""
         self._stream = stream
         self.lock = threading.RLock()
+        self._working = 0
+        self._ended = threading.Condition(self.lock)
         self._bars: Progress | None = None
         self._lines = 0
         self._total: TaskID | None = None
@@ -184,7 +186,20 @@ class Board:
 
     def start(self, name: str) -> "Line":
         """Begin to show a task."""
+        with self.lock:
+            self._working += 1
         return Line(self, name)
+
+    def end(self) -> None:
+        """Take note that a task that was shown has ended."""
+        with self._ended:
+            self._working -= 1
+            self._ended.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the tasks that are shown to end, but not longer than this."""
+        with self._ended:
+            self._ended.wait_for(lambda: not self._working, seconds)
 
     def print(self, text: str) -> None:
         """Write a line above the bars."""
@@ -286,6 +301,7 @@ class Line:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Take the bar away."""
+        self._board.end()
         bars = self._board.bars() if self._bar is not None else None
         if bars is not None and self._bar is not None:
             bars.remove_task(self._bar)

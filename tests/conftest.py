@@ -18,6 +18,8 @@ import pytest
 
 from llorch import cli, ui
 from llorch.models import tasks
+from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
+from llorch.progress import Silent
 from llorch.session import session
 
 IN_CI = bool(os.environ.get("CI"))
@@ -73,6 +75,17 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = program("llorch", "models", "download", "smollm2", "--json", cwd=root)
     assert run.code == 0, run.out
     return root / str(run.json["tasks"][0]["targets"][0]["path"])
+
+
+@pytest.fixture(scope="session")
+def llama_quantize(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ready-made llama-quantize, installed once."""
+    if not (IN_CI or runs_llama_quantize()):
+        pytest.skip("there is no ready-made llama-quantize for this machine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        install(LLAMA_QUANTIZE, Silent())
+        return LLAMA_QUANTIZE.path
 
 
 def forget_session() -> None:

@@ -450,3 +450,31 @@ def test_what_was_learned_is_lost_without_a_word_if_it_is_little(
     state._keep("file", (size, 0, 0, 0), "0" * 64)
     state.close()
     assert bool(state.warning) == warned
+
+
+class Locked:
+    """A connection that is locked out a few times, as when several switch a new file to WAL at once."""
+
+    def __init__(self, times: int, code: int) -> None:
+        self.times = times
+        self.code = code
+        self.real = sqlite3.connect(":memory:", isolation_level=None)
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        """Run a statement, unless it is locked out."""
+        if "journal_mode" in statement and self.times:
+            self.times -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = self.code
+            raise error
+        return self.real.execute(statement)
+
+
+def test_runs_that_begin_a_state_at_once_wait_for_each_other(state: State) -> None:
+    """Being locked out at the beginning is waited for; another error is not, and neither is one for ever."""
+    locked: Any = Locked(3, sqlite3.SQLITE_BUSY_RECOVERY)
+    state._set_up(locked, True)
+    assert locked.times == 0
+    assert locked.execute("select count(*) from tasks").fetchone() == (0,)
+    with pytest.raises(sqlite3.OperationalError):
+        state._set_up(Locked(1, sqlite3.SQLITE_CANTOPEN), True)  # type: ignore[arg-type]  # as far as it is used

@@ -13,6 +13,7 @@ from typing import Literal
 
 from llorch.config import Settings, Workspace
 from llorch.errors import ConfigError, Problem
+from llorch.models.ggml import check_quantize_type
 from llorch.toml import Complain, Document, Key, load
 
 RECEIPT = "receipt.json"
@@ -106,10 +107,6 @@ def _check_source(value: str) -> str | None:
     return f"`{value}` is none of `hf`, `https:`, `file:FOLDER`, `pypi:NAME==VERSION`, `shipped:NAME`"
 
 
-def _check_type(value: str) -> str | None:
-    return None if re.fullmatch(r"[A-Z][A-Z0-9_]*", value) else f"`{value}` is not a type such as `Q4_K_M`"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """A file of a model; `size` in bytes."""
@@ -134,7 +131,7 @@ class Quantize:
     """A smaller GGUF to make from the converted one."""
 
     to: str = field(metadata={"check": check_target})
-    type: str = field(metadata={"check": _check_type})
+    type: str = field(metadata={"check": check_quantize_type})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +295,8 @@ def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Compl
         complain((*key, "repo"), f"does not go with source `{entry.source}`", None)
     if entry.quantize is not None and entry.convert is None:
         complain((*key, "quantize"), "needs `convert`", None)
+    elif entry.quantize is not None and entry.convert is not None and entry.convert.outtype == "q8_0":
+        complain((*key, "convert", "outtype"), "is to be of 16 or 32 bits where `quantize` follows", None)
     _claim(entry.folder or id, (*key, "folder"), folders, complain)
     taken: dict[str, str] = {}
     for index, file in enumerate(entry.files):

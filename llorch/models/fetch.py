@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llorch.config import Workspace
-from llorch.errors import Busy, IntegrityError, LlorchError
+from llorch.errors import IntegrityError, LlorchError
 from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
 from llorch.models.catalog import SHIPPED_FILES, File, Model
 from llorch.models.hub import Passing, Remote
-from llorch.models.part import AlreadyThere, Part, landing
+from llorch.models.part import AlreadyThere, Part, landing, when_free
 from llorch.models.receipt import Receipt, load_receipt, origin_of
 from llorch.models.sources import Open, chunks, open_folder, open_wheel
 from llorch.models.space import release, room
@@ -223,33 +223,28 @@ def _get(
     place = workspace.path(path)
     if place.is_dir() and not place.is_symlink():
         raise LlorchError(f"`{path}` is a folder, and a file belongs there", hint="move it away and run again")
-    waited = there = False
-    while True:
-        try:
-            with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
-                if _is_right(model, file, promise, workspace, state):
-                    there = True  # since this run has looked; only now nobody else can be at it
-                    raise AlreadyThere
-                part.promise(git_oid=promise.git_oid)
-                source.fill(file, part, progress)
-            break
-        except Busy as error:
-            # A run that shares the model folder and not the state.
-            if is_on("LLORCH_NO_WAIT"):
-                raise
-            if not waited:
-                progress.say(f"waiting: {error.message}")
-            waited = True
-            progress.pause(0.5, error.message)
-        except IntegrityError as error:
-            if file.sha256 is None and promise.sha256 is not None and source.look is None:
-                error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
-            raise
+    got: Part | None = None
+
+    def work() -> None:
+        nonlocal got
+        with landing(place, path, size=promise.size, sha256=promise.sha256, resume=source.resumes) as part:
+            if _is_right(model, file, promise, workspace, state):
+                raise AlreadyThere  # since this run has looked; only now nobody else can be at it
+            part.promise(git_oid=promise.git_oid)
+            source.fill(file, part, progress)
+            got = part
+
+    try:
+        when_free(work, progress)
+    except IntegrityError as error:
+        if file.sha256 is None and promise.sha256 is not None and source.look is None:
+            error.hint = f"the source has changed; without `{model.receipt}` its new file is taken"
+        raise
     release(place)
-    if there:
+    if got is None:
         return None
-    state.learn(path, part.sha256)
-    return part.size
+    state.learn(path, got.sha256)
+    return got.size
 
 
 @contextmanager

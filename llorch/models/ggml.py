@@ -99,5 +99,5 @@ def check_quantize_type(value: str) -> str | None:
     known = [name for name in FILE_TYPES.values() if name not in NEED_MATRIX]
     if value in known:
         return None
-    near = nearest(value, known)
+    near = nearest(value.upper(), known)
     return f"`{value}` is not a type" + (f"; did you mean `{near}`?" if near else " such as `Q4_K_M`")

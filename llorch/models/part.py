@@ -8,14 +8,16 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from llorch.errors import Busy, DiskFull, IntegrityError
 from llorch.models.catalog import PART, REPLACED
+from llorch.progress import Progress
 from llorch.state import CHUNK
+from llorch.switches import is_on
 
 _FICLONE = 0x40049409
 """Linux: have a file share another's blocks."""
@@ -209,6 +211,25 @@ def _give_name(path: Path, place: Path) -> None:
     os.replace(path, place)
     place.with_name(place.name + REPLACED).unlink(missing_ok=True)
     sync_folder(place.parent)
+
+
+def when_free(work: Callable[[], None], progress: Progress) -> None:
+    """Do what writes a file, once no other process does: one of a run that shares no state, or that was killed.
+
+    Raises:
+        Busy: another process is at it, and LLORCH_NO_WAIT is set.
+    """
+    waited = False
+    while True:
+        try:
+            return work()
+        except Busy as error:
+            if is_on("LLORCH_NO_WAIT"):
+                raise
+            if not waited:
+                progress.say(f"waiting: {error.message}")
+            waited = True
+            progress.pause(0.5, error.message)
 
 
 def _open(path: Path, *, keep: bool) -> BinaryIO:

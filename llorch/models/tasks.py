@@ -177,12 +177,14 @@ def _verify(model: Model, progress: Progress) -> Done:
 
 def _make(model: Model, recipe: Recipe, work: Callable[[Path, str, Progress], None], progress: Progress) -> Done:
     """Make a file of others, unless one is there that the receipt vouches for and the state has forgotten."""
+    from llorch.models.part import when_free
+
     run = session()
     ((name, _, _),) = recipe.targets
     place = run.workspace.path(name)
     if not run.state.record(recipe.name) and _is_vouched_for(model, recipe, progress):
         return Done("already there", made=False)
-    work(place, name, progress)
+    when_free(functools.partial(work, place, name, progress), progress)
     return Done(bytes_text(place.stat().st_size))
 
 

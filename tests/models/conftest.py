@@ -13,10 +13,8 @@ import pytest
 from llorch.config import Workspace
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
-from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
-from llorch.progress import Silent
 from llorch.state import SMALL, State
-from tests.conftest import IN_CI, sha256, write_wheel
+from tests.conftest import sha256, write_wheel
 from tests.models.smollm2 import read_vocabulary
 from tests.models.vocabularies import Kind, Vocabulary, load_real
 
@@ -94,17 +92,6 @@ def bench(workspace: Path) -> Iterator[Bench]:
     bench.put("src/a.gguf", DATA)
     yield bench
     state.close()
-
-
-@pytest.fixture(scope="session")
-def llama_quantize(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ready-made llama-quantize, installed once."""
-    if not (IN_CI or runs_llama_quantize()):
-        pytest.skip("there is no ready-made llama-quantize for this machine")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        install(LLAMA_QUANTIZE, Silent())
-        return LLAMA_QUANTIZE.path
 
 
 @pytest.fixture

@@ -168,6 +168,13 @@ def entry(lines: str) -> str:
             "6: models.a.quantize.type: `--x` is not a type such as `Q4_K_M`",
         ),
         (
+            f"repo = 'a/b'\n{FILE}\n"
+            "convert = { to = 'c', outtype = 'q8_0' }\nquantize = { to = 'q', type = 'Q4_0' }",
+            "5: models.a.convert.outtype: is to be of 16 or 32 bits where `quantize` follows",
+        ),
+        ("source = 'shipped:no-such'\n" + FILE, "3: models.a.source: `shipped:no-such` does not come with this llorch"),
+        ("source = 'shipped:../x'\n" + FILE, "3: models.a.source: `shipped:../x` is none of"),
+        (
             f"repo = 'a/b'\n{FILE}\nconvert = {{ to = 'c', outtype = 'f64' }}",
             "5: models.a.convert.outtype: must be one of 'f32',",
         ),

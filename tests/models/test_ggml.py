@@ -28,4 +28,4 @@ def test_types_to_quantize_to() -> None:
     assert check_quantize_type("IQ1_S") == (
         "`IQ1_S` needs an importance matrix, which llorch does not make; the smallest without one is `Q2_K`"
     )
-    assert check_quantize_type("q4_k_m") == "`q4_k_m` is not a type such as `Q4_K_M`"
+    assert check_quantize_type("q4_k_m") == "`q4_k_m` is not a type; did you mean `Q4_K_M`?"
