@@ -6,8 +6,8 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -48,12 +48,15 @@ def run(
     if shutil.which(command[0], path=variables.get("PATH")) is None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
     tail: deque[str] = deque(maxlen=TAIL)
-    process = _start(command, cwd, variables, inherit)
-    assert process.stdout is not None
+    process: subprocess.Popen[str] | None = None
+    timer: threading.Timer | None = None
     expired = threading.Event()
-    timer = threading.Timer(timeout or 0, _expire, [process, expired])
     try:
+        with _uninterrupted():
+            process = _start(command, cwd, variables, inherit)
+        assert process.stdout is not None
         if timeout is not None:
+            timer = threading.Timer(timeout, _expire, [process, expired])
             timer.start()
         for line in process.stdout:
             tail.append(line.rstrip("\n"))
@@ -61,11 +64,14 @@ def run(
                 on_line(tail[-1])
         returncode = process.wait()
     finally:
-        timer.cancel()
-        _end(process)
-        with _lock:
-            _running.discard(process)
-        process.stdout.close()
+        if timer is not None:
+            timer.cancel()
+        if process is not None:
+            _end(process)
+            with _lock:
+                _running.discard(process)
+            if process.stdout is not None:
+                process.stdout.close()
     if timeout is not None and expired.is_set():
         raise TimedOut(command, timeout, hint=hint)
     if returncode:
@@ -90,6 +96,24 @@ def _start(
         )
         _running.add(process)
     return process
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread alone
+        return
+    held: list[int] = []
+    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for came in held:
+        signal.raise_signal(came)
 
 
 def run_interactive(command: Sequence[str]) -> None:

@@ -1,9 +1,12 @@
 """Programs that run, fail, say a lot, are missing, and are ended."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,3 +160,26 @@ def test_an_open_file_can_be_inherited(workspace: Path) -> None:
         with pytest.raises(CommandFailed, match="Bad file descriptor"):
             shell.run([PYTHON, "-c", script], inherit=(inherited.fileno(),))
     assert Path("a").read_text() == "here"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_it_starts_ends_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Told to end before it knows of the program that it is starting, this process ends that too."""
+    os.mkfifo("alive")
+    start = subprocess.Popen
+    before = signal.signal(signal.SIGTERM, shell.terminate)
+
+    def interrupted(*args: Any, **more: Any) -> Any:
+        process = start(*args, **more)
+        signal.raise_signal(number)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            shell.run(["sh", "-c", "exec 3>alive; sleep 1000"])
+        os.set_blocking(reader.fileno(), True)
+        assert reader.read() == b""
+    signal.signal(signal.SIGTERM, before)
