@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,6 @@ class Made:
     options: Mapping[str, str]
     sources: Mapping[str, str]
     """sha256 by path, of `files` or of what was made before."""
-
-    def is_same_work(self, other: "Made") -> bool:
-        """Tell whether the other was made of the same, in the same way."""
-        return replace(self, size=0, sha256="") == replace(other, size=0, sha256="")
 
     def as_json(self) -> dict[str, Any]:
         """Return its item in the receipt."""

@@ -9,7 +9,7 @@ import pytest
 
 from llorch.errors import DiskFull
 from llorch.models.catalog import Entry, File, Model
-from llorch.models.receipt import LIMIT, Receipt, load_receipt, origin_of, render_receipt, save_receipt
+from llorch.models.receipt import LIMIT, Made, Receipt, load_receipt, origin_of, render_receipt, save_receipt
 
 SHA = "a" * 64
 MODEL = Model("tiny", Entry(files=(File(path="ü/a.gguf"),), source="pypi:tiny==1"), ".test-models/tiny")
@@ -55,6 +55,55 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         verified_at={"ü/a.gguf": "2030-01-02T03:04:05Z"},
     )
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["receipt.json"]
+
+
+MADE = Made(
+    path="x.gguf",
+    size=9,
+    sha256="b" * 64,
+    task="convert:tiny",
+    tool="llorch",
+    version="1",
+    options={"outtype": "f16"},
+    sources={"ü/a.gguf": SHA},
+)
+
+
+def test_what_was_made_is_said_and_loaded(tmp_path: Path) -> None:
+    """What was made of the files stands in the receipt: of what, by what and how."""
+    text = render_receipt(MODEL, {"ü/a.gguf": (5, SHA)}, made=[MADE])
+    assert json.loads(text)["made"] == [
+        {
+            "path": "x.gguf",
+            "size": 9,
+            "sha256": "b" * 64,
+            "by": {"task": "convert:tiny", "tool": "llorch", "version": "1", "options": {"outtype": "f16"}},
+            "from": [{"path": "ü/a.gguf", "sha256": SHA}],
+        }
+    ]
+    save_receipt(tmp_path / "receipt.json", "receipt.json", text)
+    found = load_receipt(tmp_path / "receipt.json")
+    assert found is not None
+    assert found.made == {"x.gguf": MADE}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        5,
+        {},
+        [5],
+        [{}],
+        [{**MADE.as_json(), "by": 5}],
+        [{**MADE.as_json(), "from": 5}],
+        [{**MADE.as_json(), "size": "x"}],
+    ],
+)
+def test_a_receipt_that_says_it_wrongly_claims_nothing(tmp_path: Path, made: Any) -> None:
+    """A receipt with something malformed in what was made is none at all."""
+    (tmp_path / "receipt.json").write_text(json.dumps(changed(made=made)))
+    found = load_receipt(tmp_path / "receipt.json")
+    assert found is None or (made == {} and found.made == {})
 
 
 def test_the_time_is_now_in_utc() -> None:

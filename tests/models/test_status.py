@@ -7,6 +7,7 @@ import pytest
 
 from llorch.config import Workspace
 from llorch.models.catalog import Convert, Entry, File, Model, Quantize
+from llorch.models.receipt import Made, render_receipt
 from llorch.models.status import FileStatus, folder_size, leftovers, status_of
 from llorch.state import SMALL, State
 from tests.conftest import sha256
@@ -72,6 +73,37 @@ def test_a_model_is_as_good_as_its_files(
     assert status.present is (verdict != "missing")
     assert [file.present for file in status.files] == [file.path in there for file in files]
     assert status.model is model
+
+
+def made(path: str, data: bytes) -> Made:
+    """Return what a receipt says of a file that was made."""
+    return Made(path=path, size=len(data), sha256=sha256(data), task="", tool="", version="", options={}, sources={})
+
+
+@pytest.mark.parametrize(
+    ("there", "said", "states", "verdict"),
+    [
+        ({}, [], ["missing", "missing"], "missing"),
+        ({"source/a": DATA}, [], ["ok", "missing"], "partial"),
+        ({"source/a": DATA, "c": b"made"}, [], ["ok", "unverified"], "unverified"),
+        ({"source/a": DATA, "c": b"made"}, [made("c", b"made")], ["ok", "ok"], "ok"),
+        ({"source/a": DATA, "c": b"MADE"}, [made("c", b"made")], ["ok", "corrupt"], "corrupt"),
+        ({"source/a": DATA, "c": b"mad"}, [made("c", b"made")], ["ok", "corrupt"], "corrupt"),
+        ({"source/a": DATA, "c.part": b"ma"}, [], ["ok", "partial"], "partial"),
+    ],
+)
+def test_what_is_made_of_the_files_is_of_the_model(
+    workspace: Path, state: State, there: dict[str, bytes], said: list[Made], states: list[str], verdict: str
+) -> None:
+    """A model is whole only with what is to be made of it; the receipt says what that is."""
+    write(workspace, there)
+    model = Model("tiny", Entry(files=(A,), convert=Convert(to="c"), source="file:x"), FOLDER)
+    if said:
+        write(workspace, {"receipt.json": render_receipt(model, {"a": (15, sha256(DATA))}, made=said).encode()})
+    status = status_of(model, Workspace(root=workspace, declared=True), state)
+    assert [file.path for file in status.files] == [f"{FOLDER}/source/a", f"{FOLDER}/c"]
+    assert ([file.state for file in status.files], status.state) == (states, verdict)
+    assert status.is_sized
 
 
 def test_a_big_file_is_known_once_it_was_read(workspace: Path, state: State) -> None:

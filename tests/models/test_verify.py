@@ -1,13 +1,15 @@
 """Verifying: every file state, and the receipt that is written of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llorch.config import Workspace
 from llorch.errors import DiskFull, IntegrityError, Malformed
-from llorch.models.catalog import Entry, File, Model
+from llorch.models.catalog import Convert, Entry, File, Model
+from llorch.models.receipt import Made
 from llorch.models.verify import FileReport, verify, write_receipt
 from llorch.state import sha256_of
 from tests.conftest import as_mortal, sha256
@@ -197,3 +199,31 @@ def test_a_receipt_that_cannot_be_written_is_said(bench: Bench) -> None:
     with pytest.raises(DiskFull) as caught:
         as_mortal(lambda: bench.write_receipt(bench.model(File(path="a.bin"))))
     assert caught.value.message == "`.test-models/tiny/receipt.json` cannot be written: Permission denied"
+
+
+def test_what_was_made_is_compared_with_its_receipt(bench: Bench) -> None:
+    """A file that was made here is right if it is what the receipt says; without one its structure is judged."""
+    data = good_gguf().render()
+    model = replace(bench.model(File(path="a")), entry=Entry(files=(File(path="a"),), convert=Convert(to="c.gguf")))
+    (bench.folder / "source").mkdir()
+    (bench.folder / "source/a").write_bytes(DATA)
+    place = bench.folder / "c.gguf"
+    assert [report.state for report in bench.verify(model)] == ["unpinned", "missing"]
+    place.write_bytes(data)
+    assert [(report.state, report.made) for report in bench.verify(model)] == [("unpinned", False), ("unpinned", True)]
+    made = Made(
+        path="c.gguf", size=len(data), sha256=sha256(data), task="", tool="", version="", options={}, sources={}
+    )
+    assert write_receipt(model, bench.workspace, bench.digest, made=[made])
+    assert not write_receipt(model, bench.workspace, bench.digest, made=[made])
+    assert write_receipt(model, bench.workspace, bench.digest, made=[replace(made, version="2")])
+    assert [report.state for report in bench.verify(model)] == ["unpinned", "ok"]
+    place.write_bytes(data[:-1] + b"x")
+    (report,) = (report for report in bench.verify(model) if report.made)
+    assert (report.path, report.state) == (".test-models/tiny/c.gguf", "corrupt")
+    with pytest.raises(IntegrityError) as caught:
+        write_receipt(model, bench.workspace, bench.digest, made=[made])
+    assert caught.value.hint == "`llorch models download tiny` makes it again"
+    place.write_bytes(b"GGUF?")
+    bench.receipt.unlink()
+    assert [report.state for report in bench.verify(model)] == ["unpinned", "corrupt"]
