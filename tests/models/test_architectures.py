@@ -175,7 +175,7 @@ WRONG: list[tuple[Architecture, Mapping[str, Any], str]] = [
     ("gpt2", {"n_layer": "2"}, "`n_layer` is to be a number above 0, and is '2'"),
     ("gpt2", {"n_layer": True}, "`n_layer` is to be a number above 0, and is True"),
     ("gpt2", {"n_layer": 1 << 31}, "`n_layer` is to be a number above 0"),
-    ("gpt2", {"n_layer": 5000}, "`n_layer` is 5,000, more than 4,096"),
+    ("gpt2", {"n_layer": 513}, "`n_layer` is 513, more than 512"),
     ("gpt2", {"n_layer": 3}, "the model needs a tensor `h.2.ln_1.weight`, and the weights have none"),
     ("gpt2", {"vocab_size": 5}, "tensor `wte.weight` is 310 x 64, and by `config.json` it is 5 x 64"),
     ("gpt2", {"layer_norm_epsilon": None}, "`layer_norm_epsilon` is to be a number above 0, and is None"),
