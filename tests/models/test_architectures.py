@@ -180,6 +180,8 @@ WRONG: list[tuple[Architecture, Mapping[str, Any], str]] = [
     ("gpt2", {"vocab_size": 5}, "tensor `wte.weight` is 310 x 64, and by `config.json` it is 5 x 64"),
     ("gpt2", {"layer_norm_epsilon": None}, "`layer_norm_epsilon` is to be a number above 0, and is None"),
     ("gpt2", {"layer_norm_epsilon": float("nan")}, "`layer_norm_epsilon` is to be a number above 0, and is nan"),
+    ("gpt2", {"layer_norm_epsilon": 1e-60}, "`layer_norm_epsilon` is to be a number above 0, and is 1e-60"),
+    ("llama", {"rope_theta": 1e-60}, "`rope_theta` is to be a number above 0, and is 1e-60"),
     ("gpt2", {"tie_word_embeddings": "yes"}, "`tie_word_embeddings` is to be true or false, and is 'yes'"),
     ("llama", {"num_key_value_heads": 3}, "4 heads of 16 cannot share 3 of keys and values"),
     ("llama", {"head_dim": 15}, "4 heads of 15 cannot share 2 of keys and values"),
