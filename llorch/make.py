@@ -21,7 +21,7 @@ def make(recipe: Recipe, work: Work, progress: Progress, *, forced: bool = False
 
     Raises:
         LlorchError: as `work`, and whatever hinders the locks and the record.
-        TaskFailure: `work` ended without making a target.
+        TaskFailure: `work` ended without making a target, or an input has changed meanwhile.
     """
     run = session()
     with ExitStack() as locks:
@@ -32,6 +32,9 @@ def make(recipe: Recipe, work: Work, progress: Progress, *, forced: bool = False
             return Done("already there", made=False)
         before = _digests(run.state, recipe.inputs)
         done = work(progress)
+        changed = [path for path, digest in _digests(run.state, recipe.inputs).items() if digest != before[path]]
+        if changed:  # what was made may be of one, of the other, or of both
+            raise TaskFailure(f"`{changed[0]}` has changed while `{recipe.name}` was at work", hint="run it again")
         _commit(run.state, recipe, before, done)
     return done
 

@@ -83,3 +83,17 @@ def test_a_tasks_work_makes_what_it_needs(forge: Callable[[Progress], Done], mon
     (result,) = engine.run(namespace, ["nail"], jobs=0)
     assert (result.outcome, locked, Path("nail").read_text()) == ("done", ["hammer", "nail"], "forged")
     assert session().state.reasons(TOOL) == []
+
+
+def test_what_was_made_of_a_changing_input_is_not_done(workspace: Path) -> None:
+    """Neither what the input was nor what it is now tells what the target is of, so there is no record of it."""
+    Path("iron").write_bytes(b"x" * (SMALL + 1))
+
+    def work(progress: Progress) -> Done:
+        Path("hammer").write_bytes(Path("iron").read_bytes())
+        Path("iron").write_bytes(b"y" * (SMALL + 2))
+        return Done("forged")
+
+    with pytest.raises(TaskFailure, match="`iron` has changed while `tool:hammer` was at work"):
+        make(TOOL, work, Silent())
+    assert session().state.record(TOOL.name) == {}

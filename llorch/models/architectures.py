@@ -18,6 +18,8 @@ from llorch.models.gguf import BLOCKS_LIMIT
 
 Order = Literal["rows", "transposed", "rotary"]
 Value = int | float | bool
+LEAST, MOST = 1e-30, 1e30
+"""A GGUF file has its numbers as F32, where those beyond are 0 or infinite."""
 _HINT = "set `engine = \"llama.cpp\"` in the entry's `convert`: llama.cpp's own converter knows more models"
 
 
@@ -91,7 +93,7 @@ class Config:
     def number(self, key: str) -> float:
         """Return a number above 0."""
         value = self.get(key)
-        if type(value) not in (int, float) or not 0 < value < 1e30:
+        if type(value) not in (int, float) or not LEAST < value < MOST:
             raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {value!r}")
         return float(value)
 
@@ -357,7 +359,7 @@ def _rope_base(config: Config) -> float:
     config.must("partial_rotary_factor", 1)
     if config.get("rope_theta") is not None:
         base = config.number("rope_theta")
-    if type(base) not in (int, float) or not 0 < base < 1e30:
+    if type(base) not in (int, float) or not LEAST < base < MOST:
         raise Malformed(config.name, f"`rope_theta` is to be a number above 0, and is {base!r}")
     return float(base)
 

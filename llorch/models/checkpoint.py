@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from llorch.errors import Malformed, NotFound
 from llorch.models.pickled import load_pickled
-from llorch.models.safetensors import DTYPES, load_safetensors
+from llorch.models.safetensors import DTYPES, NAME_LIMIT, load_safetensors
 
 CONFIG = "config.json"
 JSON_LIMIT = 64 << 20
@@ -104,7 +104,9 @@ def read_json(source: Source) -> dict[str, Any]:
             text = file.read(JSON_LIMIT + 1)
         if len(text) > JSON_LIMIT:
             raise Malformed(source.name, f"it has more than {JSON_LIMIT >> 20} MiB")
-        found = json.loads(text)
+        found = json.loads(text.decode())
+        if b"\\ud" in text.lower():  # half of a pair of surrogates is no text, and cannot be written
+            json.dumps(found, ensure_ascii=False).encode()
     except OSError as error:
         raise Malformed(source.name, f"it cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -137,10 +139,15 @@ def _tensors(source: Source) -> Iterator[tuple[str, Stored]]:
         )
 
 
+def _is_name(found: Any) -> bool:
+    """Tell whether something can be a name, and be shown on a terminal."""
+    return isinstance(found, str) and len(found) <= NAME_LIMIT and found.isprintable()
+
+
 def _check_index(index: Source, files: Files, tensors: Mapping[str, Stored]) -> None:
     """Compare what an index says with the shards."""
     said = read_json(index).get("weight_map")
-    if not isinstance(said, dict) or not all(isinstance(shard, str) for shard in said.values()):
+    if not isinstance(said, dict) or not all(map(_is_name, (*said, *said.values()))):
         raise Malformed(index.name, "its `weight_map` is no object of file names")
     for tensor, shard in said.items():
         if shard not in files:

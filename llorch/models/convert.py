@@ -85,7 +85,7 @@ def convert(files: Files, place: Path, name: str, *, model: str, outtype: Outtyp
 
         write(header.ljust(_padded(len(header)), b"\0"))
         for piece in plan.pieces:
-            for chunk in _chunks(piece, types[piece.name]):
+            for chunk in _read_errors_told(_chunks(piece, types[piece.name]), piece.source.file.name):
                 write(chunk.data.cast("B"))
             write(bytes(_padded(sizes[piece.name]) - sizes[piece.name]))
         load_gguf(place.with_name(place.name + PART), name)
@@ -174,6 +174,14 @@ def _add_tensor(writer: "GGUFWriter", piece: Piece, type: Type) -> None:
 
     number = GGMLQuantizationType(_NUMBERS[type][0])
     writer.add_tensor_info(piece.name, piece.shape, np.dtype(np.float32), _size(piece, type), raw_dtype=number)
+
+
+def _read_errors_told(chunks: Iterator["Array"], name: str) -> Iterator["Array"]:
+    """Yield the chunks; a file that cannot be read is not taken for one that cannot be written."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise Malformed(name, f"it cannot be read: {error.strerror}") from None
 
 
 def _chunks(piece: Piece, type: Type) -> Iterator["Array"]:

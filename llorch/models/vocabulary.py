@@ -5,12 +5,14 @@ tokenizer.json, not from a hash of what comes out, so that trained anew or cut d
 refused: a model with a wrong tokenizer loads, and answers nonsense.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llorch.errors import Malformed, Unsupported
 from llorch.models.checkpoint import JSON_LIMIT, Files, Source, read_json
+from llorch.models.header import STRINGS_LIMIT
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """Types of tokens: llama_token_type of llama.cpp's include/llama.h."""
@@ -65,11 +67,14 @@ def load_vocabulary(files: Files, config: Mapping[str, Any], size: int) -> Vocab
     """
     if "tokenizer.json" in files:
         tokenizer = _read_tokenizer(files["tokenizer.json"])
-    elif "vocab.json" in files and "merges.txt" in files:
+    elif "vocab.json" in files and "merges.txt" in files and config.get("architectures") == ["GPT2LMHeadModel"]:
+        # Others, as Qwen2, have files of these names too, and do not say in them how they split text.
         tokenizer = _read_gpt2(files["vocab.json"], files["merges.txt"])
     else:
         raise Unsupported("there is no `tokenizer.json` among the files", hint="add it to the entry's `files`")
     settings = read_json(files["tokenizer_config.json"]) if "tokenizer_config.json" in files else {}
+    if "tokenizer.json" not in files:
+        _check_nothing_added(tokenizer, files, settings)
     tokens, types = _fill(tokenizer, size)
     special = _special(tokenizer, settings, config, size)
     add = {kind: settings.get(f"add_{kind}_token", kind in tokenizer.around) is True for kind in ("bos", "eos")}
@@ -127,6 +132,16 @@ def _read_gpt2(vocabulary: Source, merges: Source) -> _Tokenizer:
     )
 
 
+def _check_nothing_added(tokenizer: _Tokenizer, files: Files, settings: Mapping[str, Any]) -> None:
+    """Refuse tokens beside GPT-2's own: only tokenizer.json tells all that there is to know of them."""
+    decoder = _object(settings.get("added_tokens_decoder"))
+    added = {_object(token).get("content") for token in decoder.values()}
+    if "added_tokens.json" in files:
+        added |= read_json(files["added_tokens.json"]).keys()
+    if any(text not in tokenizer.tokens for text in added):
+        raise Unsupported("there are added tokens, and no `tokenizer.json` among the files", hint="add it to `files`")
+
+
 def _pre_tokenizer(source: Source, document: Mapping[str, Any], *, ignore_merges: bool) -> str:
     """Return llama.cpp's name for how a tokenizer splits text."""
     found = _object(document.get("pre_tokenizer"))
@@ -171,7 +186,7 @@ def _ids(source: Source, found: Any) -> dict[str, int]:
 
 def _added(source: Source, found: Any) -> dict[str, tuple[int, bool]]:
     added: dict[str, tuple[int, bool]] = {}
-    for each in found or []:
+    for each in _list(source, found, "added_tokens"):
         token = _object(each)
         text, id = token.get("content"), token.get("id")
         if not isinstance(text, str) or not text or type(id) is not int or id < 0:
@@ -205,7 +220,7 @@ def _template(source: Source, found: Any) -> dict[str, str]:
         if step.get("type") not in (None, "ByteLevel", "TemplateProcessing"):
             raise _unknown(source, f"it has the post-processor {step.get('type')}")
         parts = step.get("single") if step.get("type") == "TemplateProcessing" else None
-        names = [_object(_object(part).get("SpecialToken")).get("id") for part in parts or []]
+        names = [_object(_object(part).get("SpecialToken")).get("id") for part in _list(source, parts, "single")]
         if names.count(None) > 1 or len(names) > 3 or (len(names) == 3 and names[1] is not None):
             raise _unknown(source, "its template is more than one token before and one behind the text")
         for kind, name in (("bos", names[0]), ("eos", names[-1])) if len(names) > 1 else ():
@@ -216,6 +231,8 @@ def _template(source: Source, found: Any) -> dict[str, str]:
 
 def _fill(tokenizer: _Tokenizer, size: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return texts and types of all tokens by id, with fillers for the ids that no token has."""
+    if size > STRINGS_LIMIT:
+        raise Malformed(tokenizer.source.name, f"the model has {size:,} embeddings, more than {STRINGS_LIMIT:,}")
     tokens: dict[int, tuple[str, int]] = {id: (text, NORMAL) for text, id in tokenizer.tokens.items()}
     for text, (id, special) in tokenizer.added.items():
         tokens[id] = (text, CONTROL if special else USER_DEFINED)
@@ -224,7 +241,11 @@ def _fill(tokenizer: _Tokenizer, size: int) -> tuple[tuple[str, ...], tuple[int,
             tokenizer.source.name, f"it has the token id {max(tokens):,}, and the model has {size:,} embeddings"
         )
     every = [tokens.get(id, (f"[PAD{id}]", UNUSED)) for id in range(size)]
-    return tuple(text for text, _ in every), tuple(type for _, type in every)
+    texts = tuple(text for text, _ in every)
+    if len(set(texts)) < size:  # llama.cpp ends the process then
+        twice = Counter(texts).most_common(1)[0][0]
+        raise Malformed(tokenizer.source.name, f"two ids have the token {twice!r}")
+    return texts, tuple(type for _, type in every)
 
 
 def _special(
@@ -259,6 +280,12 @@ def _chat_template(files: Files, settings: Mapping[str, Any]) -> str:
     if isinstance(found, list):  # several by name; the one that is used when nothing is said is `default`
         found = next((each.get("template") for each in map(_object, found) if each.get("name") == "default"), None)
     return found if isinstance(found, str) else ""
+
+
+def _list(source: Source, found: Any, key: str) -> list[Any]:
+    if not isinstance(found, list | None):
+        raise Malformed(source.name, f"`{key}` is no list")
+    return found or []
 
 
 def _object(found: Any) -> Mapping[str, Any]:

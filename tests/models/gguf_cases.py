@@ -208,7 +208,7 @@ HOSTILE: list[tuple[Change, str]] = [
     (put("tokenizer.chat_template", strings("x")), "`tokenizer.chat_template` is no text"),
     (put("llama.context_length", string("64")), "`llama.context_length` is no count"),
     (put("llama.context_length", scalar(BOOL, 1)), "`llama.context_length` is no count"),
-    (put("llama.block_count", scalar(U32, 1 << 31)), "more than 4,096"),
+    (put("llama.block_count", scalar(U32, 1 << 31)), "more than 512"),
     (put("llama.block_count", scalar(I32, -1)), "`llama.block_count` is no count"),
     (put("llama.block_count", scalar(U32, 1)), "there are tensors of block 1"),
     (put("llama.block_count", scalar(U32, 3)), "there are no tensors of block 2"),

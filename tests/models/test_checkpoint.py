@@ -74,6 +74,9 @@ def rewrite(folder: Path, change: Callable[[dict[str, str]], object]) -> None:
         (lambda d: rewrite(d, lambda m: m.pop("model.norm.weight")), "does not name tensor `model.norm.weight` of"),
         (lambda d: (d / INDEX).write_text('{"weight_map": []}'), "its `weight_map` is no object of file names"),
         (lambda d: (d / INDEX).write_text('{"weight_map": {"a": 1}}'), "its `weight_map` is no object of file names"),
+        (lambda d: rewrite(d, lambda m: m.update(other="\x1b[31m")), "its `weight_map` is no object of file names"),
+        (lambda d: rewrite(d, lambda m: m.update({"a\nb": FIRST})), "its `weight_map` is no object of file names"),
+        (lambda d: rewrite(d, lambda m: m.update(other="x" * 5000)), "its `weight_map` is no object of file names"),
         (lambda d: (d / INDEX).write_text("{}"), "its `weight_map` is no object of file names"),
         (
             lambda d: write_safetensors(d / "model.safetensors", {"model.norm.weight": ("F32", (1,), bytes(4))}),
@@ -83,6 +86,9 @@ def rewrite(folder: Path, change: Callable[[dict[str, str]], object]) -> None:
         (lambda d: (d / "config.json").write_text("{"), "`config.json` is malformed: it is no JSON"),
         (lambda d: (d / "config.json").write_text("[" * 100_000), "`config.json` is malformed: it is no JSON"),
         (lambda d: (d / "config.json").write_text("[]"), "`config.json` is malformed: it has no JSON object"),
+        (lambda d: (d / "config.json").write_text(r'{"a": "\ud800"}'), "`config.json` is malformed: it is no JSON"),
+        (lambda d: (d / "config.json").write_text(r'{"\uDFFF": 1}'), "`config.json` is malformed: it is no JSON"),
+        (lambda d: (d / "config.json").write_text("{}", encoding="utf-16"), "`config.json` is malformed: it is no JSON"),
         (lambda d: (d / "config.json").write_bytes(b"\xff\xfe{}"), "`config.json` is malformed: it is no JSON"),
     ],
 )

@@ -370,6 +370,20 @@ def test_a_header_that_cannot_be_read_back_is_no_file(tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.glob("x*")] == ["x"]
 
 
+def test_weights_that_go_away_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another run sets aside at this moment is what cannot be read; nothing is wrong with the new one."""
+    written = write_checkpoint(tmp_path / "x", "gpt2")
+    check = convert._check_stored
+
+    def take_away(plan: Plan) -> None:
+        check(plan)
+        (written.folder / "model.safetensors").unlink()
+
+    monkeypatch.setattr(convert, "_check_stored", take_away)
+    with pytest.raises(Malformed, match="`model.safetensors` is malformed: it cannot be read: No such file"):
+        make(written.folder)
+
+
 def test_weights_that_shrink_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is cut while it is read ends in a message."""
     written = write_checkpoint(tmp_path / "x", "gpt2")

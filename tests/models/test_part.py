@@ -272,3 +272,12 @@ def test_what_another_program_cannot_write_is_told(place: Path) -> None:
     place.mkdir()
     with pytest.raises(DiskFull, match="there is a folder in its place"), landing_by(place, "a.gguf"):
         raise AssertionError("no place")
+
+
+def test_a_folder_in_the_place_of_a_file_stays(place: Path) -> None:
+    """It is not set aside as if it were a file: that could be neither undone nor ended."""
+    place.mkdir(parents=True)
+    (place / "precious").touch()
+    with pytest.raises(DiskFull, match="there is a folder in its place"):
+        land(place, DATA)
+    assert (names(place), (place / "precious").is_file()) == (["a.gguf"], True)

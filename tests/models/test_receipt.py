@@ -97,6 +97,8 @@ def test_what_was_made_is_said_and_loaded(tmp_path: Path) -> None:
         [{**MADE.as_json(), "by": 5}],
         [{**MADE.as_json(), "from": 5}],
         [{**MADE.as_json(), "size": "x"}],
+        [{**MADE.as_json(), "size": float("inf")}],
+        [{**MADE.as_json(), "sha256": "\x1b[31m"}],
     ],
 )
 def test_a_receipt_that_says_it_wrongly_claims_nothing(tmp_path: Path, made: Any) -> None:

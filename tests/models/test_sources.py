@@ -1,5 +1,6 @@
 """The sources of this machine and of pip: folders and wheels."""
 
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -182,3 +183,11 @@ def test_a_source_that_may_not_be_read_is_said(bench: Bench) -> None:
     (bench.root / "src/a.gguf").chmod(0)
     with pytest.raises(LlorchError, match=r"a.gguf` cannot be read: Permission denied"):
         as_mortal(lambda: bench.fetch(tiny()))
+
+
+def test_a_folder_with_something_else_than_a_file(bench: Bench) -> None:
+    """A pipe is refused before it is opened, which would wait for somebody to write into it."""
+    (bench.root / "from").mkdir()
+    os.mkfifo(bench.root / "from/a.gguf")
+    with pytest.raises(LlorchError, match=r"a.gguf` cannot be read: it is no file"):
+        bench.fetch(tiny(f"file:{bench.root}/from"))

@@ -67,22 +67,51 @@ def test_config_names_special_tokens_that_the_tokenizer_does_not(tmp_path: Path)
     assert load(tmp_path, {"bos_token_id": 0}).special["bos"] == 1
 
 
+GPT2 = {"architectures": ["GPT2LMHeadModel"]}
+
+
 def test_gpt2_without_tokenizer_json(tmp_path: Path) -> None:
     """GPT-2's own two files are enough."""
     written = small("gpt2")
     written.write(tmp_path)
-    whole = load(tmp_path)
+    whole = load(tmp_path, GPT2)
     (tmp_path / "tokenizer.json").unlink()
-    assert load(tmp_path) == whole
+    assert load(tmp_path, GPT2) == whole
     (tmp_path / "merges.txt").write_text("a b c\n")
     with pytest.raises(Malformed, match=r"`merges.txt` is malformed: the merge 'a b c' is no pair of tokens"):
-        load(tmp_path)
+        load(tmp_path, GPT2)
     (tmp_path / "merges.txt").write_bytes(b"\xff")
     with pytest.raises(Malformed, match=r"`merges.txt` is malformed: it cannot be read"):
-        load(tmp_path)
+        load(tmp_path, GPT2)
     (tmp_path / "merges.txt").unlink()
     with pytest.raises(Unsupported, match=r"there is no `tokenizer\.json`"):
-        load(tmp_path)
+        load(tmp_path, GPT2)
+
+
+def test_the_two_files_are_enough_for_gpt2_alone(tmp_path: Path) -> None:
+    """Qwen2 and Llama have files of these names too, and split text in another way."""
+    small("qwen2").write(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(Unsupported, match=r"there is no `tokenizer\.json`"):
+        load(tmp_path, {"architectures": ["Qwen2ForCausalLM"]})
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "added_tokens.json"])
+def test_added_tokens_want_tokenizer_json(tmp_path: Path, name: str) -> None:
+    """Without it, what was added to GPT-2's tokens would be fillers."""
+    small("gpt2").write(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    added = {"<x>": 390} if name == "added_tokens.json" else {"added_tokens_decoder": {"390": {"content": "<x>"}}}
+    (tmp_path / name).write_text(json.dumps(added))
+    with pytest.raises(Unsupported, match="there are added tokens"):
+        load(tmp_path, GPT2)
+
+
+def test_more_tokens_than_any_file_may_have(tmp_path: Path) -> None:
+    """A size that nobody has is refused before there is a filler for each."""
+    small("gpt2").write(tmp_path)
+    with pytest.raises(Malformed, match="has 1,000,000,000,000 embeddings, more than"):
+        load(tmp_path, size=10**12)
 
 
 def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +230,10 @@ def test_tokenizers_that_are_not_known_are_refused(tmp_path: Path, edit: Change,
         (lambda t: t.update(added_tokens=[{"id": 5}]), "one of its `added_tokens` has no text or no id"),
         (lambda t: t.update(added_tokens=[{"content": "x", "id": -1}]), "one of its `added_tokens`"),
         (lambda t: t.update(added_tokens=[7]), "one of its `added_tokens` has no text or no id"),
+        (lambda t: t.update(added_tokens=7), "`added_tokens` is no list"),
+        (lambda t: t.update(post_processor={"type": "TemplateProcessing", "single": 7}), "`single` is no list"),
+        (lambda t: t["added_tokens"].append({"id": 390, "content": "a"}), "two ids have the token 'a'"),
+        (lambda t: t["added_tokens"].append({"id": 390, "content": "[PAD391]"}), "two ids have the token '[PAD391]'"),
     ],
 )
 def test_tokenizers_that_are_wrong_are_refused(tmp_path: Path, edit: Change, what: str | None) -> None:
