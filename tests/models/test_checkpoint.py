@@ -88,7 +88,10 @@ def rewrite(folder: Path, change: Callable[[dict[str, str]], object]) -> None:
         (lambda d: (d / "config.json").write_text("[]"), "`config.json` is malformed: it has no JSON object"),
         (lambda d: (d / "config.json").write_text(r'{"a": "\ud800"}'), "`config.json` is malformed: it is no JSON"),
         (lambda d: (d / "config.json").write_text(r'{"\uDFFF": 1}'), "`config.json` is malformed: it is no JSON"),
-        (lambda d: (d / "config.json").write_text("{}", encoding="utf-16"), "`config.json` is malformed: it is no JSON"),
+        (
+            lambda d: (d / "config.json").write_text("{}", encoding="utf-16"),
+            "`config.json` is malformed: it is no JSON",
+        ),
         (lambda d: (d / "config.json").write_bytes(b"\xff\xfe{}"), "`config.json` is malformed: it is no JSON"),
     ],
 )

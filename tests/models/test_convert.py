@@ -380,7 +380,7 @@ def test_weights_that_go_away_meanwhile(tmp_path: Path, monkeypatch: pytest.Monk
         (written.folder / "model.safetensors").unlink()
 
     monkeypatch.setattr(convert, "_check_stored", take_away)
-    with pytest.raises(Malformed, match="`model.safetensors` is malformed: it cannot be read: No such file"):
+    with pytest.raises(Malformed, match=r"`model\.safetensors` is malformed: it cannot be read: No such file"):
         make(written.folder)
 
 
