@@ -211,10 +211,10 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
                 locks.enter_context(hold(run.workspace, target.path, recipe.name))
             run.state.refresh(recipe)
             if not forced and self._is_fresh_after_all(run, recipe, progress):
-                return Done("already there", made=False)
+                return Done("already there", made=False, values=run.state.record(recipe.name).get("values") or {})
             before = _digests(run.state, recipe.inputs)
             done = self.work(progress)
-            self._commit(run.state, recipe, before, done)
+            self._commit(run.state, recipe, done.inputs if recipe.learns else before, done)
         return done
 
     def _is_fresh_after_all(self, run: Session, recipe: Recipe, progress: Progress) -> bool:
@@ -228,7 +228,7 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
             run.state.digest(reason.what, progress.advance)
         if run.state.reasons(recipe):
             return False
-        self._commit(run.state, recipe, _digests(run.state, recipe.inputs), Done())
+        self._commit(run.state, recipe, _digests(run.state, run.state.inputs(recipe)), Done())
         return True
 
     def _commit(self, state: State, recipe: Recipe, inputs: Mapping[str, str | None], done: Done) -> None:
@@ -246,7 +246,7 @@ def _digests(state: State, paths: Iterable[str]) -> dict[str, str | None]:
     for path in paths:
         try:
             found[path] = state.digest(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found[path] = None
     return found
 
