@@ -1,8 +1,9 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
+from llorch.build.tasks import task_build
 from llorch.engine import doit_config
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_verify
 
-__all__ = ["DOIT_CONFIG", "task_convert", "task_fetch", "task_models", "task_verify"]
+__all__ = ["DOIT_CONFIG", "task_build", "task_convert", "task_fetch", "task_models", "task_verify"]
 
 DOIT_CONFIG = doit_config()

@@ -1,0 +1,229 @@
+"""Build one binary: look for the tools, call cargo, and say what the result was made from."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llorch import cargo
+from llorch.build.found import Sources, as_inputs, find_inputs, toolchain_files
+from llorch.build.plan import Plan
+from llorch.config import Workspace
+from llorch.errors import ConfigError, Problem, TaskFailure, nearest
+from llorch.progress import Progress
+from llorch.state import GRAIN_NS, Reason, Recipe, State
+from llorch.toolchain import Wrapper, require_backend, require_folder, require_toolchain, require_version, try_wrapper
+
+EDITED = "edited during the build"
+"""Stands for the digest of a file of which nobody knows whether the build has seen its old or its new content."""
+ABSENT = "wanted by a build script"
+"""Stands for the digest of a file that is not there, for which cargo runs a build script each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a build is made with, and from."""
+
+    folder: Path
+    sysroot: Path
+    metadata: Mapping[str, Any]
+    package: Mapping[str, Any]
+    wrapper: Wrapper
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that cargo gets."""
+        return {"RUSTC_WRAPPER": self.wrapper.name} if self.wrapper.name else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build came to: `started` in ns since 1970, `hits` and `misses` of sccache, None where it was not asked."""
+
+    inputs: Mapping[str, str | None]
+    started: int
+    warnings: int
+    wrapper: Wrapper
+    hits: tuple[int, int] | None
+
+
+def look_for_tools(plan: Plan, workspace: Workspace, wrapper: str) -> Tools:
+    """Look for all that the build needs.
+
+    Raises:
+        NotInWorkspace: the manifest is not there.
+        ToolMissing: what it is built with is missing, does not work or is too old.
+        CommandFailed: a manifest is wrong.
+        ConfigError: there is no such package.
+    """
+    folder = require_folder(plan.manifest, workspace.name(plan.manifest), plan.task)
+    sysroot = require_toolchain(folder)
+    require_backend(plan.backend, folder)
+    metadata = cargo.load_metadata(folder)
+    package = _package(plan, metadata)
+    require_version(package, folder)
+    return Tools(
+        folder=folder, sysroot=sysroot, metadata=metadata, package=package, wrapper=try_wrapper(wrapper, folder)
+    )
+
+
+def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state: State, progress: Progress) -> Built:
+    """Have cargo make the binary.
+
+    Raises:
+        CommandFailed: cargo failed.
+        TaskFailure: cargo puts the binary elsewhere.
+    """
+    counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
+    reasons = state.reasons(recipe, read=True)
+    began = int((state.record(recipe.name).get("values") or {}).get("started", 0))
+    started = _begin()
+    if not _renew(_sources_of(reasons, tools, plan, workspace), began, state):
+        progress.say("a file that cannot be marked as changed has changed: building all again")
+        clean(plan, None, progress)
+    lock = workspace.name(Path(tools.metadata["workspace_root"]) / "Cargo.lock")
+    locked: dict[str, str | None] = {}
+
+    def note_lock() -> None:
+        locked[lock] = _digest(state, lock)
+
+    output, executable, fresh = _call(plan, tools, workspace, progress, note_lock)
+    if fresh and _is_spoiled(plan, recipe, reasons, state):
+        progress.say("the binary was written over: building it again")
+        clean(plan, str(tools.package["name"]), progress)
+        output, executable, fresh = _call(plan, tools, workspace, progress, note_lock)
+    names, missing = find_inputs(
+        Sources(
+            workspace=workspace,
+            folder=tools.folder,
+            executable=executable,
+            target_dir=plan.target_dir,
+            metadata=tools.metadata,
+            artifacts=output.artifacts,
+            scripts=output.scripts,
+            sysroot=tools.sysroot,
+            wrapper=tools.wrapper.name,
+            backend=plan.backend,
+            variables=plan.settings.env,
+        )
+    )
+    inputs = {name: _digest_since(state, name, started) for name in sorted(names)}
+    inputs |= locked | dict.fromkeys(as_inputs(missing, workspace), ABSENT)
+    now = cargo.cache_counts(tools.wrapper.name, tools.folder)
+    hits = (now[0] - counted[0], now[1] - counted[1]) if now and counted else None
+    return Built(inputs=inputs, started=started, warnings=output.warnings, wrapper=tools.wrapper, hits=hits)
+
+
+def clean(plan: Plan, package: str | None, progress: Progress) -> None:
+    """Have cargo remove what it has built of a package in the binary's profile, or else all of it.
+
+    Raises:
+        ToolMissing: there is no cargo.
+        CommandFailed: cargo failed.
+    """
+    every = ("--target-dir", plan.target_dir) if plan.target_dir else ()
+    which = ("--package", package, *plan.place) if package else every
+    cargo.run(["clean", *which], plan.folder, {}, cargo.Output(progress))
+
+
+def package_of(plan: Plan) -> str:
+    """Return the name of the package that has the binary.
+
+    Raises:
+        CommandFailed: a manifest is wrong.
+        ConfigError: there is no such package.
+    """
+    return str(_package(plan, cargo.load_metadata(plan.folder))["name"])
+
+
+def _package(plan: Plan, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    packages = metadata["packages"]
+    for package in packages:
+        if (
+            package["name"] == plan.package
+            if plan.package
+            else os.path.samefile(package["manifest_path"], plan.manifest)
+        ):
+            return dict(package)
+    names = [package["name"] for package in packages]
+    near = nearest(plan.package, names)
+    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names[:10]) or 'none'}"
+    message = f"there is no package `{plan.package}`" if plan.package else "must say which package of the workspace"
+    raise ConfigError([Problem("llorch.toml", None, f"build.{plan.name}.package", message, hint)])
+
+
+def _begin() -> int:
+    """Return the time, so that a file written after this returns cannot have an earlier one (see `GRAIN_NS`)."""
+    now = time.time_ns()
+    time.sleep(GRAIN_NS / 1e9)
+    return now
+
+
+def _sources_of(reasons: Sequence[Reason], tools: Tools, plan: Plan, workspace: Workspace) -> list[str]:
+    """Return the files and folders that have changed and that cargo knows by their times."""
+    others = as_inputs(toolchain_files(tools.sysroot, tools.wrapper.name, plan.backend), workspace)
+    changed = (each.what for each in reasons if each.kind == "input" and each.now is not None)
+    return [path for path in changed if not path.startswith("$") and path not in others]
+
+
+def _renew(changed: Sequence[str], began: int, state: State) -> bool:
+    """Give what has changed a new time where its own is older than the last build, or was set: cargo goes by times.
+
+    Returns:
+        False if a file's time cannot be set.
+    """
+    renewed = True
+    for name in changed:
+        path = state.absolute(name)
+        status = os.stat(path)
+        if status.st_mtime_ns <= began or status.st_mtime_ns < status.st_ctime_ns:
+            try:
+                os.utime(path)
+            except PermissionError:
+                renewed = False
+    return renewed
+
+
+def _call(
+    plan: Plan, tools: Tools, workspace: Workspace, progress: Progress, on_begin: Callable[[], None]
+) -> tuple[cargo.Output, Path, bool]:
+    """Call cargo, and return what it said, where the binary is, and whether it was there already."""
+    output = cargo.Output(progress, on_begin=on_begin)
+    cargo.run(plan.command, tools.folder, tools.environ, output)
+    made = [each for each in output.artifacts if each["executable"] and each["target"]["name"] == plan.bin]
+    executable = Path(made[-1]["executable"])
+    wanted = workspace.path(plan.target)
+    if os.path.realpath(executable) != os.path.realpath(wanted):
+        raise TaskFailure(
+            f"cargo puts the binary at `{workspace.name(executable)}`, and `{plan.task}` makes `{plan.target}`",
+            hint=f"set `target_dir` or `target` in `[build.{plan.name}]` as they are in cargo's configuration",
+        )
+    return output, executable, bool(made[-1]["fresh"])
+
+
+def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:
+    """Tell whether cargo has kept a binary that is not what it once made from the same inputs.
+
+    The binary is a hard link to the file that cargo keeps: whoever writes into the one writes into the other.
+    """
+    was = state.record(recipe.name).get("targets", {}).get(plan.target)
+    only = all(reason.kind == "target" for reason in reasons)
+    return was is not None and only and state.read(plan.target) != was
+
+
+def _digest(state: State, name: str) -> str | None:
+    try:
+        return state.digest(name)
+    except OSError:
+        return None
+
+
+def _digest_since(state: State, name: str, started: int) -> str | None:
+    """Return an input's digest, or `EDITED` if it was written since the build has begun."""
+    digest = _digest(state, name)
+    if digest is None or name.startswith(("$", "/proc/")):  # what has no time of its own
+        return digest
+    status = os.stat(state.absolute(name))
+    return EDITED if max(status.st_mtime_ns, status.st_ctime_ns) >= started else digest
