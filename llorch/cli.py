@@ -26,6 +26,7 @@ class Place(NamedTuple):
 TOP: Mapping[str, Place] = {
     "models": Place("llorch.models.cli", "models", "Have models on disk: downloaded, verified, listed, deleted"),
     "build": Place("llorch.build.cli", "build", "Have binaries, built by cargo when an input has changed"),
+    "test": Place("llorch.test.cli", "test", "Run test suites, with what they need made first"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),

@@ -3,7 +3,8 @@
 from llorch.build.tasks import task_build
 from llorch.engine import doit_config
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_verify
+from llorch.test.tasks import task_test
 
-__all__ = ["DOIT_CONFIG", "task_build", "task_convert", "task_fetch", "task_models", "task_verify"]
+__all__ = ["DOIT_CONFIG", "task_build", "task_convert", "task_fetch", "task_models", "task_test", "task_verify"]
 
 DOIT_CONFIG = doit_config()

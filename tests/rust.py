@@ -152,6 +152,46 @@ FILES: Mapping[str, str] = {
 }
 """A workspace `ws` and a package outside it. The binary's output tells what it was made from."""
 
+TESTED: Mapping[str, str] = {
+    "Cargo.toml": """
+        [package]
+        name = "tested"
+        version = "0.1.0"
+        edition = "2021"
+
+        [features]
+        cpu = []
+        cuda = []
+        """,
+    "src/lib.rs": """
+        //! ```
+        //! assert!(tested::backend() != "");
+        //! ```
+        pub fn backend() -> &'static str { if cfg!(feature = "cuda") { "cuda" } else { "cpu" } }
+        #[cfg(test)]
+        mod tests {
+            #[test]
+            fn adds() { assert_eq!(1 + 1, 2) }
+            #[test]
+            #[ignore]
+            fn waits() { loop {} }
+            #[test]
+            fn is_of_the_backend() {
+                println!("said by the test");
+                if let Ok(wanted) = std::env::var("WANTED") { assert_eq!(super::backend(), wanted) }
+            }
+        }
+        """,
+    "tests/smoke.rs": """
+        #[test]
+        fn has_a_model() {
+            let path = std::env::var("LLORCH_TEST_MODEL_PATH").expect("no model");
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "data");
+        }
+        """,
+}
+"""A package with tests: three in the library, one ignored, a doc-test, and one of a model."""
+
 CARGO = """\
 #!/bin/sh
 printf '%s\\n' "$*" >>{log}

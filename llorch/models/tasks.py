@@ -74,6 +74,7 @@ def task_convert(run: Session) -> Iterator[dict[str, Any]]:
 def task_models(run: Session) -> Iterator[dict[str, Any]]:
     """Have models on disk, verified"""
     for model in models().values():
+        run.products[f"models:{model.id}"] = _main_file(model)
         steps = ["fetch", "verify", *(["convert"] if model.entry.convert is not None else [])]
         yield {
             "name": model.id,
@@ -82,6 +83,13 @@ def task_models(run: Session) -> Iterator[dict[str, Any]]:
             "doc": model.entry.name or model.id,
             "meta": {"ready": functools.partial(_ready, model)},
         }
+
+
+def _main_file(model: Model) -> str:
+    """Return the file that a runtime takes: what was made last, else the first GGUF, else the first."""
+    made = [step.to for step in (model.entry.quantize, model.entry.convert) if step is not None]
+    ggufs = [path for path in model.paths if path.endswith(".gguf")]
+    return next(iter([f"{model.folder}/{to}" for to in made] + ggufs), model.paths[0])
 
 
 def _fetch(model: Model, progress: Progress) -> Done:
