@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,22 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """What a build came to: `started` in ns since 1970, `hits` and `misses` of sccache, None where it was not asked."""
+class Attempt:
+    """What one call of cargo came to; `started` in ns since 1970, `fresh` if the binary was there already."""
 
     inputs: Mapping[str, str | None]
     started: int
     warnings: int
-    wrapper: Wrapper
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build came to; `hits` are what sccache has answered and has not, None where it was not asked."""
+
+    inputs: Mapping[str, str | None]
+    started: int
+    warnings: int
     hits: tuple[int, int] | None
 
 
@@ -79,41 +88,26 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     began = int((state.record(recipe.name).get("values") or {}).get("started", 0))
-    started = _begin()
     if not _renew(_sources_of(reasons, tools, plan, workspace), began, state):
         progress.say("a file that cannot be marked as changed has changed: building all again")
         clean(plan, None, progress)
-    lock = workspace.name(Path(tools.metadata["workspace_root"]) / "Cargo.lock")
-    locked: dict[str, str | None] = {}
-
-    def note_lock() -> None:
-        locked[lock] = _digest(state, lock)
-
-    output, executable, fresh = _call(plan, tools, workspace, progress, note_lock)
-    if fresh and _is_spoiled(plan, recipe, reasons, state):
+    attempt = _attempt(plan, tools, workspace, state, progress)
+    edited = [name for name, digest in attempt.inputs.items() if digest == EDITED]
+    if attempt.fresh and _is_spoiled(plan, recipe, reasons, state):
         progress.say("the binary was written over: building it again")
         clean(plan, str(tools.package["name"]), progress)
-        output, executable, fresh = _call(plan, tools, workspace, progress, note_lock)
-    names, missing = find_inputs(
-        Sources(
-            workspace=workspace,
-            folder=tools.folder,
-            executable=executable,
-            target_dir=plan.target_dir,
-            metadata=tools.metadata,
-            artifacts=output.artifacts,
-            scripts=output.scripts,
-            sysroot=tools.sysroot,
-            wrapper=tools.wrapper.name,
-            backend=plan.backend,
-            variables=plan.settings.env,
-        )
-    )
-    inputs = {name: _digest_since(state, name, started) for name in sorted(names)}
-    inputs |= locked | dict.fromkeys(as_inputs(missing, workspace), ABSENT)
+        attempt = _attempt(plan, tools, workspace, state, progress)
+    elif edited and all(name.endswith("/") for name in edited):
+        # By cargo itself, which has made its target folder or lock file there: once more, and they are settled.
+        attempt = _attempt(plan, tools, workspace, state, progress)
     now = cargo.cache_counts(tools.wrapper.name, tools.folder)
     hits = (now[0] - counted[0], now[1] - counted[1]) if now and counted else None
-    return Built(inputs=inputs, started=started, warnings=output.warnings, wrapper=tools.wrapper, hits=hits)
+    return Built(
+        inputs=attempt.inputs,
+        started=attempt.started,
+        warnings=attempt.warnings,
+        hits=hits,
+    )
 
 
 def clean(plan: Plan, package: str | None, progress: Progress) -> None:
@@ -186,21 +180,41 @@ def _renew(changed: Sequence[str], began: int, state: State) -> bool:
     return renewed
 
 
-def _call(
-    plan: Plan, tools: Tools, workspace: Workspace, progress: Progress, on_begin: Callable[[], None]
-) -> tuple[cargo.Output, Path, bool]:
-    """Call cargo, and return what it said, where the binary is, and whether it was there already."""
-    output = cargo.Output(progress, on_begin=on_begin)
+def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progress: Progress) -> Attempt:
+    """Call cargo once."""
+    lock = workspace.name(Path(tools.metadata["workspace_root"]) / "Cargo.lock")
+    locked: dict[str, str | None] = {}
+
+    def note_lock() -> None:
+        locked[lock] = _digest(state, lock)
+
+    started = _begin()
+    output = cargo.Output(progress, on_begin=note_lock)
     cargo.run(plan.command, tools.folder, tools.environ, output)
-    made = [each for each in output.artifacts if each["executable"] and each["target"]["name"] == plan.bin]
-    executable = Path(made[-1]["executable"])
-    wanted = workspace.path(plan.target)
-    if os.path.realpath(executable) != os.path.realpath(wanted):
+    made = [each for each in output.artifacts if each["executable"] and each["target"]["name"] == plan.bin][-1]
+    executable = Path(made["executable"])
+    if os.path.realpath(executable) != os.path.realpath(workspace.path(plan.target)):
         raise TaskFailure(
             f"cargo puts the binary at `{workspace.name(executable)}`, and `{plan.task}` makes `{plan.target}`",
             hint=f"set `target_dir` or `target` in `[build.{plan.name}]` as they are in cargo's configuration",
         )
-    return output, executable, bool(made[-1]["fresh"])
+    sources = Sources(
+        workspace=workspace,
+        folder=tools.folder,
+        executable=executable,
+        target_dir=plan.target_dir,
+        metadata=tools.metadata,
+        artifacts=output.artifacts,
+        scripts=output.scripts,
+        sysroot=tools.sysroot,
+        wrapper=tools.wrapper.name,
+        backend=plan.backend,
+        variables=plan.settings.env,
+    )
+    names, missing = find_inputs(sources)
+    inputs = {name: _digest_since(state, name, started) for name in sorted(names)}
+    inputs |= locked | dict.fromkeys(as_inputs(missing, workspace), ABSENT)
+    return Attempt(inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]))
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from llorch.build.found import parse_depinfo, walk
-from llorch.state import SMALL
 from tests.build.conftest import Llorch
 from tests.rust import Rust, needs_cargo
 
@@ -226,10 +225,7 @@ def test_cargo_is_called_when_its_result_could_differ(built: Rust, llorch: Llorc
     (task,) = done.json["tasks"]
     assert (done.code, task["outcome"]) == (0, "done" if case.calls else "up-to-date"), done
     assert any(call.startswith("build ") for call in built.calls()) is case.calls
-    # What is only touched and large is read by the task, and not for a list.
-    touched = case.kind in ("the binary touched", "every file touched")
-    unread = touched and built.target.stat().st_size > SMALL
-    assert listed == ("out-of-date" if case.calls or unread else "up-to-date")
+    assert listed == ("out-of-date" if case.calls else "up-to-date")
     after = built.says()
     assert case.says in after
     assert case.says not in before or not case.says

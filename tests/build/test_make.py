@@ -126,6 +126,18 @@ def test_a_locked_target_folder_is_said(built: Rust, llorch: Llorch) -> None:
     assert waiting.returncode == 0
 
 
+def test_cargos_own_files_are_no_edit(rust: Rust, llorch: Llorch) -> None:
+    """A package whose script says nothing, at the root where cargo makes its folder, has nothing to do at once."""
+    one = '[package]\nname = "one"\nversion = "0.1.0"\nedition = "2021"\n[workspace]\n'
+    for name, text in {"Cargo.toml": one, "build.rs": "fn main() {}", "src/main.rs": "fn main() {}"}.items():
+        rust.write(f"../one/{name}", text)
+    rust.write("../one/llorch.toml", '[build.one]\nmanifest = "Cargo.toml"\n')
+    assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "done"
+    assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "up-to-date"
+    rust.write("../one/more.txt", "")
+    assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "done"
+
+
 # What a build may not break
 
 

@@ -1,11 +1,17 @@
 """The tasks of builds, through both doors."""
 
+import re
+import shutil
+import socket
+import socketserver
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.build.conftest import Llorch
-from tests.conftest import program, sha256, write_catalog
+from tests.conftest import IN_CI, program, sha256, write_catalog
 from tests.rust import Rust, needs_cargo
 
 
@@ -122,8 +128,6 @@ def test_a_wrapper_is_used(rust: Rust, llorch: Llorch) -> None:
 @pytest.mark.parametrize("setting", ["target-dir = 'elsewhere'", "target = '{host}'"])
 def test_cargo_may_put_it_elsewhere(rust: Rust, llorch: Llorch, setting: str) -> None:
     """A place that cargo's own configuration says is told, with the setting that agrees with it."""
-    import subprocess
-
     said = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     host = next(line.split()[1] for line in said.splitlines() if line.startswith("host:"))
     rust.write(".cargo/config.toml", f"[build]\n{setting.format(host=host)}\n")
@@ -145,3 +149,49 @@ def test_a_generated_model_is_no_input(rust: Rust, llorch: Llorch) -> None:
     assert llorch("build", "worker", "cpu").code == 0
     assert llorch("models", "download", "tiny").code == 0
     assert llorch("why", "build:worker-cpu", "--json").json["fresh"]
+
+
+@needs_cargo
+def test_sccache_has_what_was_compiled_before(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a clean, sccache answers for what it has compiled once, and its hits are told."""
+    if shutil.which("sccache") is None and not IN_CI:
+        pytest.skip("sccache is not installed")
+    monkeypatch.setenv("SCCACHE_DIR", str(rust.folder / "cache"))
+    # A server of this test's own, that ends with it.
+    monkeypatch.setenv("SCCACHE_SERVER_PORT", str(free_port()))
+    rust.write("llorch.toml", rust.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "sccache"\n')
+    try:
+        first = llorch("build", "worker", "cpu")
+        assert (first.code, re.findall(r"sccache had (\d+) of [1-9]", first.err)) == (0, ["0"]), first.err
+        assert llorch("build", "clean", "--yes").code == 0
+        again = llorch("build", "worker", "cpu")
+        (hits, misses) = re.findall(r"sccache had (\d+) of (\d+)", again.err)[0]
+        assert (again.code, hits) == (0, misses)
+        assert rust.says().startswith("main1")
+    finally:
+        subprocess.run(["sccache", "--stop-server"], check=False, capture_output=True)
+
+
+@needs_cargo
+def test_a_dead_sccache_is_left_out(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a server that hangs up, cargo alone would fail; the build goes on without, and says so."""
+    if shutil.which("sccache") is None and not IN_CI:
+        pytest.skip("sccache is not installed")
+
+    class HangUp(socketserver.BaseRequestHandler):
+        """Answers nothing."""
+
+    rust.write("llorch.toml", rust.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "sccache"\n')
+    with socketserver.TCPServer(("127.0.0.1", 0), HangUp) as server, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setenv("SCCACHE_SERVER_PORT", str(server.server_address[1]))
+        pool.submit(server.serve_forever, 0.05)
+        done = llorch("build", "worker", "cpu")
+        server.shutdown()
+    assert (done.code, "warning: `sccache` is left out: " in done.err) == (0, True), done.err
+
+
+def free_port() -> int:
+    """Return a port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
