@@ -1,6 +1,7 @@
 """`llorch build …`."""
 
 import os
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,12 +68,12 @@ def list_builds() -> None:
             row["task"],
             row["state"],
             "" if row["size"] is None else ui.bytes_text(row["size"]),
-            row["built_at"] or "",
+            _age(time.time() - datetime.fromisoformat(row["built_at"]).timestamp()) if row["built_at"] else "",
             row["path"],
         ]
         for row in rows
     ]
-    ui.table(["task", "state", "size>", "built", "path"], cells)
+    ui.table(["task", "state", "size>", "age>", "path"], cells)
 
 
 @click.command(cls=Command, example="llorch build clean worker cpu\nllorch build clean --dry-run")
@@ -111,6 +112,16 @@ def clean(name: str | None, backend: str | None) -> None:
         ui.tell("nothing is built here yet")
 
 
+def _age(seconds: float) -> str:
+    """Return for people how long ago something was.
+
+    >>> _age(0.5), _age(61), _age(50 * 3600)
+    ('0 s', '1 min', '2 d')
+    """
+    units = (("d", 86400), ("h", 3600), ("min", 60))
+    return next((f"{seconds / size:.0f} {unit}" for unit, size in units if seconds >= size), f"{seconds:.0f} s")
+
+
 def _plans() -> dict[str, Plan]:
     run = session()
     return plan_builds(run.settings, run.workspace)
@@ -146,6 +157,7 @@ def _row(plan: Plan) -> dict[str, Any]:
         status = place.stat()
         built_at = datetime.fromtimestamp(int(status.st_mtime), UTC).isoformat()
         row |= {"size": status.st_size, "sha256": run.state.digest(plan.target), "built_at": built_at}
-        fresh = not run.state.reasons(plan.recipe(run.settings.cargo.rustc_wrapper))
+        recipe = plan.recipe(run.settings.cargo.rustc_wrapper, run.state.record(plan.task))
+        fresh = not run.state.reasons(recipe)
         row["state"] = "up-to-date" if fresh else "out-of-date"
     return row

@@ -36,29 +36,24 @@ class Sources:
     sysroot: Path
     wrapper: str
     backend: str
-    variables: tuple[str, ...]
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def roots(self) -> tuple[str, ...]:
         """Return the folders of what cargo makes itself."""
         named = [self.metadata["target_directory"], self.metadata.get("build_directory")]
         named += [self.folder / self.target_dir] if self.target_dir else []
         return tuple(os.path.join(os.path.realpath(folder), "") for folder in named if folder)
 
-    @property
-    def profiles(self) -> tuple[Path, ...]:
-        """Return where cargo keeps what it compiles: beside the binary, or in a build folder of its own."""
+    def compiled(self, pattern: str) -> list[Path]:
+        """Return the files of this profile, for the target and for the host, that a pattern matches."""
         beside = self.executable.parent
-        build, target = self.metadata.get("build_directory"), self.metadata["target_directory"]
-        apart = [Path(build, beside.relative_to(target))] if build and beside.is_relative_to(target) else []
-        return tuple(dict.fromkeys((beside, *apart)))
+        inner = (beside.name, os.path.join(beside.parent.name, beside.name))
+        places = {beside, *(Path(root, each) for root in self.roots for each in inner)}
+        return [path for place in places for path in place.glob(pattern)]
 
 
 def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> tuple[set[str], set[str]]:
-    """Return the inputs of a build, and those files that a build script wants and that are not there.
-
-    The latter have cargo run the script each time.
-    """
+    """Return the inputs of a build, and what has cargo called each time: files that a build script wants in vain."""
     packages = _path_packages(sources.artifacts)
     found: set[str] = set()
     missing: set[str] = set()
@@ -73,9 +68,20 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> tu
     found |= _of_workspace(sources)
     found |= _above(sources.folder, environ)
     found |= toolchain_files(sources.sysroot, sources.wrapper, sources.backend, environ)
-    variables = {*sources.variables, *_of_scripts(sources.scripts), *_of_crates(sources, packages, missing)} - {""}
-    own = (*sources.outputs, os.path.join(os.path.realpath(sources.workspace.state), ""))
-    return {f"${name}" for name in variables} | as_inputs(found, sources.workspace, own), missing
+    variables = {*_of_scripts(sources.scripts), *_of_crates(sources, missing)} - {""}
+    own = (*sources.roots, os.path.join(os.path.realpath(sources.workspace.state), ""))
+    names = {f"${name}" for name in variables} | as_inputs(found, sources.workspace, own)
+    odd = {name for name in names if not _is_text(name)}
+    # What the state's file cannot hold is given up on: cargo is called each time.
+    return names - odd, as_inputs(missing, sources.workspace) | {ascii(name) for name in odd}
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_inputs(paths: set[str], workspace: Workspace, own: tuple[str, ...] = ()) -> set[str]:
@@ -121,10 +127,13 @@ def _alternatives(path: str) -> tuple[str, ...]:
 def walk(folder: str) -> set[str]:
     """Return all files below a folder, and the folders, leaving out other packages, caches and what is hidden."""
     found: set[str] = set()
+    seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        if parent != folder and ("Cargo.toml" in files or CACHE_TAG in files):
+        real = os.path.realpath(parent)
+        if real in seen or (parent != folder and ("Cargo.toml" in files or CACHE_TAG in files)):
             folders.clear()
             continue
+        seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.add(os.path.join(parent, ""))
         found |= {os.path.join(parent, name) for name in files}
@@ -165,7 +174,7 @@ def _of_script(script: Message, manifest: str | None) -> tuple[set[str], set[str
 
 
 def _static_libraries(script: Message) -> Iterator[str]:
-    names = [name.removeprefix("static=").partition(":")[0] for name in script["linked_libs"]]
+    names = [name.rpartition("=")[2].partition(":")[0] for name in script["linked_libs"]]
     for path in script["linked_paths"]:
         for name in names:
             library = os.path.join(path.partition("=")[2] or path, f"lib{name}.a")
@@ -195,15 +204,13 @@ def _of_scripts(scripts: Sequence[Message]) -> Iterator[str]:
             yield _instruction(line, "rerun-if-env-changed") or ""
 
 
-def _of_crates(sources: Sources, packages: Mapping[str, str], missing: set[str]) -> Iterator[str]:
+def _of_crates(sources: Sources, missing: set[str]) -> Iterator[str]:
     """Return the variables that sources have asked for, as rustc notes them for each crate."""
-    crates = {each["target"]["name"].replace("-", "_") for each in sources.artifacts if each["package_id"] in packages}
-    files = [path for profile in sources.profiles for crate in crates for path in profile.glob(f"deps/{crate}-*.d")]
-    if not files:
+    crates = sources.compiled("deps/*.d")
+    if not crates:
         # A cargo that keeps them elsewhere: nobody knows, so cargo is called each time.
         missing.add(str(sources.executable.parent / "deps" / f"{sources.executable.name}.d"))
-    scripts = [path for profile in sources.profiles for path in profile.glob("build/*/build_script_*.d")]
-    for path in (*files, *scripts):
+    for path in (*crates, *sources.compiled("build/*/build_script_*.d")):
         for name in re.findall(r"^# env-dep:([^=\n]*)", path.read_text(errors="surrogateescape"), re.MULTILINE):
             if not name.startswith("CARGO_") and name != "OUT_DIR":
                 yield name

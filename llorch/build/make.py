@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from llorch.config import Workspace
 from llorch.errors import ConfigError, Problem, TaskFailure, nearest
 from llorch.progress import Progress
 from llorch.state import GRAIN_NS, Reason, Recipe, State
-from llorch.toolchain import Wrapper, require_backend, require_folder, require_toolchain, require_version, try_wrapper
+from llorch.toolchain import (
+    Wrapper,
+    cuda_files,
+    require_backend,
+    require_folder,
+    require_toolchain,
+    require_version,
+    try_wrapper,
+)
 
 EDITED = "edited during the build"
 """Stands for the digest of a file of which nobody knows whether the build has seen its old or its new content."""
@@ -40,12 +48,17 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What one call of cargo came to; `started` in ns since 1970, `fresh` if the binary was there already."""
+    """What one call of cargo came to.
+
+    `started` in ns since 1970; `fresh` if the binary was there already; `own` are watched variables that only
+    llorch.toml names.
+    """
 
     inputs: Mapping[str, str | None]
     started: int
     warnings: int
     fresh: bool
+    own: Set[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +101,15 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     began = int((state.record(recipe.name).get("values") or {}).get("started", 0))
-    if not _renew(_sources_of(reasons, tools, plan, workspace), began, state):
-        progress.say("a file that cannot be marked as changed has changed: building all again")
-        clean(plan, None, progress)
+    changed = {reason.what for reason in reasons if reason.kind == "input"}
+    unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
+    unseen |= _renew(_sources_of(reasons, tools, plan, workspace), began, state)
+    if unseen:
+        _clean_all(plan, unseen, progress)
     attempt = _attempt(plan, tools, workspace, state, progress)
+    if not unseen and changed & attempt.own:
+        _clean_all(plan, changed & attempt.own, progress)
+        attempt = _attempt(plan, tools, workspace, state, progress)
     edited = [name for name, digest in attempt.inputs.items() if digest == EDITED]
     if attempt.fresh and _is_spoiled(plan, recipe, reasons, state):
         progress.say("the binary was written over: building it again")
@@ -162,13 +180,25 @@ def _sources_of(reasons: Sequence[Reason], tools: Tools, plan: Plan, workspace: 
     return [path for path in changed if not path.startswith("$") and path not in others]
 
 
-def _renew(changed: Sequence[str], began: int, state: State) -> bool:
+def _is_unseen(name: str, plan: Plan, workspace: Workspace) -> bool:
+    """Tell whether an input is one that cargo does not look at: a library that is linked, or the CUDA toolkit."""
+    cuda = as_inputs(set(cuda_files()), workspace) if plan.backend == "cuda" else ()
+    return name in cuda or (os.path.basename(name).startswith("lib") and name.endswith(".a"))
+
+
+def _clean_all(plan: Plan, why: Set[str], progress: Progress) -> None:
+    """Have the whole profile built again, since cargo cannot tell what of it has changed."""
+    progress.say(f"cargo does not look at `{min(why)}`, which has changed: building all again")
+    cargo.run(["clean", *plan.place], plan.folder, {}, cargo.Output(progress))
+
+
+def _renew(changed: Sequence[str], began: int, state: State) -> set[str]:
     """Give what has changed a new time where its own is older than the last build, or was set: cargo goes by times.
 
     Returns:
-        False if a file's time cannot be set.
+        What has no new time, since others own it.
     """
-    renewed = True
+    refused = set()
     for name in changed:
         path = state.absolute(name)
         status = os.stat(path)
@@ -176,8 +206,8 @@ def _renew(changed: Sequence[str], began: int, state: State) -> bool:
             try:
                 os.utime(path)
             except PermissionError:
-                renewed = False
-    return renewed
+                refused.add(name)
+    return refused
 
 
 def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progress: Progress) -> Attempt:
@@ -209,12 +239,13 @@ def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progr
         sysroot=tools.sysroot,
         wrapper=tools.wrapper.name,
         backend=plan.backend,
-        variables=plan.settings.env,
     )
     names, missing = find_inputs(sources)
+    own = {f"${name}" for name in plan.settings.env} - names
+    names |= own
     inputs = {name: _digest_since(state, name, started) for name in sorted(names)}
-    inputs |= locked | dict.fromkeys(as_inputs(missing, workspace), ABSENT)
-    return Attempt(inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]))
+    inputs |= locked | dict.fromkeys(missing, ABSENT)
+    return Attempt(inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]), own=own)
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

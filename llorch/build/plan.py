@@ -9,12 +9,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from llorch.cargo import MESSAGES
 from llorch.config import Build, Settings, Workspace
 from llorch.errors import ConfigError, Problem
 from llorch.state import Recipe, Target
 
+Record = Mapping[str, Any]
 DEFAULTS: Mapping[str, Build] = {
     "worker": Build(
         manifest="bin/llorch-candled/Cargo.toml",
@@ -96,13 +98,17 @@ class Plan:
         default = ("--no-default-features",) if self.settings.no_default_features else ()
         return ("build", *package, "--bin", self.bin, *chosen, *default, *self.place, *MESSAGES)
 
-    def recipe(self, wrapper: str, environ: Mapping[str, str] = os.environ) -> Recipe:
-        """Return what decides whether it is up to date; the inputs are what the last build has found."""
-        path = environ.get("PATH")
+    def recipe(self, wrapper: str, record: Record, environ: Mapping[str, str] = os.environ) -> Recipe:
+        """Return what decides whether it is up to date; the inputs are what the last build has found.
+
+        Args:
+            record: of the last build. A program that is not in PATH now changes nothing.
+        """
+        was = record.get("definition", {})
+        programs = {name: shutil.which(name, path=environ.get("PATH")) for name in ("cargo", "rustc")}
         definition = {
             "command": list(self.command),
-            "cargo": shutil.which("cargo", path=path),
-            "rustc": shutil.which("rustc", path=path),
+            **{name: found or was.get(name) for name, found in programs.items()},
             "rustc_wrapper": wrapper,
             **{f"${name}": environ[name] for name in sorted(environ) if name.startswith(WATCHED)},
         }

@@ -29,7 +29,7 @@ def task_build(run: Session) -> Iterator[dict[str, Any]]:
     """Build binaries with cargo"""
     groups: dict[str, list[Plan]] = {}
     for plan in plans().values():
-        recipe = plan.recipe(run.settings.cargo.rustc_wrapper)
+        recipe = plan.recipe(run.settings.cargo.rustc_wrapper, run.state.record(plan.task))
         doc = f"Build {plan.bin}"
         meta = {"ready": functools.partial(_ready, plan)}
         yield _member(plan, file_task(recipe, functools.partial(_build, plan, recipe), doc, meta=meta))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.build.found import parse_depinfo, walk
+from llorch.build.found import Sources, parse_depinfo, walk
 from tests.build.conftest import Llorch
 from tests.rust import Rust, needs_cargo
 
@@ -169,6 +169,8 @@ CASES = (
     Case("`Cargo.lock`", lambda rust: rust.write("Cargo.lock", (rust.root / "Cargo.lock").read_text() + "\n")),
     Case("a new `.cargo/config.toml`", write(".cargo/config.toml", '[build]\nrustflags = ["--cfg=x"]\n')),
     Case("`.cargo/config.toml` changed", write(".cargo/config.toml", '[env]\nWORKER_NOTE = "cfg"\n'), says="note:cfg"),
+    Case("a configuration that includes another", write(".cargo/config.toml", 'include = ["more.toml"]\n')),
+    Case("the included configuration", write(".cargo/more.toml", "[term]\nquiet = false\n")),
     Case("`.cargo/config.toml` deleted", remove(".cargo/config.toml")),
     Case("a new `.cargo/config` above the workspace", write("../.cargo/config.toml", "[net]\n")),
     Case("a new `config.toml` in CARGO_HOME", write("../cargo/config.toml", "[term]\n")),
@@ -233,6 +235,14 @@ def test_cargo_is_called_when_its_result_could_differ(built: Rust, llorch: Llorc
         assert after == before
 
 
+def test_a_cargo_that_keeps_its_notes_elsewhere(built: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rustc's notes on variables are not found, cargo is called each time."""
+    built.edit("app/src/main.rs", "fn main", "// notes\nfn main")
+    monkeypatch.setattr(Sources, "compiled", lambda sources, pattern: [])
+    for _ in range(2):
+        assert llorch("build", "worker", "cpu", "--json").json["tasks"][0]["outcome"] == "done"
+
+
 def test_every_kind_is_documented() -> None:
     """The table in docs/build.md has each kind of change, with the same answer."""
     rows = (Path(__file__).parents[2] / "docs/build.md").read_text().splitlines()
@@ -268,5 +278,7 @@ def test_walking_leaves_out_what_is_no_source(workspace: Path) -> None:
     for name in ("Cargo.toml", "a/b.txt", ".hidden/x", "other/Cargo.toml", "other/y", "t/CACHEDIR.TAG", "t/deep/z"):
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).touch()
+    for name in ("one", "two"):
+        (workspace / "a" / name).symlink_to(workspace)  # round and round, in two ways
     root = str(workspace)
     assert walk(root) == {f"{root}/", f"{root}/Cargo.toml", f"{root}/a/", f"{root}/a/b.txt"}

@@ -138,6 +138,67 @@ def test_cargos_own_files_are_no_edit(rust: Rust, llorch: Llorch) -> None:
     assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "done"
 
 
+def test_a_library_that_is_linked_is_built_in(rust: Rust, llorch: Llorch) -> None:
+    """Cargo does not look at static libraries: when one has changed, what links it is built again."""
+
+    def compile_side(number: int) -> None:
+        rust.write("../side/side.c", f"int side(void) {{ return {number}; }}\n")
+        for command in (("cc", "-c", "side.c"), ("ar", "rcs", "libside.a", "side.o")):
+            subprocess.run(command, cwd=rust.folder / "side", check=True)
+
+    link = (
+        f'println!("cargo:rustc-link-search=native={rust.folder}/side"); println!("cargo:rustc-link-lib=static=side");'
+    )
+    rust.edit("app/build.rs", "fn main() {", f"fn main() {{ {link}")
+    rust.edit(
+        "app/src/main.rs",
+        "fn main() {",
+        'extern "C" { fn side() -> i32; }\nfn main() { print!("side{} ", unsafe { side() });',
+    )
+    for number in (1, 2):
+        compile_side(number)
+        assert made(llorch) == "done"
+        assert rust.says().startswith(f"side{number} main1")
+        assert made(llorch) == "up-to-date"
+
+
+def test_a_variable_that_only_llorch_watches(rust: Rust, llorch: Llorch) -> None:
+    """What `env` in llorch.toml names has all built again where cargo does not know of it, and only then."""
+    (rust.folder / "hidden").write_text("h1")
+    read = f'let hidden = std::fs::read_to_string("{rust.folder}/hidden").unwrap();'
+    rust.edit(
+        "app/build.rs",
+        "let text = format!(",
+        f'{read} println!("cargo:rustc-env=HIDDEN={{}}", hidden); let text = format!(',
+    )
+    rust.edit("app/src/main.rs", 'println!("main1', 'print!("{} ", env!("HIDDEN")); println!("main1')
+    assert made(llorch) == "done"
+    (rust.folder / "hidden").write_text("h2")
+    done = llorch("build", "worker", "cpu", env={"WORKER_WATCHED": "2"})
+    assert (done.code, "cargo does not look at `$WORKER_WATCHED`" in done.err) == (0, True)
+    assert rust.says().startswith("h2 ")
+    rust.edit(
+        "app/build.rs", 'WORKER_BUILD");', 'WORKER_BUILD"); println!("cargo:rerun-if-env-changed=WORKER_WATCHED");'
+    )
+    assert llorch("build", "worker", "cpu", env={"WORKER_WATCHED": "2"}).code == 0
+    done = llorch("build", "worker", "cpu", env={"WORKER_WATCHED": "3"})
+    assert (done.code, "does not look" in done.err) == (0, False)
+
+
+def test_a_file_that_others_own_is_built_in(built: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a changed file's time cannot be set, all is built again."""
+    file = built.write("crates/base/src/inner.rs", 'pub const TEXT: &str = "foreign";\n')
+    os.utime(file, (3, 3))
+
+    def refuse(path: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert made(llorch) == "done"
+    monkeypatch.undo()
+    assert "foreign" in built.says()
+
+
 # What a build may not break
 
 

@@ -151,7 +151,7 @@ def test_the_definition_has_what_cargo_goes_by(plans: Plans, tmp_path: Path) -> 
     cargo.chmod(0o755)
     environ = {"PATH": str(tmp_path), "RUSTFLAGS": "-g", "CARGO_PROFILE_RELEASE_LTO": "1", "CARGO_REGISTRY_TOKEN": "s"}
     plan = plans(app=Build(manifest="Cargo.toml"))["build:app"]
-    recipe = plan.recipe("sccache", environ)
+    recipe = plan.recipe("sccache", {}, environ)
     assert recipe.learns
     assert recipe.definition == {
         "command": list(plan.command),
@@ -161,3 +161,6 @@ def test_the_definition_has_what_cargo_goes_by(plans: Plans, tmp_path: Path) -> 
         "$CARGO_PROFILE_RELEASE_LTO": "1",
         "$RUSTFLAGS": "-g",
     }
+    record = {"definition": {"cargo": "gone", "rustc": "gone"}}
+    programs = [plan.recipe("", record, environ).definition[name] for name in ("cargo", "rustc")]
+    assert programs == [str(cargo), "gone"]

@@ -1,5 +1,6 @@
 """The tasks of builds, through both doors."""
 
+import os
 import re
 import shutil
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llorch import toolchain
 from tests.build.conftest import Llorch
 from tests.conftest import IN_CI, program, sha256, write_catalog
 from tests.rust import Rust, needs_cargo
@@ -195,3 +197,53 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@needs_cargo
+def test_tools_are_looked_for_before_a_build_only(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without nvcc, a Mac or cargo no build begins; with a stand-in for nvcc it does; a skip needs none of them."""
+    monkeypatch.setattr(toolchain, "CUDA", "nowhere")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda environ=os.environ: shutil.which("nvcc-of-this-test"))
+    for backend, said in (("cuda", "needs `nvcc`"), ("metal", "needs a Mac")):
+        missing = llorch("build", "worker", backend, "--json")
+        (task,) = missing.json["tasks"]
+        assert (missing.code, task["error"]["code"], said in task["error"]["message"]) == (4, "tool-missing", True)
+    assert not any(call.startswith("build") for call in rust.calls())
+    nvcc = rust.folder / "bin/nvcc-of-this-test"
+    nvcc.write_text(f'#!/bin/sh\necho "$*" >>"{rust.folder}/nvcc.log"\n')
+    nvcc.chmod(0o755)
+    assert llorch("build", "worker", "cuda").code == 0
+    assert (rust.folder / "nvcc.log").read_text() == "--version\n"
+    assert llorch("build", "worker", "cuda").err == "nothing to do: build:worker-cuda is up to date\n"
+    nvcc.write_text("#!/bin/sh\n# another toolkit\n")
+    reasons = llorch("why", "build:worker-cuda", "--json").json["reasons"]
+    assert [reason["what"] for reason in reasons] == [str(nvcc)]
+    assert llorch("build", "worker", "cpu").code == 0
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert llorch("build", "worker", "cpu").err == "nothing to do: build:worker-cpu is up to date\n"
+    rust.edit("app/src/main.rs", "main1", "main2")
+    missing = llorch("build", "worker", "cpu")
+    assert (missing.code, "`cargo` is not installed" in missing.err) == (4, True)
+
+
+@needs_cargo
+def test_names_that_are_no_text(rust: Rust, llorch: Llorch) -> None:
+    """With a file whose name is not UTF-8 in a folder that a build script reads, cargo is called each time."""
+    odd = os.fsencode(rust.root) + b"/crates/plain/assets/\xff.txt"
+    for text in ("odd1", "odd1", "odd2"):
+        with open(odd, "w") as file:
+            file.write(text)
+        done = llorch("build", "worker", "cpu", "--json")
+        assert (done.code, done.json["tasks"][0]["outcome"]) == (0, "done")
+        assert text in rust.says()
+    assert "assets/\\udcff.txt" in llorch("why", "build:worker-cpu").out
+
+
+@needs_cargo
+def test_a_file_that_a_build_script_wants_in_vain(rust: Rust, llorch: Llorch) -> None:
+    """Cargo runs a script each time whose `rerun-if-changed` is not there, so it is called each time."""
+    rust.edit("app/build.rs", "rerun-if-changed=seed.txt", "rerun-if-changed=no-such.txt")
+    for _ in range(2):
+        assert llorch("build", "worker", "cpu", "--json").json["tasks"][0]["outcome"] == "done"
+    (reason,) = llorch("why", "build:worker-cpu", "--json").json["reasons"]
+    assert (reason["what"], reason["was"]) == ("app/no-such.txt", "wanted by a build script")
