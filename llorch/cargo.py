@@ -117,7 +117,7 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     """
     found: list[str] = []
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--quiet"]
-    shell.run(command, cwd=folder, on_line=found.append, hint=INSTALL)
+    shell.run(command, cwd=folder, on_line=found.append)
     metadata: dict[str, Any] = next(json.loads(line) for line in found if line.startswith("{"))
     return metadata
 

@@ -16,7 +16,7 @@ from llorch.errors import LlorchError, Refused
 from llorch.switches import is_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
 Style = Literal["good", "bad", "dim", "bold", "note"]
@@ -204,6 +204,16 @@ class Board:
                 from rich import progress
                 from rich.table import Column
 
+                class Known(progress.ProgressColumn):
+                    """Shows amounts where there are any: not all work is counted in bytes."""
+
+                    def __init__(self, column: progress.ProgressColumn) -> None:
+                        super().__init__()
+                        self.column = column
+
+                    def render(self, task: progress.Task) -> "RenderableType":
+                        return "" if task.total is None and not task.completed else self.column.render(task)
+
                 # Twelve columns of bar leave room for a name and a path at 80 columns.
                 self._bars = progress.Progress(
                     progress.TextColumn("{task.fields[name]}", markup=False),
@@ -214,9 +224,8 @@ class Board:
                         table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
                     ),
                     progress.BarColumn(bar_width=12),
-                    progress.DownloadColumn(),
-                    progress.TransferSpeedColumn(),
-                    progress.TimeRemainingColumn(compact=True),
+                    *map(Known, (progress.DownloadColumn(), progress.TransferSpeedColumn())),
+                    Known(progress.TimeRemainingColumn(compact=True)),
                     console=_console(self.stream),
                     refresh_per_second=10,
                     expand=True,

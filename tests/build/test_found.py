@@ -130,6 +130,12 @@ def other_rustc(rust: Rust) -> None:
     link.chmod(0o755)
 
 
+def including(rust: Rust) -> None:
+    """Have cargo's configuration include another file, which old cargos pass over."""
+    rust.write(".cargo/more.toml", "[net]\n")
+    rust.write(".cargo/config.toml", 'include = ["more.toml"]\n')
+
+
 CASES = (
     # sources
     Case("nothing", nothing, calls=False),
@@ -169,7 +175,7 @@ CASES = (
     Case("`Cargo.lock`", lambda rust: rust.write("Cargo.lock", (rust.root / "Cargo.lock").read_text() + "\n")),
     Case("a new `.cargo/config.toml`", write(".cargo/config.toml", '[build]\nrustflags = ["--cfg=x"]\n')),
     Case("`.cargo/config.toml` changed", write(".cargo/config.toml", '[env]\nWORKER_NOTE = "cfg"\n'), says="note:cfg"),
-    Case("a configuration that includes another", write(".cargo/config.toml", 'include = ["more.toml"]\n')),
+    Case("a configuration that includes another", including),
     Case("the included configuration", write(".cargo/more.toml", "[term]\nquiet = false\n")),
     Case("`.cargo/config.toml` deleted", remove(".cargo/config.toml")),
     Case("a new `.cargo/config` above the workspace", write("../.cargo/config.toml", "[net]\n")),
