@@ -25,6 +25,10 @@ SHOWN = 200
 SAY_EVERY = 0.1
 """Seconds between two words on the progress."""
 _BAR = re.compile(r"\s*Building \[[=> ]*\] (\d+)/(\d+)(?:: (.*))?")
+_VERBS = (
+    "Adding", "Blocking", "Checking", "Compiling", "Dirty", "Downloaded", "Downloading", "Finished", "Fresh", "Locking",
+    "Running", "Unpacking", "Updating",
+)  # fmt: skip
 _WARNED = re.compile(r"warning: `.*` \(.*\) generated (\d+) warnings?\b")
 
 
@@ -83,12 +87,12 @@ class Output:
 
 
 def _is_status(line: str) -> bool:
-    """Tell whether a line is one of cargo's own on its progress: a word that ends in the twelfth column.
+    """Tell whether a line is one of cargo's own on its progress: a verb that ends in the twelfth column.
 
-    >>> _is_status("   Compiling a v0.1.0"), _is_status("For more information, try")
+    >>> _is_status("   Compiling a v0.1.0"), _is_status("  Permission denied")
     (True, False)
     """
-    return line[12:13] == " " and re.fullmatch(" *[A-Z][a-z]+", line[:12]) is not None
+    return line[12:13] == " " and line[:12].strip() in _VERBS
 
 
 def run(

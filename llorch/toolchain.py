@@ -31,7 +31,7 @@ def ask(command: Sequence[str], folder: Path) -> str:
     """
     lines: list[str] = []
     try:
-        shell.run(command, cwd=folder, on_line=lines.append, hint=INSTALL)
+        shell.run(command, cwd=folder, env={"RUST_BACKTRACE": "0"}, on_line=lines.append, hint=INSTALL)
     except CommandFailed as error:
         said = error.tail.removeprefix("error: ").strip()
         raise ToolMissing(f"`{' '.join(command)}` does not work in `{folder}`: {said}", hint=INSTALL) from None
