@@ -52,28 +52,45 @@ class Sources:
         return [path for place in places for path in place.glob(pattern)]
 
 
-def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> tuple[set[str], set[str]]:
-    """Return the inputs of a build, and what has cargo called each time: files that a build script wants in vain."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The inputs of a build, in `state`'s own form."""
+
+    used: set[str]
+    """Files and folders that were there when the build read them."""
+    guarded: set[str]
+    """Variables, and files that would be read if they were there; some are."""
+    missing: set[str]
+    """What a build script wants in vain: cargo runs it each time."""
+
+
+def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Found:
+    """Return the inputs of a build."""
     packages = _path_packages(sources.artifacts)
-    found: set[str] = set()
+    found = set(packages.values())
     missing: set[str] = set()
     depinfo = sources.executable.with_name(sources.executable.stem + ".d")
     for path in parse_depinfo(depinfo.read_text(errors="surrogateescape"), str(sources.executable)):
-        found |= walk(path) if os.path.isdir(path) else {path, *_alternatives(path)}
+        found |= walk(path) if os.path.isdir(path) else {path}
+    guarded = {other for path in found for other in _alternatives(path)}
     for script in sources.scripts:
         named, wanted = _of_script(script, packages.get(script["package_id"]))
         found |= named
         missing |= wanted
-    found |= {path for manifest in packages.values() for path in _of_package(manifest)}
     found |= _of_workspace(sources)
-    found |= _above(sources.folder, environ)
-    found |= toolchain_files(sources.sysroot, sources.wrapper, sources.backend, environ)
+    guarded |= {path for manifest in packages.values() for path in _of_package(manifest)}
+    guarded |= above(sources.folder, environ)
+    guarded |= toolchain_files(sources.sysroot, sources.wrapper, sources.backend, environ)
     variables = {*_of_scripts(sources.scripts), *_of_crates(sources, missing)} - {""}
     own = (*sources.roots, os.path.join(os.path.realpath(sources.workspace.state), ""))
-    names = {f"${name}" for name in variables} | as_inputs(found, sources.workspace, own)
-    odd = {name for name in names if not _is_text(name)}
-    # What the state's file cannot hold is given up on: cargo is called each time.
-    return names - odd, as_inputs(missing, sources.workspace) | {ascii(name) for name in odd}
+    used = as_inputs(found, sources.workspace, own)
+    odd = {name for name in used if not _is_text(name)}
+    return Found(
+        used=used - odd,
+        guarded={f"${name}" for name in variables} | as_inputs(guarded, sources.workspace, own) - used,
+        # What the state's file cannot hold is given up on: cargo is called each time.
+        missing=as_inputs(missing, sources.workspace) | {ascii(name) for name in odd},
+    )
 
 
 def _is_text(name: str) -> bool:
@@ -149,9 +166,8 @@ def _path_packages(artifacts: Sequence[Message]) -> dict[str, str]:
 
 
 def _of_package(manifest: str) -> Iterator[str]:
-    """Return a package's manifest, and what cargo would take for a part of the package if it were there."""
+    """Return what cargo would take for a part of the package if it were there."""
     folder = os.path.dirname(manifest)
-    yield manifest
     for name in ("build.rs", "src/lib.rs", "src/main.rs", "src/bin/"):
         yield os.path.join(folder, name)
 
@@ -227,8 +243,7 @@ def _of_workspace(sources: Sources) -> set[str]:
     manifest = root / "Cargo.toml"
     found = {str(manifest), str(root / "Cargo.lock")}
     found |= {package["manifest_path"] for package in sources.metadata["packages"]}
-    found |= {str(folder / "Cargo.toml") for folder in (sources.folder, *sources.folder.parents)}
-    members = tomli.loads(manifest.read_text()).get("workspace", {}).get("members", [])
+    members = tomli.loads(manifest.read_text(encoding="utf-8")).get("workspace", {}).get("members", [])
     for pattern in members:
         fixed = re.split(r"[^/]*[*?\[]", pattern)[0]
         if fixed != pattern:
@@ -236,15 +251,16 @@ def _of_workspace(sources: Sources) -> set[str]:
     return found
 
 
-def _above(folder: Path, environ: Mapping[str, str]) -> set[str]:
-    """Return where cargo and rustup look for their configuration; what is not there must stay so."""
+def above(folder: Path, environ: Mapping[str, str] = os.environ) -> set[str]:
+    """Return where cargo and rustup look for workspaces and configuration; what is not there must stay so."""
     home = Path(environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
     rustup = Path(environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup"))
     configs = {parent / ".cargo" / name for parent in (folder, *folder.parents) for name in ("config.toml", "config")}
     configs |= {home / "config.toml", home / "config"}
     pins = {parent / name for parent in (folder, *folder.parents) for name in ("rust-toolchain.toml", "rust-toolchain")}
     included = {path for config in configs for path in _included(config)}
-    return {str(path) for path in (*configs, *included, *pins, rustup / "settings.toml")}
+    roots = {parent / "Cargo.toml" for parent in (folder, *folder.parents)}
+    return {str(path) for path in (*configs, *included, *pins, *roots, rustup / "settings.toml")}
 
 
 def _included(config: Path) -> Iterator[Path]:
@@ -252,7 +268,7 @@ def _included(config: Path) -> Iterator[Path]:
     import tomli
 
     try:
-        include = tomli.loads(config.read_text()).get("include", [])
+        include = tomli.loads(config.read_text(encoding="utf-8")).get("include", [])
     except (OSError, ValueError):
         return
     for each in include if isinstance(include, list) else [include]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llorch import cargo
-from llorch.build.found import Sources, as_inputs, find_inputs, toolchain_files
+from llorch.build.found import Sources, above, as_inputs, find_inputs, toolchain_files
 from llorch.build.plan import Plan
 from llorch.config import Workspace
 from llorch.errors import ConfigError, Problem, TaskFailure, nearest
@@ -26,6 +26,8 @@ from llorch.toolchain import (
 
 EDITED = "edited during the build"
 """Stands for the digest of a file of which nobody knows whether the build has seen its old or its new content."""
+UNBUILT = "changed before a build that did not end"
+"""Stands for the digest of a file whose content then cargo may have compiled already, whatever the content is now."""
 ABSENT = "wanted by a build script"
 """Stands for the digest of a file that is not there, for which cargo runs a build script each time."""
 
@@ -100,24 +102,26 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     """
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
-    began = int((state.record(recipe.name).get("values") or {}).get("started", 0))
-    changed = {reason.what for reason in reasons if reason.kind == "input"}
+    begun = Recipe(f"{recipe.name} begun", learns=True)
+    changes, began = _begin_anew(recipe, begun, reasons, state)
+    changed = {reason.what for reason in changes}
     unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
-    unseen |= _renew(_sources_of(reasons, tools, plan, workspace), began, state)
+    unseen |= _renew(_sources_of(changes, tools, plan, workspace), began, state)
     if unseen:
         _clean_all(plan, unseen, progress)
-    attempt = _attempt(plan, tools, workspace, state, progress)
+    attempt = _attempt(plan, recipe, tools, workspace, state, progress)
     if not unseen and changed & attempt.own:
         _clean_all(plan, changed & attempt.own, progress)
-        attempt = _attempt(plan, tools, workspace, state, progress)
+        attempt = _attempt(plan, recipe, tools, workspace, state, progress)
     edited = [name for name, digest in attempt.inputs.items() if digest == EDITED]
     if attempt.fresh and _is_spoiled(plan, recipe, reasons, state):
         progress.say("the binary was written over: building it again")
         clean(plan, str(tools.package["name"]), progress)
-        attempt = _attempt(plan, tools, workspace, state, progress)
+        attempt = _attempt(plan, recipe, tools, workspace, state, progress)
     elif edited and all(name.endswith("/") for name in edited):
         # By cargo itself, which has made its target folder or lock file there: once more, and they are settled.
-        attempt = _attempt(plan, tools, workspace, state, progress)
+        attempt = _attempt(plan, recipe, tools, workspace, state, progress)
+    state.forget(begun.name)
     now = cargo.cache_counts(tools.wrapper.name, tools.folder)
     hits = (now[0] - counted[0], now[1] - counted[1]) if now and counted else None
     return Built(
@@ -173,11 +177,26 @@ def _begin() -> int:
     return now
 
 
-def _sources_of(reasons: Sequence[Reason], tools: Tools, plan: Plan, workspace: Workspace) -> list[str]:
+def _sources_of(changes: Sequence[Reason], tools: Tools, plan: Plan, workspace: Workspace) -> list[str]:
     """Return the files and folders that have changed and that cargo knows by their times."""
     others = as_inputs(toolchain_files(tools.sysroot, tools.wrapper.name, plan.backend), workspace)
-    changed = (each.what for each in reasons if each.kind == "input" and each.now is not None)
-    return [path for path in changed if not path.startswith("$") and path not in others]
+    there = (each.what for each in changes if each.now is not None)
+    return [path for path in there if not path.startswith("$") and path not in others]
+
+
+def _begin_anew(recipe: Recipe, begun: Recipe, reasons: Sequence[Reason], state: State) -> tuple[Sequence[Reason], int]:
+    """Return the inputs that have changed since the last build that ended well, and when that began, in ns.
+
+    It is noted in a record of its own, until this build has ended well: doit forgets a task's record when it fails, and
+    what has changed may be compiled then, and be the old again by the time of the next.
+    """
+    note, record = state.record(begun.name), state.record(recipe.name)
+    every = [*reasons, *(state.reasons(begun, read=True) if note else ())]
+    changes = list({reason.what: reason for reason in every if reason.kind == "input"}.values())
+    inputs = {**note.get("inputs", {}), **record.get("inputs", {}), **{each.what: UNBUILT for each in changes}}
+    values = record.get("values") or note.get("values") or {"started": "0"}
+    state.save(begun.name, {"definition": {}, "inputs": inputs, "targets": {}, "values": values})
+    return changes, int(values.get("started", 0))
 
 
 def _is_unseen(name: str, plan: Plan, workspace: Workspace) -> bool:
@@ -201,16 +220,18 @@ def _renew(changed: Sequence[str], began: int, state: State) -> set[str]:
     refused = set()
     for name in changed:
         path = state.absolute(name)
-        status = os.stat(path)
-        if status.st_mtime_ns <= began or status.st_mtime_ns < status.st_ctime_ns:
-            try:
+        try:
+            status = os.stat(path)
+            if status.st_mtime_ns <= began or status.st_mtime_ns < status.st_ctime_ns:
                 os.utime(path)
-            except PermissionError:
-                refused.add(name)
+        except PermissionError:
+            refused.add(name)
     return refused
 
 
-def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progress: Progress) -> Attempt:
+def _attempt(
+    plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state: State, progress: Progress
+) -> Attempt:
     """Call cargo once."""
     lock = workspace.name(Path(tools.metadata["workspace_root"]) / "Cargo.lock")
     locked: dict[str, str | None] = {}
@@ -218,6 +239,8 @@ def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progr
     def note_lock() -> None:
         locked[lock] = _digest(state, lock)
 
+    watched = {*state.inputs(recipe), *as_inputs(above(tools.folder), workspace)}
+    there = {name for name in watched if not name.startswith("$") and os.path.exists(state.absolute(name))}
     started = _begin()
     output = cargo.Output(progress, on_begin=note_lock)
     cargo.run(plan.command, tools.folder, tools.environ, output)
@@ -240,11 +263,12 @@ def _attempt(plan: Plan, tools: Tools, workspace: Workspace, state: State, progr
         wrapper=tools.wrapper.name,
         backend=plan.backend,
     )
-    names, missing = find_inputs(sources)
-    own = {f"${name}" for name in plan.settings.env} - names
-    names |= own
-    inputs = {name: _digest_since(state, name, started) for name in sorted(names)}
-    inputs |= locked | dict.fromkeys(missing, ABSENT)
+    found = find_inputs(sources)
+    own = {f"${name}" for name in plan.settings.env} - found.guarded
+    there |= found.used
+    names = sorted(found.used | found.guarded | own)
+    inputs = {name: _digest_since(state, name, started, name in there) for name in names}
+    inputs |= locked | dict.fromkeys(found.missing, ABSENT)
     return Attempt(inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]), own=own)
 
 
@@ -254,8 +278,14 @@ def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: St
     The binary is a hard link to the file that cargo keeps: whoever writes into the one writes into the other.
     """
     was = state.record(recipe.name).get("targets", {}).get(plan.target)
-    only = all(reason.kind == "target" for reason in reasons)
-    return was is not None and only and state.read(plan.target) != was
+    if state.read(plan.target) == was:
+        return False
+    if all(reason.kind == "target" for reason in reasons):
+        return was is not None
+    # Others than this may have built it from what has changed; cargo notes each binary after it is written.
+    place = Path(state.absolute(plan.target))
+    notes = [note.stat().st_mtime_ns for note in place.parent.glob(f".fingerprint/*/bin-{plan.bin}")]
+    return bool(notes) and place.stat().st_mtime_ns > max(notes)
 
 
 def _digest(state: State, name: str) -> str | None:
@@ -265,10 +295,13 @@ def _digest(state: State, name: str) -> str | None:
         return None
 
 
-def _digest_since(state: State, name: str, started: int) -> str | None:
-    """Return an input's digest, or `EDITED` if it was written since the build has begun."""
+def _digest_since(state: State, name: str, started: int, was_there: bool) -> str | None:
+    """Return an input's digest, or `EDITED` if it was written or deleted since the build has begun."""
     digest = _digest(state, name)
-    if digest is None or name.startswith(("$", "/proc/")):  # what has no time of its own
+    if name.startswith(("$", "/proc/")):  # what has no time of its own
         return digest
-    status = os.stat(state.absolute(name))
+    try:
+        status = os.stat(state.absolute(name))
+    except OSError:
+        return EDITED if was_there else None
     return EDITED if max(status.st_mtime_ns, status.st_ctime_ns) >= started else digest

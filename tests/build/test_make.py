@@ -96,6 +96,62 @@ def test_a_binary_that_was_written_over_is_made_again(built: Rust, llorch: Llorc
     assert made(llorch) == "up-to-date"
 
 
+def test_a_binary_that_was_written_over_while_others_changed(built: Rust, llorch: Llorch) -> None:
+    """It is noticed too when something else has changed that does not have it linked again, and without records."""
+    before = built.target.read_bytes()
+    for forget in (False, True):
+        built.target.write_bytes(b"spoiled")
+        built.edit("crates/unused/Cargo.toml", "[package]", "# more\n[package]")
+        if forget:
+            shutil.rmtree(built.root / ".llorch")
+        assert made(llorch) == "done"
+        assert built.target.read_bytes() == before
+
+
+def test_what_was_built_by_hand_is_kept(built: Rust, llorch: Llorch) -> None:
+    """A binary that cargo has made of the change already, called by others, is taken as it is."""
+    built.edit(MAIN, "fn main", "// by hand\nfn main")
+    command = ["cargo", "build", "--package", "worker", "--bin", "worker-cpu", "--features", "cpu", "--release"]
+    subprocess.run(command, check=True, capture_output=True, cwd=built.root / "app")
+    binary = built.target.stat().st_mtime_ns
+    built.calls()
+    assert made(llorch) == "done"
+    assert (built.target.stat().st_mtime_ns, [call.split()[0] for call in built.calls()][-1]) == (binary, "build")
+
+
+def test_a_build_that_failed_is_not_forgotten(built: Rust, llorch: Llorch) -> None:
+    """What it has compiled before it failed does not reach the binary when the old content comes back with its time."""
+    inner = built.root / "crates/base/src/inner.rs"
+    old, main = inner.read_text(), (built.root / MAIN).read_text()
+    built.write("crates/base/src/inner.rs", old.replace("inner", "never"))
+    built.write(MAIN, "fn main() { broken }")
+    assert llorch("build", "worker", "cpu").code == 5
+    inner.write_text(old)
+    os.utime(inner, (1, 1))
+    built.write(MAIN, main + "// mended\n")
+    assert made(llorch) == "done"
+    assert "never" not in built.says()
+
+
+@pytest.mark.parametrize("name", ["app/src/motto.txt", ".cargo/config.toml"])
+def test_what_is_deleted_during_the_build_is_missed(built: Rust, llorch: Llorch, name: str) -> None:
+    """A file that the build may have read, and that is gone at its end, is no file that must stay away."""
+    text = (built.root / name).read_text() if (built.root / name).exists() else "[net]\n"
+    built.write(name, text)
+    built.edit(MAIN, "fn main", "// deletes\nfn main")
+    built.after.write_text(f"rm '{built.root / name}'")
+    assert made(llorch) == "done"
+    built.after.unlink()
+    reasons = llorch("why", TASK, "--json").json["reasons"]
+    assert [(reason["what"], reason["was"], reason["now"]) for reason in reasons] == [
+        (name, "edited during the build", None)
+    ]
+    if name.endswith(".txt"):
+        built.write(name, text)
+    assert made(llorch) == "done"
+    assert made(llorch) == "up-to-date"
+
+
 def test_nothing_to_do_waits_for_nobody(built: Rust, llorch: Llorch) -> None:
     """While another cargo, or an editor's, holds the target folder, a run with nothing to do goes by."""
     import fcntl
