@@ -36,7 +36,7 @@ class Session:
     cancelled: threading.Event = field(default_factory=threading.Event)
     board: ui.Board = field(default_factory=ui.Board)
     products: dict[str, Any] = field(default_factory=dict)
-    """By a task's name, what it is about for those who need it: a model's file, a binary, what a suite has shown."""
+    """By a task's name, what it is about for those who need it: a model's file, what a test suite has shown."""
 
 
 @functools.cache

@@ -212,7 +212,7 @@ class Board:
                         self.column = column
 
                     def render(self, task: progress.Task) -> "RenderableType":
-                        return "" if task.total is None and not task.completed else self.column.render(task)
+                        return self.column.render(task) if task.total or task.completed else ""
 
                 # Twelve columns of bar leave room for a name and a path at 80 columns.
                 self._bars = progress.Progress(

@@ -57,24 +57,30 @@ def test_an_edit_during_the_build_is_built_next_time(built: Rust, llorch: Llorch
     built.write(MAIN, (built.root / MAIN).read_text().replace("now2", "main1"))
 
 
-@pytest.mark.parametrize("how", ["in place", "by another folder"])
+@pytest.mark.parametrize("how", ["in place", "by another folder", "after a build by hand"])
 def test_newer_content_with_an_older_time_is_built(built: Rust, llorch: Llorch, how: str) -> None:
-    """A changed file whose time is older than the last build, as from an archive, reaches the binary all the same."""
+    """A changed file whose time is older than what was compiled, as from an archive, reaches the binary too."""
     file = built.root / "crates/base/src/inner.rs"
     old, new = file.read_text(), file.read_text().replace("inner", "archived")
-    os.utime(file, (1, 1))
-    assert made(llorch) == "up-to-date"
-    if how == "in place":
+    # The files of this folder keep even the times of their inodes: only its name will be another.
+    shutil.copytree(file.parent, built.folder / "src", copy_function=shutil.copyfile, dirs_exist_ok=True)
+    (built.folder / "src/inner.rs").write_text(new)
+    built.edit("crates/base/src/deep/mod.rs", "pub const", f"// before it came {how}\npub const")
+    assert made(llorch) == "done"
+    if how == "by another folder":
+        shutil.rmtree(file.parent)
+        os.rename(built.folder / "src", file.parent)
+    elif how == "in place":
         file.write_text(new)
         os.utime(file, (2, 2))
     else:
-        # The files keep even the times of their inodes: only the folder's name is another.
-        shutil.copytree(file.parent, built.folder / "src")
-        (built.folder / "src/inner.rs").write_text(new)
-        for path in (built.folder / "src").rglob("*.rs"):
-            os.utime(path, (2, 2))
-        shutil.rmtree(file.parent)
-        os.rename(built.folder / "src", file.parent)
+        file.write_text(old.replace("inner", "by-hand"))
+        meanwhile = file.stat().st_mtime_ns
+        command = ["cargo", "build", "--package", "worker", "--bin", "worker-cpu", "--features", "cpu", "--release"]
+        subprocess.run(command, check=True, capture_output=True, cwd=built.root / "app")
+        assert "by-hand" in built.says()
+        file.write_text(new)
+        os.utime(file, ns=(meanwhile, meanwhile))
     assert made(llorch) == "done"
     assert "archived" in built.says()
     file.write_text(old)
@@ -110,13 +116,14 @@ def test_a_binary_that_was_written_over_while_others_changed(built: Rust, llorch
 
 def test_what_was_built_by_hand_is_kept(built: Rust, llorch: Llorch) -> None:
     """A binary that cargo has made of the change already, called by others, is taken as it is."""
-    built.edit(MAIN, "fn main", "// by hand\nfn main")
+    built.edit(MAIN, "main1", "main-by-hand")
     command = ["cargo", "build", "--package", "worker", "--bin", "worker-cpu", "--features", "cpu", "--release"]
     subprocess.run(command, check=True, capture_output=True, cwd=built.root / "app")
     binary = built.target.stat().st_mtime_ns
     built.calls()
     assert made(llorch) == "done"
     assert (built.target.stat().st_mtime_ns, [call.split()[0] for call in built.calls()][-1]) == (binary, "build")
+    built.edit(MAIN, "main-by-hand", "main1")
 
 
 def test_a_build_that_failed_is_not_forgotten(built: Rust, llorch: Llorch) -> None:
