@@ -1,6 +1,6 @@
 """`llorch test …`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def test(name: str, backend: str, junit: Path | None, filters: tuple[str, ...]) 
     ended = {each.name: each.error or (needed if each.outcome == "skipped" else None) for each in results}
     tasks = [suite.task for suite in suites.values() if suite.task in ended]
     if junit is not None:
-        _write_junit(junit, [run.products[task] for task in tasks if task in run.products])
+        _write_junit(junit, tasks, ended)
     if ui.mode.json:
         ui.emit_json({"ok": failed is None, "suites": [_suite(task, ended[task]) for task in tasks]})
     return failed.exit_code if failed is not None else 0
@@ -63,9 +63,15 @@ def _suite(task: str, error: LlorchError | None) -> dict[str, Any]:
     return {"name": task.partition(":")[2], **nothing, "error": error.as_json() if error is not None else None}
 
 
-def _write_junit(path: Path, results: Sequence[Any]) -> None:
+def _write_junit(path: Path, tasks: Sequence[str], ended: Mapping[str, LlorchError | None]) -> None:
     from llorch.test.junit import render_junit
+    from llorch.test.results import never_ran
 
+    results = []
+    for task in tasks:
+        error = ended[task]
+        why = "it did not run" if error is None else error.message
+        results.append(session().products.get(task) or never_ran(task.partition(":")[2], why))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render_junit(results), encoding="utf-8")

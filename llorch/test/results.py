@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 Outcome = Literal["passed", "failed", "ignored"]
 SHOWN = 40
 """Lines of a failing test's output that are shown, of the end."""
+MOST = 10
+"""Failing tests whose output is shown; of more, the names are."""
 KEPT = 2000
 """Lines of it that are kept."""
 _RUNNING = re.compile(r"\s*(?:Running (?:unittests )?(.+?) \(.+\)|Doc-tests (.+))")
@@ -60,11 +62,26 @@ class Result:
     def report(self) -> str:
         """Say which tests have failed, each with the end of what it wrote."""
         parts = [f"{self.failed} of {self.passed + self.failed} tests failed"]
-        for failure in self.failures:
+        for failure in self.failures[:MOST]:
             lines = failure.message.strip().splitlines()
             left = [f"… {len(lines) - SHOWN} lines before"] if len(lines) > SHOWN else []
             parts.append("\n".join([f"---- {failure.test}", *left, *lines[-SHOWN:]]))
+        if self.failures[MOST:]:
+            parts.append("also failed: " + ", ".join(failure.test for failure in self.failures[MOST:]))
         return "\n\n".join(parts)
+
+
+def never_ran(name: str, why: str) -> Result:
+    """Return what stands for a suite that could not run."""
+    return Result(
+        name=name,
+        passed=0,
+        failed=1,
+        ignored=0,
+        seconds=0.0,
+        failures=(Failure(name, why),),
+        cases=(Case(name, name, "failed"),),
+    )
 
 
 @dataclass(slots=True)

@@ -91,6 +91,8 @@ def test_a_report_that_cannot_be_written(tested: Path, llorch: Llorch) -> None:
 def test_a_suite_that_cannot_run(workspace: Path, llorch: Llorch) -> None:
     """Its error is in the document, and its code is the command's."""
     Path("llorch.toml").write_text('[test.page]\ncommand = ["no-such"]\n')
-    done = llorch("test", "page", "--json")
+    done = llorch("test", "page", "--json", "--junit", "report.xml")
     (page,) = done.json["suites"]
+    (suite,) = ElementTree.parse("report.xml").getroot()
+    assert (suite.get("failures"), suite[0][0].get("message")) == ("1", "`no-such` is not installed, or not in PATH")
     assert (done.code, done.json["ok"], page["passed"], page["error"]["code"]) == (4, False, 0, "tool-missing")

@@ -96,6 +96,14 @@ def test_a_report_is_short() -> None:
     assert len(result.report.splitlines()) == 44
 
 
+def test_a_report_of_many_has_the_names_of_the_rest() -> None:
+    """Of the first ten failing tests the output is shown, of the others the names."""
+    names = "\n".join(f"    t{number}" for number in range(12))
+    result = read(f"failures:\n{names}\n\ntest result: FAILED. 0 passed; 12 failed; 0 ignored;")
+    assert "---- t9" in result.report
+    assert result.report.endswith("\n\nalso failed: t10, t11")
+
+
 def test_the_document() -> None:
     """As JSON it has counts, time and failures."""
     assert read(SAID).as_json() == {
