@@ -24,7 +24,7 @@ class Builds(Table):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or take the word as a name."""
         if args and args[0] not in self.table and not args[0].startswith("-"):
-            return "NAME", make, args
+            return args[0], make, args[1:]
         return super().resolve_command(ctx, args)
 
 
@@ -37,16 +37,15 @@ def build() -> None:
 
 
 @click.command(cls=Command, example="llorch build worker cpu\nllorch build worker cuda --json")
-@click.argument("name", metavar="NAME")
 @click.argument("backend", metavar="[BACKEND]", required=False)
 @click.option("--no-wait", is_flag=True, help="Fail if another run is building the same (LLORCH_NO_WAIT).")
 @dry_run_option
-def make(name: str, backend: str | None, no_wait: bool) -> int:
+def make(backend: str | None, no_wait: bool) -> int:
     """Have a binary: of one backend, or of all that it has. If nothing has changed, cargo is not called."""
     from llorch import dodo, engine, overview
     from llorch.commands import finish
 
-    chosen = _choose(name, backend)
+    chosen = _choose(str(click.get_current_context().info_name), backend)
     if no_wait:
         os.environ["LLORCH_NO_WAIT"] = "1"
     namespace = overview.load_namespace(session().workspace, vars(dodo))
