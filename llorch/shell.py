@@ -6,8 +6,8 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llorch.errors import CommandFailed, ToolMissing
@@ -41,31 +41,35 @@ def run(
     if shutil.which(command[0], path=(env or os.environ).get("PATH", os.environ.get("PATH"))) is None:
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
     tail: deque[str] = deque(maxlen=TAIL)
-    with _lock:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        _running.add(process)
-    assert process.stdout is not None
+    started: list[subprocess.Popen[str]] = []
     try:
+        with _lock, _undisturbed():
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            started.append(process)
+            _running.add(process)
+        assert process.stdout is not None
         for line in process.stdout:
             tail.append(line.rstrip("\n"))
             if on_line is not None:
                 on_line(tail[-1])
         returncode = process.wait()
     finally:
-        _end(process)
-        with _lock:
-            _running.discard(process)
-        process.stdout.close()
+        for process in started:
+            _end(process)
+            with _lock:
+                _running.discard(process)
+            if process.stdout is not None:
+                process.stdout.close()
     if returncode:
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
 
@@ -91,6 +95,26 @@ def end_all() -> None:
         running = list(_running)
     for process in running:
         _end(process)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and a request to end: between a program's start and our knowing of it nobody would end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    known = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in known:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 def _end(process: subprocess.Popen[str], patience: float = 2.0) -> None:

@@ -1,9 +1,12 @@
 """Programs that run, fail, say a lot, are missing, and are ended."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +70,27 @@ def test_an_error_while_listening_ends_the_program(workspace: Path) -> None:
         shell.run(["sh", "-c", "exec 3>alive; (sleep 1000) & echo begun; wait"], on_line=fail)
     os.set_blocking(reader, True)
     assert os.read(reader, 1) == b""  # the end of the file: nobody has it open
+    os.close(reader)
+
+
+def test_an_interrupt_while_it_starts_ends_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that runs already when Ctrl-C comes, and that nobody knows of yet, is ended all the same."""
+    os.mkfifo("alive")
+    reader = os.open("alive", os.O_RDONLY | os.O_NONBLOCK)
+    start = subprocess.Popen
+
+    def start_and_interrupt(*args: Any, **kwargs: Any) -> Any:
+        process = start(*args, **kwargs)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        shell.run(["sh", "-c", "exec 3>alive; (sleep 1000) & echo begun; wait"])
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""  # the end of the file: nobody has it open any more
     os.close(reader)
 
 
