@@ -43,9 +43,12 @@ def apt(folder: Path, *arguments: str, cwd: Path | None = None) -> str:
     state = folder / "apt"
     if not state.exists():
         (state / "lists/partial").mkdir(parents=True)
-        release = dict(re.findall(r'^(\w+)="?(.*?)"?$', Path("/etc/os-release").read_text(), re.MULTILINE))
-        suite = f"http://deb.debian.org/debian {release['VERSION_CODENAME']} main\n"
-        (state / "sources.list").write_text(f"deb {suite}deb-src {suite}")
+        # The machine's own, with the sources, which are often left out.
+        known = call(
+            "apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages", cwd=folder
+        )
+        main = sorted(line for line in set(known.splitlines()) if line.endswith(" main") and "-" not in line.split()[1])
+        (state / "sources.list").write_text("".join(f"deb {line}\ndeb-src {line}\n" for line in main))
         apt(folder, "update")
     options = {"Dir::Etc::SourceList": state / "sources.list", "Dir::Etc::SourceParts": "-"}
     options |= {"Dir::State::Lists": state / "lists", "APT::Sandbox::User": "root"}
