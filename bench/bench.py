@@ -23,6 +23,7 @@ from llorch.models.tools import CONVERT as CONVERTER
 from tests.hub import Fault, Generated, Hub  # found by the line above
 from tests.models.checkpoints import Dtype, configure, random_tensors, write_model
 from tests.models.vocabularies import Vocabulary, load_real
+from tests.rust import Rust
 
 BIN = Path(sys.executable).parent
 Command = tuple[Sequence[str], Path]
@@ -92,6 +93,26 @@ def finished_graph(folder: Path, targets: int, runs: int) -> None:
     for command in (([doit, name], ours), ([doit, "models"], plain)):
         seconds(command)
     row(f"nothing to do, {targets} targets / plain doit", ([doit, name], ours), ([doit, "models"], plain), 1.3, runs)
+
+
+def build(folder: Path, runs: int) -> None:
+    """Measure a build with nothing to do against plain doit with one finished task, and against cargo."""
+    rust = Rust(folder / "rust")
+    os.environ |= rust.environ
+    rust.write("dodo.py", "from llorch.dodo import *\n")
+    plain = folder / "plain-build"
+    plain.mkdir()
+    for name in ("in", "out"):
+        (plain / name).write_text(name)
+    task = '{"actions": ["true"], "file_dep": ["in"], "targets": ["out"]}'
+    (plain / "dodo.py").write_text(f"def task_make():\n    return {task}\n")
+    doit = str(BIN / "doit")
+    ours, theirs = ([doit, "build:worker-cpu"], rust.root), ([doit, "make"], plain)
+    for command in (ours, ours, theirs):
+        seconds(command)
+    row("nothing to do, `doit build:worker-cpu` / plain doit", ours, theirs, 1.3, runs)
+    cargo = ["cargo", "build", "--release", "--features", "cpu", "--bin", "worker-cpu"]
+    row("nothing to do, `doit build:worker-cpu` / cargo", ours, (cargo, rust.root / "app"), 0, runs)
 
 
 def verify(folder: Path, runs: int) -> None:
@@ -257,7 +278,7 @@ def main() -> None:
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=["start-up", "nothing-to-do", "fetch", "verify", "convert", "header", []],
+        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", []],
         help="default: all",
     )
     parser.add_argument("--runs", type=int, default=11)
@@ -265,6 +286,7 @@ def main() -> None:
     benches: dict[str, Callable[[Path], None]] = {
         "start-up": lambda folder: start_up(folder, options.runs),
         "nothing-to-do": lambda folder: nothing_to_do(folder, options.runs),
+        "build": lambda folder: build(folder, options.runs),
         "fetch": lambda folder: fetch(folder, max(3, options.runs // 2)),
         "verify": lambda folder: verify(folder, max(3, options.runs // 2)),
         "convert": lambda folder: convert(folder, max(3, options.runs // 3)),

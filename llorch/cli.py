@@ -25,6 +25,8 @@ class Place(NamedTuple):
 
 TOP: Mapping[str, Place] = {
     "models": Place("llorch.models.cli", "models", "Have models on disk: downloaded, verified, listed, deleted"),
+    "build": Place("llorch.build.cli", "build", "Have binaries, built by cargo when an input has changed"),
+    "test": Place("llorch.test.cli", "test", "Run test suites, with what they need made first"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
@@ -46,6 +48,11 @@ MODELS: Mapping[str, Place] = {
     "outdated": Place("llorch.models.catalog_cli", "outdated", "Say which repositories have moved on"),
     "update": Place("llorch.models.catalog_cli", "update", "Take over a newer catalog"),
     "gc": Place("llorch.models.catalog_cli", "gc", "Remove what killed runs have left"),
+}
+
+BUILD: Mapping[str, Place] = {
+    "list": Place("llorch.build.cli", "list_builds", "Show the binaries and their state"),
+    "clean": Place("llorch.build.cli", "clean", "Remove what cargo has built"),
 }
 
 
@@ -193,7 +200,7 @@ def enter_workspace() -> None:
 )
 @click.version_option(__version__, message="llorch %(version)s")
 def root() -> None:
-    """Have models on disk, declared in TOML, made once, verified always."""
+    """Have models on disk and binaries built, declared in TOML, made once, verified always."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -84,26 +84,48 @@ class Paths:
     catalog_url: str = ""
 
 
+def _check_manifest(value: str) -> str | None:
+    return None if not value or os.path.basename(value) == "Cargo.toml" else "must be the path of a `Cargo.toml`"
+
+
+def _check_word(value: str) -> str | None:
+    plain = value.replace("{backend}", "")
+    return None if not plain or _is_word(plain) else "may have letters, digits, `_` and `-`, and `{backend}`"
+
+
+def _check_backends(value: tuple[str, ...]) -> str | None:
+    wrong = next((backend for backend in value if not _is_word(backend)), None)
+    return None if wrong is None else f"`{wrong}` may have letters, digits, `_` and `-`"
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.replace("-", "_").replace("_", "a").isalnum() and not text.startswith("-")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """`[build.NAME]`: a binary of a cargo workspace."""
+    """`[build.NAME]`: a binary of a cargo workspace; `{backend}` stands for each of its backends."""
 
-    manifest: str
-    package: str = ""
-    bin: str = ""
-    backends: tuple[str, ...] = ()
+    manifest: str = field(metadata={"check": _check_manifest})
+    package: str = field(default="", metadata={"check": _check_word})
+    bin: str = field(default="", metadata={"check": _check_word})
+    backends: tuple[str, ...] = field(default=(), metadata={"check": _check_backends})
     features: tuple[str, ...] = ()
     no_default_features: bool = False
-    profile: str = "release"
+    profile: str = field(default="release", metadata={"check": _check_word})
+    target: str = ""
     target_dir: str = ""
     env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """`[test.NAME]`: a test suite."""
+    """`[test.NAME]`: a test suite, of cargo or by any other command; `{backend}` stands for the chosen backend."""
 
-    manifest: str = ""
+    manifest: str = field(default="", metadata={"check": _check_manifest})
+    package: str = field(default="", metadata={"check": _check_word})
+    backends: tuple[str, ...] = field(default=(), metadata={"check": _check_backends})
+    features: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()

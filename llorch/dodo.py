@@ -1,15 +1,19 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
+from llorch.build.tasks import task_build
 from llorch.engine import doit_config
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
 from llorch.models.tool_tasks import task_tool
+from llorch.test.tasks import task_test
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_build",
     "task_convert",
     "task_fetch",
     "task_models",
     "task_quantize",
+    "task_test",
     "task_tool",
     "task_verify",
 ]

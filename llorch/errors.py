@@ -11,6 +11,7 @@
     ├── Unsupported        1  a conversion that is not proven here
     ├── ConfigError        3  a configuration file is wrong; carries every problem found
     ├── UnknownName        3  no such model, task, host, …
+    ├── NotInWorkspace     3  what is to be built is not in this workspace
     ├── ToolMissing        4  a program or package is missing or too old
     ├── CommandFailed      5  another program failed
     ├── TimedOut           5  another program was not done in time
@@ -144,6 +145,13 @@ class UnknownName(LlorchError):
             f"there is no {kind} `{name}`" + (f"; did you mean `{near}`?" if near else ""),
             hint=hint,
         )
+
+
+class NotInWorkspace(LlorchError):
+    """Report that the workspace does not have what is to be built or tested."""
+
+    code = "not-in-workspace"
+    exit_code = 3
 
 
 class ToolMissing(LlorchError):

@@ -29,13 +29,13 @@ def make(recipe: Recipe, work: Work, progress: Progress, *, forced: bool = False
             locks.enter_context(hold(run.workspace, target.path, recipe.name))
         run.state.refresh(recipe)
         if not forced and _is_fresh_after_all(run.state, recipe, progress):
-            return Done("already there", made=False)
+            return Done("already there", made=False, values=run.state.record(recipe.name).get("values") or {})
         before = _digests(run.state, recipe.inputs)
         done = work(progress)
         changed = [path for path, digest in _digests(run.state, recipe.inputs).items() if digest != before[path]]
         if changed:  # what was made may be of one, of the other, or of both
             raise TaskFailure(f"`{changed[0]}` has changed while `{recipe.name}` was at work", hint="run it again")
-        _commit(run.state, recipe, before, done)
+        _commit(run.state, recipe, done.inputs if recipe.learns else before, done)
     return done
 
 
@@ -50,7 +50,7 @@ def _is_fresh_after_all(state: State, recipe: Recipe, progress: Progress) -> boo
         state.digest(reason.what, progress.advance)
     if state.reasons(recipe):
         return False
-    _commit(state, recipe, _digests(state, recipe.inputs), Done())
+    _commit(state, recipe, _digests(state, state.inputs(recipe)), Done())
     return True
 
 
@@ -69,6 +69,6 @@ def _digests(state: State, paths: Iterable[str]) -> dict[str, str | None]:
     for path in paths:
         try:
             found[path] = state.digest(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found[path] = None
     return found

@@ -4,7 +4,7 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llorch import ui
 from llorch.config import Settings, Workspace, find_workspace, load_settings
@@ -19,6 +19,8 @@ class Done(NamedTuple):
     made: bool = True
     values: Mapping[str, str] = {}
     """What the task's record keeps for tasks that need this one."""
+    inputs: Mapping[str, str | None] = {}
+    """Digests of what was needed, where a recipe `learns` it."""
 
 
 Work = Callable[[Progress], Done]
@@ -33,6 +35,8 @@ class Session:
     state: State
     cancelled: threading.Event = field(default_factory=threading.Event)
     board: ui.Board = field(default_factory=ui.Board)
+    products: dict[str, Any] = field(default_factory=dict)
+    """By a task's name, what it is about for those who need it: a model's file, what a test suite has shown."""
 
 
 @functools.cache

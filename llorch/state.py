@@ -3,7 +3,8 @@
 A recipe says what a task needs and makes. It is fresh when its targets are what they should be: what the recipe itself
 promises (size and sha256), or, where it promises nothing, what was there when the task last ended, made from the same
 inputs under the same definition. Contents decide; a file's signature (size, mtime, ctime, inode) only spares the
-reading. Nothing here knows of doit, of models or of builds.
+reading. An input may be absent, and is recorded so; it may also be a folder's list of names (`src/`) or a variable of
+the environment (`$RUSTFLAGS`). Nothing here knows of doit, of models or of builds.
 
 The state is one SQLite file. All of it can be lost: what exists is then read again and adopted.
 """
@@ -15,7 +16,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,13 +59,18 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a task needs and makes. Paths are relative to the workspace, or absolute."""
+    """What a task needs and makes. Paths are relative to the workspace, or absolute.
+
+    An input is a file; with a slash at its end, the names in a folder; with `$` at its beginning, a variable.
+    """
 
     name: str
     targets: tuple[Target, ...] = ()
     inputs: tuple[str, ...] = ()
     definition: Mapping[str, Any] = field(default_factory=dict)
     """JSON values; a change in any of them makes the task out of date."""
+    learns: bool = False
+    """Which inputs there are turns out only while it is made: they are those of its record."""
 
     @property
     def promised(self) -> bool:
@@ -93,6 +99,11 @@ def sha256_of(path: str | Path, advance: Advance | None = None) -> str:
     return digest.hexdigest()
 
 
+def names_digest(folder: str) -> str:
+    """Return the sha256 of the names in a folder, in hex."""
+    return hashlib.sha256(b"\0".join(sorted(os.listdir(os.fsencode(folder))))).hexdigest()
+
+
 class State:
     """The records of one workspace. Safe to use from several threads and processes."""
 
@@ -110,6 +121,10 @@ class State:
 
     # Contents
 
+    def inputs(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return what a recipe needs: what it says, or what its record has learned."""
+        return tuple(self.record(recipe.name).get("inputs", ())) if recipe.learns else recipe.inputs
+
     def absolute(self, path: str) -> str:
         """Return where a path of a recipe really is."""
         return os.path.join(self._root, path)
@@ -118,13 +133,20 @@ class State:
         """Return a file's sha256 when that takes no long reading, None when it does.
 
         Raises:
-            FileNotFoundError: there is no such file; likewise for a folder in its place.
+            FileNotFoundError: there is no such file or variable; likewise for a folder in a file's place.
         """
+        if path.startswith("$"):
+            value = os.environb.get(os.fsencode(path[1:]))
+            if value is None:
+                raise FileNotFoundError(errno.ENOENT, "there is no such variable", path)
+            return hashlib.sha256(value).hexdigest()
         status = os.stat(self.absolute(path))
         files = self._files if self._files is not None else self._read_files()
         seen = files.get(path)
         if seen is not None and seen[0] == signature(status):
             return seen[1]
+        if path.endswith("/"):
+            return self.read(path)
         if not stat.S_ISREG(status.st_mode):
             raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
         return self.read(path) if status.st_size <= SMALL else None
@@ -138,7 +160,7 @@ class State:
         absolute = self.absolute(path)
         seen = signature(os.stat(absolute))
         settled = self._settle(seen)
-        digest = sha256_of(absolute, advance)
+        digest = names_digest(absolute) if path.endswith("/") else sha256_of(absolute, advance)
         if settled and signature(os.stat(absolute)) == seen:
             self._keep(path, seen, digest)
         return digest
@@ -183,22 +205,30 @@ class State:
                 Reason("definition", key, was.get(key), now.get(key)) for key in keys if was.get(key) != now.get(key)
             ]
         inputs = record["inputs"]
-        gone = inputs.keys() - set(recipe.inputs)
+        paths = self.inputs(recipe)
+        gone = inputs.keys() - set(paths)
         found += [Reason("input", path, inputs[path], None) for path in sorted(gone)]
-        found += self._compare("input", ((path, inputs.get(path)) for path in recipe.inputs), read, advance)
+        known_absent = {path for path, was in inputs.items() if was is None}
+        found += self._compare("input", ((path, inputs.get(path)) for path in paths), read, advance, known_absent)
         targets = record["targets"]
         checks = ((target.path, target.sha256 or targets.get(target.path)) for target in recipe.targets)
         return found + self._compare("target", checks, read, advance)
 
     def _compare(
-        self, kind: Literal["input", "target"], checks: Any, read: bool, advance: Advance | None
+        self,
+        kind: Literal["input", "target"],
+        checks: Any,
+        read: bool,
+        advance: Advance | None,
+        absent: Collection[str] = (),
     ) -> list[Reason]:
         found = []
         for path, was in checks:
             try:
                 now = self.digest(path, advance) if read else self.known(path)
-            except OSError:
-                found.append(Reason(kind, path, was, None))
+            except OSError as error:
+                if path not in absent or not isinstance(error, FileNotFoundError | NotADirectoryError):
+                    found.append(Reason(kind, path, was, None))
                 continue
             if now is None:
                 found.append(Reason("unread", path, was, None))
@@ -245,14 +275,14 @@ class State:
     def refresh(self, recipe: Recipe) -> None:
         """Take in what other processes have committed on this recipe meanwhile."""
         with self._lock:
-            paths = [*recipe.inputs, *(target.path for target in recipe.targets)]
+            rows = self._select("select record from tasks where name = ?", recipe.name)
+            self._records[recipe.name] = json.loads(rows[0][0]) if rows else {}
+            paths = [*self.inputs(recipe), *(target.path for target in recipe.targets)]
             known = self._read_files()
             for path in paths:
                 rows = self._select("select size, mtime_ns, ctime_ns, inode, sha256 from files where path = ?", path)
                 if rows and path not in self._learned:
                     known[path] = (rows[0][:4], rows[0][4])
-            rows = self._select("select record from tasks where name = ?", recipe.name)
-            self._records[recipe.name] = json.loads(rows[0][0]) if rows else {}
 
     def close(self) -> None:
         """Write what was learned of files and let go of the database."""

@@ -16,7 +16,7 @@ from llorch.errors import LlorchError, Refused
 from llorch.switches import is_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
 Style = Literal["good", "bad", "dim", "bold", "note"]
@@ -218,15 +218,16 @@ class Board:
             if self._bars is None and not self._closed and is_terminal(self.stream) and not mode.quiet:
                 from rich import progress
                 from rich.table import Column
-                from rich.text import Text
 
-                class Size(progress.DownloadColumn):  # nothing where there are no bytes to count
-                    def render(self, task: progress.Task) -> Text:
-                        return super().render(task) if task.total or task.completed else Text()
+                class Known(progress.ProgressColumn):
+                    """Shows amounts where there are any: not all work is counted in bytes."""
 
-                class Speed(progress.TransferSpeedColumn):
-                    def render(self, task: progress.Task) -> Text:
-                        return super().render(task) if task.total or task.completed else Text()
+                    def __init__(self, column: progress.ProgressColumn) -> None:
+                        super().__init__()
+                        self.column = column
+
+                    def render(self, task: progress.Task) -> "RenderableType":
+                        return self.column.render(task) if task.total or task.completed else ""
 
                 # Twelve columns of bar leave room for a name and a path at 80 columns.
                 self._bars = progress.Progress(
@@ -238,9 +239,8 @@ class Board:
                         table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
                     ),
                     progress.BarColumn(bar_width=12),
-                    Size(),
-                    Speed(),
-                    progress.TimeRemainingColumn(compact=True),
+                    *map(Known, (progress.DownloadColumn(), progress.TransferSpeedColumn())),
+                    Known(progress.TimeRemainingColumn(compact=True)),
                     console=_console(self.stream),
                     refresh_per_second=10,
                     expand=True,

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from llorch import cli, ui
+from llorch.build import tasks as build_tasks
 from llorch.models import tasks
 from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
 from llorch.progress import Silent
@@ -94,6 +95,7 @@ def forget_session() -> None:
         session().state.close()
     session.cache_clear()
     tasks.models.cache_clear()
+    build_tasks.plans.cache_clear()
     ui.mode.__init__()  # type: ignore[misc]  # back to how every process begins
 
 

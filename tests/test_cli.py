@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from llorch import cli
-from llorch.cli import MODELS, TOP
+from llorch.cli import BUILD, MODELS, TOP
 from tests.conftest import BIN, Run, in_terminal, program, write_catalog, write_dodo
 
 Llorch = Callable[..., Run]
-COMMANDS = [(name,) for name in TOP] + [("models", name) for name in MODELS]
+ROOMS = {"models": MODELS, "build": BUILD}
+COMMANDS = [(name,) for name in TOP] + [(room, name) for room, table in ROOMS.items() for name in table]
 
 
 @pytest.fixture
@@ -30,14 +31,14 @@ def tiny(workspace: Path) -> Path:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help(workspace: Path, llorch: Llorch, command: tuple[str, ...]) -> None:
     """It says what the command does and gives an example that begins with it; the table's summary says the same."""
-    place = (MODELS if len(command) == 2 else TOP)[command[-1]]
+    place = (ROOMS[command[0]] if len(command) == 2 else TOP)[command[-1]]
     done = llorch(*command, "--help")
     assert (done.code, done.err) == (0, "")
     example = done.out.partition("\nExample:\n")[2]
     assert example.strip().startswith(f"llorch {' '.join(command)}")
     assert f"Usage: llorch {' '.join(command)} [OPTIONS]" in done.out
     summary = llorch(*command[:-1], "--help").out
-    assert f"{command[-1]:<8}" in summary
+    assert f"  {command[-1]} " in summary
     assert place.summary in summary
     assert llorch(*command, "-h").out == done.out
 

@@ -239,6 +239,18 @@ def test_the_home_is_the_accounts_without_a_variable(monkeypatch: pytest.MonkeyP
         ("[paths]\nmodels = ''", "llorch.toml:2: paths.models: is empty"),
         ("[paths]\ncatalog = ''", "llorch.toml:2: paths.catalog: is empty"),
         ("[build.worker]\nbin = 'x'", "llorch.toml:1: build.worker: `manifest` is missing"),
+        (
+            "[build.worker]\nmanifest = 'bin/worker'",
+            "llorch.toml:2: build.worker.manifest: must be the path of a `Cargo.toml`",
+        ),
+        (
+            "[build.worker]\nmanifest = 'Cargo.toml'\nbin = '../{backend}'",
+            "llorch.toml:3: build.worker.bin: may have letters, digits, `_` and `-`, and `{backend}`",
+        ),
+        (
+            "[test.unit]\nbackends = ['cpu', '-x']",
+            "llorch.toml:2: test.unit.backends: `-x` may have letters, digits, `_` and `-`",
+        ),
         ("[remote]\nconnect_timeout = 0", "llorch.toml:2: remote.connect_timeout: must be more than 0 seconds"),
         (
             "[remote]\nconnect_timeout = '5'",

@@ -51,8 +51,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_documented() -> None:
     """Each command of a room is on the room's page, and each at the top in the README."""
-    models = (ROOT / "docs/models.md").read_text()
-    assert [name for name in cli.MODELS if f"`llorch models {name}" not in models] == []
+    for room, table in {"models": cli.MODELS, "build": cli.BUILD}.items():
+        page = (ROOT / f"docs/{room}.md").read_text()
+        assert [name for name in table if f"`llorch {room} {name}" not in page] == []
     readme = (ROOT / "README.md").read_text()
     assert [name for name in cli.TOP if not re.search(rf"\b{name}\b", readme)] == []
 

@@ -14,6 +14,7 @@ from llorch.errors import (
     IntegrityError,
     LlorchError,
     Malformed,
+    NotInWorkspace,
     Problem,
     Refused,
     TaskFailure,
@@ -59,6 +60,7 @@ PROBLEM = Problem("llorch.toml", 3, "paths.models", "is empty", "name a folder")
             {},
         ),
         (UnknownName("host", "xyz", ["workstation"]), "unknown-name", 3, "there is no host `xyz`", {}),
+        (NotInWorkspace("it broke"), "not-in-workspace", 3, "it broke", {}),
         (ToolMissing("it broke"), "tool-missing", 4, "it broke", {}),
         (
             CommandFailed(["git", "fetch"], 128, "no remote"),

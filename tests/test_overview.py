@@ -38,7 +38,10 @@ def builtin() -> dict[str, Any]:
     ("text", "names"),
     [
         (None, {"own"}),
-        ("from llorch.dodo import *\ndef task_mine():\n    return {'actions': []}\n", {"own", "mine", "convert"}),
+        (
+            "from llorch.dodo import *\ndef task_mine():\n    return {'actions': []}\n",
+            {"own", "mine", "build", "convert", "test"},
+        ),
         ("def task_mine():\n    return {'actions': []}\n", {"own"}),
         ("DOIT_CONFIG = {'backend': 'json'}\ndef task_mine():\n    return {'actions': []}\n", {"own"}),
     ],

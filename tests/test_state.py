@@ -120,6 +120,70 @@ def test_another_recipe_makes_reasons(state: State, recipe: Recipe, expected: li
     assert state.reasons(recipe) == expected
 
 
+LEARNS = Recipe("make", (Target("out"),), learns=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda: None, []),
+        (lambda: Path("in").write_bytes(b"other"), [("in", sha256(b"in"), sha256(b"other"))]),
+        (lambda: Path("absent").touch(), [("absent", None, sha256(b""))]),
+        (lambda: Path("absent").mkdir(), []),  # a folder is no file
+        (lambda: Path("no/folder").parent.write_bytes(b""), []),
+        (lambda: Path("no/folder").mkdir(parents=True), [("no/folder/", None, sha256(b""))]),
+        (lambda: Path("folder/b").unlink(), [("folder/", sha256(b"a\0b"), sha256(b"a"))]),
+        (lambda: Path("folder/a").write_bytes(b"other"), []),
+        (lambda: Path("folder/b").rename("folder/ü"), [("folder/", sha256(b"a\0b"), sha256("a\0ü".encode()))]),
+        (lambda: os.environ.update(SET="other"), [("$SET", sha256(b"set"), sha256(b"other"))]),
+        (lambda: os.environ.pop("SET"), [("$SET", sha256(b"set"), None)]),
+        (lambda: os.environ.update(UNSET=""), [("$UNSET", None, sha256(b""))]),
+    ],
+)
+def test_learned_inputs_make_reasons(
+    state: State, monkeypatch: pytest.MonkeyPatch, change: Callable[[], object], expected: list[tuple[str, Any, Any]]
+) -> None:
+    """Files, names in folders and variables count as the record has them, and so does that they are not there."""
+    monkeypatch.setenv("SET", "set")
+    monkeypatch.setenv("UNSET", "x")
+    monkeypatch.delenv("UNSET")
+    Path("in").write_bytes(b"in")
+    Path("out").write_bytes(b"out")
+    Path("folder").mkdir()
+    for name in "ba":
+        Path("folder", name).write_bytes(b"")
+    names = ("in", "folder/", "$SET")
+    inputs = {**{name: state.digest(name) for name in names}, **dict.fromkeys(("absent", "no/folder/", "$UNSET"))}
+    state.save("make", {"definition": {}, "inputs": inputs, "targets": {"out": sha256(b"out")}})
+    change()
+    assert state.inputs(LEARNS) == tuple(inputs)
+    assert state.reasons(LEARNS) == [Reason("input", *each) for each in expected]
+
+
+def test_a_folder_that_is_known_is_not_listed_again(opened: Callable[[], State], monkeypatch: Any) -> None:
+    """Once the clock has gone on, its times tell that its names are the same."""
+    Path("folder").mkdir()
+    settle(Path("folder"))
+    digest = opened().digest("folder/")
+    first = opened()
+    assert first.digest("folder/") == digest
+    first.close()
+    monkeypatch.setattr(os, "listdir", None)
+    assert opened().known("folder/") == digest
+
+
+def test_what_another_process_has_learned_is_taken_in(opened: Callable[[], State]) -> None:
+    """After `refresh`, the inputs of a recipe that learns them are those of the newest record."""
+    Path("out").write_bytes(b"out")
+    Path("new").write_bytes(b"new")
+    waiting, other = opened(), opened()
+    assert waiting.inputs(LEARNS) == ()
+    inputs = {"new": other.digest("new")}
+    other.save("make", {"definition": {}, "inputs": inputs, "targets": {"out": other.digest("out")}})
+    waiting.refresh(LEARNS)
+    assert (waiting.inputs(LEARNS), waiting.reasons(LEARNS)) == (("new",), [])
+
+
 def test_promised_targets_need_no_record(state: State) -> None:
     """A file whose content is known beforehand is fresh whoever put it there, and not when it is another."""
     recipe = Recipe("get", (Target("out", 3, sha256(b"out")),), (), {"origin": "anywhere"})

@@ -235,6 +235,25 @@ def test_a_board_on_a_terminal_draws_bars(columns: int) -> None:
     assert out.rindex("\x1b[2K") > out.rindex("fetch:a")  # erased
 
 
+def test_work_that_is_not_counted_in_bytes_shows_none() -> None:
+    """A line that announces no bytes has its name and text and no amounts, and so has the sum of such lines."""
+    script = """
+board = ui.Board()
+with board.start("build:a") as a, board.start("build:b") as b:
+    a.say("7 of 9 crates")
+    b.say("8 of 9 crates")
+    board.bars().refresh()
+board.close()
+"""
+    out = python(script, columns=100, env={"NO_COLOR": "1"}).out
+    assert ("7 of 9 crates" in out, "8 of 9 crates" in out, "in all" in out, "bytes" in out) == (
+        True,
+        True,
+        True,
+        False,
+    )
+
+
 @pytest.mark.parametrize("env", [{"CI": "1"}, {"TERM": "dumb"}])
 def test_no_bars_where_they_would_not_work(env: dict[str, str]) -> None:
     """On CI and on a dumb terminal there are plain lines."""

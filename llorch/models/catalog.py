@@ -194,6 +194,16 @@ class Model:
         return tuple(f"{self.folder}/{step.to}" for step in steps if step is not None)
 
     @property
+    def main(self) -> str:
+        """The file that a runtime takes: what is made last, else the first GGUF, of a split one part 1, else the first.
+
+        >>> Model("a", Entry(files=(File(path="x-00002-of-00002.gguf"), File(path="y"))), "m/a").main
+        'm/a/x-00001-of-00002.gguf'
+        """
+        ggufs = [path for path in self.paths if path.lower().endswith(".gguf")]
+        return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", (*reversed(self.made), *ggufs, *self.paths)[0])
+
+    @property
     def receipt(self) -> str:
         """Where the receipt lands."""
         return f"{self.folder}/{RECEIPT}"

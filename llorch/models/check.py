@@ -1,6 +1,5 @@
 """Whether a model works: its GGUF file loads in llama.cpp and generates. What its bytes are is for `verify`."""
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,10 +35,7 @@ def find_gguf(model: Model, workspace: Workspace) -> str:
     Raises:
         LlorchError: there is none, or something of it is not on disk.
     """
-    made = model.entry.quantize or model.entry.convert
-    files = [path for path in model.paths if path.lower().endswith(".gguf")]
-    if made is not None:
-        files = [f"{model.folder}/{made.to}"]
+    files = [model.main] if model.made else [path for path in model.paths if path.lower().endswith(".gguf")]
     if not files:
         raise LlorchError(
             f"`{model.id}` has no GGUF file, and llama.cpp loads no others",
@@ -48,7 +44,7 @@ def find_gguf(model: Model, workspace: Workspace) -> str:
     for path in files:
         if not workspace.path(path).is_file():
             raise LlorchError(f"`{path}` is not on disk", hint=f"`llorch models download {model.id}` gets it")
-    return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", files[0])
+    return model.main
 
 
 def check(path: Path, prompt: str, tokens: int, timeout: float) -> Report:

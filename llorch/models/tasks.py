@@ -135,6 +135,7 @@ def task_quantize(run: Session) -> Iterator[dict[str, Any]]:
 def task_models(run: Session) -> Iterator[dict[str, Any]]:
     """Have models on disk, verified"""
     for model in models().values():
+        run.products[f"models:{model.id}"] = model.main
         makes = {"convert": model.entry.convert, "quantize": model.entry.quantize}
         steps = ["fetch", *(name for name, step in makes.items() if step is not None), "verify"]
         yield {
@@ -268,7 +269,7 @@ def _ready(model: Model) -> tuple[str, ...]:
     """Return what to tell whoever asked for the model: where it is, and what to do next."""
     if len(model.paths) > 1 and not model.made:
         return f"ready:  {model.folder}", f"next:   see `llorch models info {model.id}`"
-    path = (*model.paths, *model.made)[-1]
+    path = model.main
     return (
         f"ready:  {path}",
         f"sha256: {session().state.known(path)}",

@@ -42,7 +42,7 @@ def test_wheel_works_in_an_empty_folder(wheel: Path, workspace: Path, tmp_path: 
     catalog = sh(venv / "bin/llorch", "models", "catalog", cwd=workspace)
     assert (catalog.returncode, catalog.stdout.splitlines()[0].split("\t")[0]) == (0, "smollm2")
     listed = sh(venv / "bin/llorch", "doit", "list", cwd=workspace)
-    assert (listed.returncode, listed.stdout.split()[0]) == (0, "convert")
+    assert (listed.returncode, listed.stdout.split()[0]) == (0, "build")
     assert list(workspace.iterdir()) == []
 
 

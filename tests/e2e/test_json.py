@@ -98,6 +98,19 @@ SHAPES: dict[tuple[str, ...], Any] = {
     },
     ("models", "delete", "tiny", "--yes"): {"dry_run": bool, "deleted": [{"id": str, "files": [str], "size": int}]},
     ("models", "gc", "--yes"): {"dry_run": bool, "removed": [{"path": str, "size": int}], "size": int},
+    ("build", "list"): {
+        "builds": [
+            {
+                "task": str,
+                "path": str,
+                "state": str,
+                "size": NUMBER_OR_NULL,
+                "sha256": TEXT_OR_NULL,
+                "built_at": TEXT_OR_NULL,
+            }
+        ]
+    },
+    ("build", "clean", "--yes"): {"dry_run": bool, "cleaned": [{"folder": str, "package": TEXT_OR_NULL}]},
     ("list",): {"tasks": [{"name": str, "doc": str, "state": str, "targets": [str]}]},
     ("why", "models:tiny"): {
         "task": str,
@@ -142,12 +155,13 @@ def test_shapes(workspace: Path, full: bool) -> None:
 
 
 def test_shapes_are_complete() -> None:
-    """Every command has a shape here, but `doit`, which is plain doit's, and those that need more than files."""
-    top = {(name,) for name in cli.TOP} - {("models",), ("doit",)}
-    found = {command[:2] if command[0] == "models" else command[:1] for command in SHAPES}
+    """Every command has a shape here, but `doit`, which is plain doit's, and those that need a Hub or an address."""
+    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("test",), ("doit",)}
+    found = {command[:2] if command[0] in ("models", "build") else command[:1] for command in SHAPES}
     elsewhere = {"add", "outdated", "pin", "update"}  # in tests/models/test_catalog_cli.py
     elsewhere |= {"check"}  # in test_check.py: needs a model that works
-    assert found == top | {("models", name) for name in cli.MODELS if name not in elsewhere}
+    rooms = {("models", name) for name in cli.MODELS if name not in elsewhere}
+    assert found == top | rooms | {("build", name) for name in cli.BUILD}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from llorch.models.tasks import (
     verify_recipe,
 )
 from llorch.progress import Silent
+from llorch.session import Done
 from llorch.state import Recipe, Target
 from tests.conftest import Run, forget_session, sha256, write_catalog
 
@@ -161,10 +162,10 @@ def test_details_are_words_for_people(workspace: Path) -> None:
     assert alone.made
     assert "3 B" in alone.detail
     assert "c.gguf" in alone.detail
-    assert tasks._fetch(two, Silent()) == ("already there", False, {})
-    assert tasks._verify(one, Silent()) == ("2 files as promised", True, {})
-    assert tasks._verify(two, Silent()) == ("1 file as promised", True, {})
-    assert tasks._verify(two, Silent()) == ("1 file as promised", False, {})
+    assert tasks._fetch(two, Silent()) == Done("already there", made=False)
+    assert tasks._verify(one, Silent()) == Done("2 files as promised")
+    assert tasks._verify(two, Silent()) == Done("1 file as promised")
+    assert tasks._verify(two, Silent()) == Done("1 file as promised", made=False)
     ready = "\n".join(tasks._ready(two))
     for part in (".test-models/two/c.gguf", sha256(b"333"), "`llorch models info two`"):
         assert part in ready

@@ -1,0 +1,1 @@
+"""Binaries of cargo workspaces: built when an input has changed, and only then."""

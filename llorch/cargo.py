@@ -1,0 +1,149 @@
+"""How cargo is called and what it says: its messages, its errors and its progress.
+
+What a build or a test suite wants of cargo is the rooms' business.
+"""
+
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llorch import shell
+from llorch.errors import CommandFailed, LlorchError
+from llorch.progress import Progress
+from llorch.toolchain import INSTALL
+
+MESSAGES = ("--message-format", "json-render-diagnostics")
+KEPT = 20_000
+"""Lines of what cargo says that are kept, of the end."""
+SHOWN = 200
+"""Lines of errors that are shown."""
+SAY_EVERY = 0.1
+"""Seconds between two words on the progress."""
+_BAR = re.compile(r"\s*Building \[[=> ]*\] (\d+)/(\d+)(?:: (.*))?")
+_VERBS = (
+    "Adding", "Blocking", "Checking", "Compiling", "Dirty", "Downloaded", "Downloading", "Finished", "Fresh", "Locking",
+    "Running", "Unpacking", "Updating",
+)  # fmt: skip
+_WARNED = re.compile(r"warning: `.*` \(.*\) generated (\d+) warnings?\b")
+
+
+@dataclass(slots=True)
+class Output:
+    """What cargo has said so far."""
+
+    progress: Progress
+    on_text: Callable[[str], None] | None = None
+    on_begin: Callable[[], None] | None = None
+    """Called once, when cargo has read its manifests and written its lock file."""
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    scripts: list[dict[str, Any]] = field(default_factory=list)
+    text: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    warnings: int = 0
+    _said: float = 0.0
+    _done: int = -1
+
+    def __call__(self, line: str) -> None:
+        """Take a line."""
+        if line.startswith('{"reason":'):
+            self._take(json.loads(line))
+        elif bar := _BAR.fullmatch(line):
+            self._show(int(bar[1]), int(bar[2]), (bar[3] or "").strip())
+        elif line.lstrip().startswith("Blocking waiting for file lock"):
+            self.progress.say("waiting for another cargo, which has the target folder")
+        else:
+            warned = _WARNED.match(line)
+            self.warnings += int(warned[1]) if warned else 0
+            self.text.append(line)
+            if self.on_text is not None:
+                self.on_text(line)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if self.on_begin is not None:
+            self.on_begin()
+            self.on_begin = None
+        if message["reason"] == "compiler-artifact":
+            self.artifacts.append(message)
+        elif message["reason"] == "build-script-executed":
+            self.scripts.append(message)
+
+    def _show(self, done: int, total: int, current: str) -> None:
+        if done != self._done and time.monotonic() - self._said >= SAY_EVERY:
+            self._done, self._said = done, time.monotonic()
+            warned = f", {count(self.warnings, 'warning')}" if self.warnings else ""
+            self.progress.say(f"{done} of {total} crates{warned}" + (f": {current}" if current else ""))
+
+    def errors(self) -> str:
+        """Return the errors, as cargo renders them."""
+        lines = list(self.text)
+        first = next((n for n, line in enumerate(lines) if line.startswith("error")), max(0, len(lines) - 40))
+        shown = [line for line in lines[first:] if not _is_status(line)]
+        more = [f"… and {len(shown) - SHOWN} lines more"] if len(shown) > SHOWN else []
+        return "\n".join(shown[:SHOWN] + more).strip()
+
+
+def _is_status(line: str) -> bool:
+    """Tell whether a line is one of cargo's own on its progress: a verb that ends in the twelfth column.
+
+    >>> _is_status("   Compiling a v0.1.0"), _is_status("  Permission denied")
+    (True, False)
+    """
+    return line[12:13] == " " and line[:12].strip() in _VERBS
+
+
+def run(
+    arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: Output, *, hint: str | None = None
+) -> None:
+    """Run cargo in a folder, with these variables besides our own, and have `output` take what it says.
+
+    Raises:
+        ToolMissing: there is no cargo.
+        CommandFailed: cargo failed; the error has its errors.
+    """
+    # The bar is what tells how many crates there are in all: https://doc.rust-lang.org/cargo/reference/config.html#term
+    bar = {"CARGO_TERM_PROGRESS_WHEN": "always", "CARGO_TERM_PROGRESS_WIDTH": "120", "CARGO_TERM_COLOR": "never"}
+    command = ["cargo", *arguments]
+    try:
+        shell.run(command, cwd=folder, env={**bar, **environ}, on_line=output, hint=INSTALL)
+    except CommandFailed as error:
+        raise CommandFailed(command, error.returncode, output.errors(), hint=hint) from None
+
+
+def load_metadata(folder: Path) -> dict[str, Any]:
+    """Return what `cargo metadata --no-deps` says of a folder's package and its workspace.
+
+    Raises:
+        CommandFailed: a manifest is wrong.
+    """
+    found: list[str] = []
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--quiet"]
+    shell.run(command, cwd=folder, on_line=found.append)
+    metadata: dict[str, Any] = next(json.loads(line) for line in found if line.startswith("{"))
+    return metadata
+
+
+def cache_counts(wrapper: str, folder: Path) -> tuple[int, int] | None:
+    """Return how many compilations sccache has answered, and how many it has not; None where it does not say."""
+    if Path(wrapper).name != "sccache":
+        return None
+    lines: list[str] = []
+    try:
+        shell.run([wrapper, "--show-stats", "--stats-format", "json"], cwd=folder, on_line=lines.append)
+        stats = json.loads("\n".join(lines))["stats"]
+        hits, misses = (sum(stats[key]["counts"].values()) for key in ("cache_hits", "cache_misses"))
+    except (LlorchError, ValueError, KeyError, TypeError):
+        return None
+    return int(hits), int(misses)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> count(1, "warning"), count(2, "warning")
+    ('1 warning', '2 warnings')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,1 @@
+"""Test suites: of cargo, or by any other command."""

@@ -1,0 +1,159 @@
+"""What is looked for before a build: the toolchain, CUDA and Apple's tools (stand-ins), a wrapper of rustc."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llorch import toolchain
+from llorch.errors import NotInWorkspace, ToolMissing
+from llorch.toolchain import (
+    ask,
+    cuda_files,
+    require_backend,
+    require_folder,
+    require_toolchain,
+    require_version,
+    try_wrapper,
+)
+from tests.rust import SYSROOT, needs_cargo
+
+Script = Callable[..., Path]
+
+
+@pytest.fixture
+def script(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Write a program that notes its call, in a folder that is all of PATH but the system's own."""
+    monkeypatch.setenv("PATH", f"{workspace}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain, "CUDA", "nowhere")
+    for name in ("NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "RUSTC"):
+        monkeypatch.delenv(name, raising=False)
+
+    def write(name: str, body: str = "exit 0", folder: str = "bin") -> Path:
+        path = workspace / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{workspace}/log"\n{body}\n')
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+def test_a_manifest_that_is_not_there(workspace: Path) -> None:
+    """It is named as the configuration names it."""
+    with pytest.raises(NotInWorkspace, match=r"`build:x` needs `a/Cargo\.toml`"):
+        require_folder(workspace / "a/Cargo.toml", "a/Cargo.toml", "build:x")
+
+
+@needs_cargo
+def test_the_toolchains_root(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what rustc says."""
+    monkeypatch.setenv("PATH", f"{SYSROOT}/bin")
+    assert require_toolchain(workspace) == SYSROOT
+
+
+def test_no_cargo(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without cargo in PATH it is said how to have it."""
+    monkeypatch.setenv("PATH", str(workspace))
+    with pytest.raises(ToolMissing, match="`cargo` is not installed") as caught:
+        require_toolchain(workspace)
+    assert caught.value.hint is not None
+    assert "https://rustup.rs" in caught.value.hint
+
+
+def test_a_toolchain_that_is_not_installed(workspace: Path, script: Script) -> None:
+    """What rustup says of a toolchain that it does not have is passed on."""
+    script("cargo", "echo \"error: toolchain '1.0.0' is not installed\" >&2; exit 1")
+    with pytest.raises(ToolMissing, match=r"`cargo --version` does not work in `.*`: toolchain '1.0.0' is not"):
+        require_toolchain(workspace)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "old"),
+    [
+        (None, "", False),
+        ("1.63", "rustc 1.63.0", False),
+        ("1.64", "rustc 1.63.0 (x 2022)", True),
+        ("1.63.1", "rustc 1.63.0", True),
+        ("1.9", "rustc 1.10.0-nightly", False),
+        ("1.99", "no version", False),
+    ],
+)
+def test_a_package_may_want_a_newer_rust(
+    workspace: Path, script: Script, wanted: str | None, said: str, old: bool
+) -> None:
+    """Versions are compared by their numbers."""
+    script("rustc", f"echo '{said}'")
+    package = {"name": "app", "rust_version": wanted}
+    if not old:
+        require_version(package, workspace)
+        return
+    with pytest.raises(ToolMissing, match=f"`app` wants Rust {wanted} or newer, and this is {said[:10]}"):
+        require_version(package, workspace)
+
+
+def test_rustc_is_the_one_that_cargo_would_take(
+    workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RUSTC names another."""
+    monkeypatch.setenv("RUSTC", str(script("other", "echo rustc 1.0.0")))
+    with pytest.raises(ToolMissing, match=r"this is rustc 1\.0\.0"):
+        require_version({"name": "app", "rust_version": "1.1"}, workspace)
+
+
+def test_cuda_needs_nvcc(workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for in PATH and in CUDA's folders, and has to work."""
+    with pytest.raises(ToolMissing, match="a cuda build needs `nvcc`, and it is not in PATH"):
+        require_backend("cuda", workspace)
+    assert cuda_files() == ()
+    script("nvcc", "echo broken; exit 1", "toolkit/bin")
+    monkeypatch.setenv("CUDA_HOME", "toolkit")
+    with pytest.raises(ToolMissing, match="`toolkit/bin/nvcc` does not work: broken"):
+        require_backend("cuda", workspace)
+    script("nvcc", "exit 0", "toolkit/bin")
+    require_backend("cuda", workspace)
+    script("nvcc-12")
+    monkeypatch.setenv("NVCC", "nvcc-12")
+    require_backend("cuda", workspace)
+    assert Path("log").read_text().splitlines() == ["nvcc --version", "nvcc --version", "nvcc-12 --version"]
+
+
+def test_a_toolkit_is_known_by_its_files(workspace: Path, script: Script) -> None:
+    """The compiler, what it is a link to, the toolkit's version and the driver tell one CUDA from another."""
+    real = script("nvcc", folder="cuda-13/bin")
+    (workspace / "bin").mkdir()
+    (workspace / "bin/nvcc").symlink_to(real)
+    files = cuda_files()
+    assert files[:3] == (f"{workspace}/bin/nvcc", str(real), f"{workspace}/cuda-13/version.json")
+    assert "/proc/driver/nvidia/version" in files
+
+
+def test_metal_needs_a_mac(workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off a Mac it is refused; on one, without the command line tools."""
+    with pytest.raises(ToolMissing, match="a metal build needs a Mac"):
+        require_backend("metal", workspace, "linux")
+    with pytest.raises(ToolMissing, match="command line tools") as caught:
+        require_backend("metal", workspace, "darwin")
+    assert caught.value.hint == "`xcode-select --install`"
+    script("xcrun")
+    require_backend("metal", workspace, "darwin")
+    require_backend("cpu", workspace, "linux")
+
+
+def test_a_wrapper_is_tried_as_cargo_would(workspace: Path, script: Script) -> None:
+    """One that runs rustc is taken; one that does not, or is missing, is left out with the reason."""
+    assert try_wrapper("", workspace) == ("", "")
+    script("rustc")
+    script("good", '"$@"')
+    assert try_wrapper("good", workspace) == ("good", "")
+    assert Path("log").read_text().splitlines() == ["good rustc -vV", "rustc -vV"]
+    script("dead", "echo 'no connection'; exit 2")
+    assert try_wrapper("dead", workspace) == ("", "`dead` exited with 2: no connection")
+    assert try_wrapper("no-such", workspace) == ("", "`no-such` is not installed, or not in PATH")
+
+
+def test_answers_are_whole(workspace: Path, script: Script) -> None:
+    """All lines that a program says are returned."""
+    script("cargo", "echo one; echo two >&2")
+    assert ask(["cargo"], Path(os.curdir)) == "one\ntwo"
