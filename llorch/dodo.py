@@ -1,6 +1,7 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
 from llorch.engine import doit_config
+from llorch.git.tasks import task_git
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
 from llorch.models.tool_tasks import task_tool
 
@@ -8,6 +9,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_convert",
     "task_fetch",
+    "task_git",
     "task_models",
     "task_quantize",
     "task_tool",

@@ -51,8 +51,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_documented() -> None:
     """Each command of a room is on the room's page, and each at the top in the README."""
-    models = (ROOT / "docs/models.md").read_text()
-    assert [name for name in cli.MODELS if f"`llorch models {name}" not in models] == []
+    for room, prefix, table in (
+        ("models", "llorch models", cli.MODELS),
+        ("git", "llorch git", cli.GIT),
+        ("git", "llorch git submodules", cli.SUBMODULES),
+    ):
+        page = (ROOT / f"docs/{room}.md").read_text()
+        assert [name for name in table if f"`{prefix} {name}" not in page] == []
     readme = (ROOT / "README.md").read_text()
     assert [name for name in cli.TOP if not re.search(rf"\b{name}\b", readme)] == []
 
