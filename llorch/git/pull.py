@@ -119,7 +119,9 @@ def _rebase(repo: Repo, status: Status, upstream: str) -> None:
         repo.run("rebase", "-q", "--autostash", upstream)
     except CommandFailed:
         now = load_status(repo)
-        if load_operation(repo) is None:
+        if not now.conflicted:  # a hook says no, or git knows no name for the commits
+            if load_operation(repo) is not None:
+                repo.run("rebase", "--abort")
             raise
         raise Conflict(
             f"your commits contradict what came from {_short(upstream)}: {_listed(now)}; the rebase waits",

@@ -215,3 +215,19 @@ def test_a_failing_hook_is_no_conflict(world: World) -> None:
     with pytest.raises(LlorchError, match="no rebase today"):
         pull(find_repo(world.work))
     assert state(world.work) == before
+
+
+def test_a_rebase_that_stops_for_another_reason_is_undone(world: World) -> None:
+    """Where a hook refuses a commit on the way, git's words are told, and all is as it was."""
+    commit(world.origin, "new")
+    commit(world.work, "mine")
+    (world.work / "README").write_text("uncommitted")
+    before = state(world.work)
+    hook = world.work / ".git/hooks/prepare-commit-msg"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho no commits today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(LlorchError):
+        pull(find_repo(world.work))
+    assert load_operation(find_repo(world.work)) is None
+    assert state(world.work) == before
