@@ -1,5 +1,6 @@
 """Branches: which there are, and switching a submodule to one."""
 
+from shlex import quote
 from typing import Any, NamedTuple
 
 from llorch.errors import LlorchError, Refused, UnknownName
@@ -75,7 +76,7 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     """
     repo = declared.repo
     if not declared.is_there:
-        hint = f"`llorch git submodules update --pinned {declared.path}` gets it"
+        hint = f"`llorch git submodules update --pinned {quote(declared.path)}` gets it"
         raise LlorchError(f"`{declared.path}` is not initialized", hint=hint)
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch", branch, (), hint="a branch's name has no spaces and none of ~^:?*[\\")
@@ -87,7 +88,7 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     here, there = f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"
     if here not in known and there not in known:
         names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
-        hint = f"`llorch git submodules branch {declared.path}` lists them; `--create` makes one"
+        hint = f"`llorch git submodules branch {quote(declared.path)}` lists them; `--create` makes one"
         raise UnknownName("branch", branch, names, hint=hint)
     check_kept(repo, here if here in known else there)
     kept = rescue(repo)

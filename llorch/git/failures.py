@@ -7,6 +7,7 @@ no value is taken from them.
 import re
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from llorch.errors import AccessDenied, Busy, CommandFailed, DiskFull, LlorchError, Malformed, NotFound, Unreachable
 from llorch.git.repo import without_secrets
@@ -47,7 +48,7 @@ def busy(root: Path, reason: str) -> LlorchError:
 
 
 def _dubious(root: Path, reason: str) -> LlorchError:
-    hint = f"if you trust it: `git config --global --add safe.directory {root}`"
+    hint = f"if you trust it: `git config --global --add safe.directory {quote(str(root))}`"
     return AccessDenied(f"git does not touch `{root}`, which belongs to another user", hint=hint)
 
 

@@ -64,7 +64,9 @@ def describe(submodule: "Submodule") -> str:
     if submodule.error:
         return shown(submodule.error.splitlines()[0])
     if submodule.state == "uninitialized":
-        return f"`llorch git submodules update --pinned {shown(submodule.path)}` gets it"
+        from shlex import quote
+
+        return f"`llorch git submodules update --pinned {quote(shown(submodule.path))}` gets it"
     where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
     if submodule.ahead is None:
         away = f"recorded {submodule.declared.recorded[:9]}, which is not here"

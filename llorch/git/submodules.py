@@ -6,6 +6,7 @@ except by `force`, whose caller has kept them.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from shlex import quote
 from typing import Literal, NamedTuple
 
 from llorch.errors import LlorchError, NotFound, UnknownName
@@ -132,7 +133,7 @@ def fetch_branch(repo: Repo, branch: str) -> str:
         LlorchError: it cannot be fetched.
     """
     branch = branch or default_branch(repo)
-    hint = f"`git -C {repo.root} ls-remote --heads origin` lists them"
+    hint = f"`git -C {quote(str(repo.root))} ls-remote --heads origin` lists them"
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch of origin", branch, (), hint=hint)
     try:

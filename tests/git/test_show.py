@@ -30,7 +30,7 @@ def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
     ("found", "told"),
     [
         (submodule("broken", error="why\x07\nmore"), r"why\x07"),
-        (submodule("uninitialized"), r"`llorch git submodules update --pinned a\x1b[31m` gets it"),
+        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` gets it"),
         (submodule("ok", Status(commit=AT), ahead=0, behind=0), "detached at 222222222"),
         (
             submodule("moved", Status(commit=AT, branch="dev"), ahead=2, behind=1),
