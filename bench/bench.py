@@ -272,13 +272,36 @@ def header(folder: Path, runs: int) -> None:
     memory(mine, other)
 
 
+def git_status(folder: Path, runs: int) -> None:
+    """Measure 40 submodules of 1,000 files each, a size that real ones have, against git's `submodule foreach`."""
+    settings = {"protocol.file.allow": "always", "user.name": "bench", "user.email": "bench@localhost"}
+    os.environ["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings.items()):
+        os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    source, root = folder / "source", folder / "root"
+    for number in range(1000):
+        place = source / f"folder {number % 50}" / f"file {number}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(str(number))
+    root.mkdir()
+    (root / "llorch.toml").write_text("version = 1\n")
+    for place in (source, root):
+        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "All"]):
+            seconds((["git", *command], place))
+    for number in range(40):
+        seconds((["git", "submodule", "--quiet", "add", source.as_uri(), f"reference/{number}"], root))
+    seconds((["git", "commit", "-qm", "Submodules"], root))
+    ours, theirs = [str(BIN / "llorch"), "git", "status"], ["git", "submodule", "foreach", "git", "status"]
+    row("git status of 40 submodules / `git submodule foreach git status`", (ours, root), (theirs, root), 0.7, runs)
+
+
 def main() -> None:
     """Run the benches that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", []],
+        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", "git", []],
         help="default: all",
     )
     parser.add_argument("--runs", type=int, default=11)
@@ -291,6 +314,7 @@ def main() -> None:
         "verify": lambda folder: verify(folder, max(3, options.runs // 2)),
         "convert": lambda folder: convert(folder, max(3, options.runs // 3)),
         "header": lambda folder: header(folder, options.runs),
+        "git": lambda folder: git_status(folder, options.runs),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME
     print("| what | llorch, ms | other, ms | ratio | at most |\n|---|---|---|---|---|")

@@ -7,13 +7,36 @@ from llorch import __version__
 
 
 def main() -> NoReturn:
-    """Answer `--version` at once, and leave the rest to the command line."""
+    """Answer what needs no command line at once, and leave the rest to that."""
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"llorch {__version__}\n")
         sys.exit()
+    if sys.argv[1:] == ["git", "status"]:
+        _answer()
     from llorch.cli import main
 
     main()
+
+
+def _answer() -> None:
+    """Show the state of the repository, and end; return where there is more to say than that."""
+    import os
+
+    from llorch.errors import INTERRUPTED
+    from llorch.git.quick import quick_status
+
+    try:
+        text = quick_status()
+        if text is not None:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+            sys.exit()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter writes the rest
+        sys.exit(128 + 13)
 
 
 if __name__ == "__main__":

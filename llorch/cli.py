@@ -27,6 +27,7 @@ TOP: Mapping[str, Place] = {
     "models": Place("llorch.models.cli", "models", "Have models on disk: downloaded, verified, listed, deleted"),
     "build": Place("llorch.build.cli", "build", "Have binaries, built by cargo when an input has changed"),
     "test": Place("llorch.test.cli", "test", "Run test suites, with what they need made first"),
+    "git": Place("llorch.git.cli", "git", "See and change the state of the repository and its submodules"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
@@ -53,6 +54,24 @@ MODELS: Mapping[str, Place] = {
 BUILD: Mapping[str, Place] = {
     "list": Place("llorch.build.cli", "list_builds", "Show the binaries and their state"),
     "clean": Place("llorch.build.cli", "clean", "Remove what cargo has built"),
+}
+
+GIT: Mapping[str, Place] = {
+    "status": Place("llorch.git.cli", "status", "Show the state of the repository and its submodules"),
+    "pull": Place("llorch.git.cli", "pull", "Take over what the upstream has"),
+    "sync": Place("llorch.git.cli", "sync", "Make everything what origin has"),
+    "branches": Place("llorch.git.cli", "branches", "List the branches, here and of remotes"),
+    "log": Place("llorch.git.cli", "show_log", "Show the last commits"),
+    "clean": Place("llorch.git.cli", "clean", "Remove files that git does not know"),
+    "submodules": Place("llorch.git.submodules_cli", "submodules", "List, show, move and reset submodules"),
+}
+
+SUBMODULES: Mapping[str, Place] = {
+    "list": Place("llorch.git.submodules_cli", "list_submodules", "List the submodules and where they come from"),
+    "status": Place("llorch.git.submodules_cli", "status", "Show the state of submodules"),
+    "update": Place("llorch.git.submodules_cli", "update", "Bring submodules to what they follow, or to their pins"),
+    "reset": Place("llorch.git.submodules_cli", "reset", "Make submodules exactly what is recorded"),
+    "branch": Place("llorch.git.submodules_cli", "branch", "Show or switch a submodule's branch"),
 }
 
 
@@ -182,7 +201,7 @@ def enter_workspace() -> None:
     """Make the workspace's root the current folder, and say so where none is declared."""
     from pathlib import Path
 
-    from llorch.config import find_workspace
+    from llorch.workspace import find_workspace
 
     named = click.get_current_context().find_root().meta.get("directory")
     workspace = find_workspace(Path(named) if named is not None else None)

@@ -1,4 +1,4 @@
-"""Find the workspace and read its `llorch.toml` and the user's `config.toml` into frozen settings.
+"""Read the workspace's `llorch.toml` and the user's `config.toml` into frozen settings.
 
 A value comes from, in this order: a flag, the environment (`LLORCH_*`), the workspace's file, the user's file, the
 default. What a room makes of its values is the room's business.
@@ -8,63 +8,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llorch.errors import ConfigError, Problem
-from llorch.toml import Document, load
+from llorch.workspace import Workspace as Workspace  # whoever needs settings needs both
+from llorch.workspace import find_workspace as find_workspace
 
-MARKERS = ("llorch.toml", "catalog.toml", "dodo.py")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
-    """The folder that llorch works in.
-
-    `declared` is false where no file says that it is one, and the current folder was taken.
-    """
-
-    root: Path
-    declared: bool
-
-    @property
-    def state(self) -> Path:
-        """Where records, locks and logs are; safe to delete at any time."""
-        return self.root / ".llorch"
-
-    def path(self, path: str | Path) -> Path:
-        """Return a path of the workspace as an absolute one, `~` expanded."""
-        return self.root / os.path.expanduser(path)
-
-    def name(self, path: str | Path) -> str:
-        """Return how a path is called: relative inside the workspace, absolute outside.
-
-        >>> Workspace(root=Path("/w"), declared=True).name("/w/a/../b")
-        'b'
-        """
-        clean = os.path.normpath(self.path(path))
-        return clean.removeprefix(os.path.join(self.root, ""))
-
-
-def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Workspace:
-    """Return the workspace of `folder` (the current one unless given): the nearest upwards that has a marker file.
-
-    Raises:
-        ConfigError: `LLORCH_REPO_ROOT`, or `folder`, is not a folder.
-    """
-    named = str(folder) if folder is not None else environ.get("LLORCH_REPO_ROOT")
-    if named:
-        start = Path(os.path.abspath(os.path.expanduser(named)))
-        if not start.is_dir():
-            source = "-C" if folder is not None else "LLORCH_REPO_ROOT"
-            raise ConfigError([Problem(source, None, "", f"`{named}` is not a folder")])
-    else:
-        start = Path.cwd()
-    if named and folder is None:
-        return Workspace(root=start, declared=True)
-    for candidate in (start, *start.parents):
-        if any((candidate / marker).is_file() for marker in MARKERS):
-            return Workspace(root=candidate, declared=True)
-    return Workspace(root=start, declared=False)
+if TYPE_CHECKING:
+    from llorch.toml import Document
 
 
 def _check_given(value: str) -> str | None:
@@ -193,6 +144,8 @@ def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ)
     """
     from dataclasses import replace
 
+    from llorch.toml import Document
+
     problems: list[Problem] = []
     merged: dict[str, Any] = {}
     for document in _documents(workspace, environ):
@@ -217,7 +170,9 @@ def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "llorch"
 
 
-def _documents(workspace: Workspace, environ: Mapping[str, str]) -> list[Document]:
+def _documents(workspace: Workspace, environ: Mapping[str, str]) -> "list[Document]":
+    from llorch.toml import load
+
     named = environ.get("LLORCH_CONFIG_PATH")
     user = Path(os.path.expanduser(named)) if named else user_folder(environ) / "config.toml"
     found = []

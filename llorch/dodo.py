@@ -2,6 +2,7 @@
 
 from llorch.build.tasks import task_build
 from llorch.engine import doit_config
+from llorch.git.tasks import task_git
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
 from llorch.models.tool_tasks import task_tool
 from llorch.test.tasks import task_test
@@ -11,6 +12,7 @@ __all__ = [
     "task_build",
     "task_convert",
     "task_fetch",
+    "task_git",
     "task_models",
     "task_quantize",
     "task_test",

@@ -229,7 +229,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
 
     Assigned to a name in a dodo.py it makes a task of its own, called `name`, in no group:
 
-        status = Command("git:status", ["git", "status", "--short"], doc="Show what has changed")
+        fetch = Command("house:fetch", ["git", "fetch", "--all"], doc="Fetch from every remote")
 
     From doit-cmd's class come the declaration with `base_options`, the options and `interactive`; the command is an
     argument list instead of a shell's string.

@@ -9,6 +9,7 @@
     ├── Unreachable        1  a server does not answer, or not as it should
     ├── Offline            1  something is to be fetched while fetching is switched off
     ├── Unsupported        1  a conversion that is not proven here
+    ├── Conflict           1  local work contradicts what came, and somebody has to decide
     ├── ConfigError        3  a configuration file is wrong; carries every problem found
     ├── UnknownName        3  no such model, task, host, …
     ├── NotInWorkspace     3  what is to be built is not in this workspace
@@ -96,6 +97,12 @@ class Unsupported(LlorchError):
     """Refuse a conversion that would be a guess."""
 
     code = "unsupported"
+
+
+class Conflict(LlorchError):
+    """Report local work that contradicts what came; the hint has the ways out."""
+
+    code = "conflict"
 
 
 class Problem(NamedTuple):

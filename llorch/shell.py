@@ -1,7 +1,6 @@
 """The only door to other programs: argument lists, never a shell string."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -10,14 +9,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
-_running: set[subprocess.Popen[str]] = set()
-_lock = threading.Lock()
+_running: set[subprocess.Popen[Any]] = set()
+_starting = 0
+_lock = threading.Condition(threading.Lock())
 
 
 def run(
@@ -44,16 +45,16 @@ def run(
         TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
-    variables = {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
-    if shutil.which(command[0], path=variables.get("PATH")) is None:
-        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
+    variables = _variables(env)
     tail: deque[str] = deque(maxlen=TAIL)
     process: subprocess.Popen[str] | None = None
     timer: threading.Timer | None = None
     expired = threading.Event()
     try:
         with _uninterrupted():
-            process = _start(command, cwd, variables, inherit)
+            process = _start(
+                command, hint, cwd, variables, inherit, stderr=subprocess.STDOUT, text=True, errors="replace"
+            )
         assert process.stdout is not None
         if timeout is not None:
             timer = threading.Timer(timeout, _expire, [process, expired])
@@ -78,10 +79,55 @@ def run(
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
 
 
+def output(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str | None] | None = None,
+    hint: str | None = None,
+) -> bytes:
+    """Run a program to its end as `run` does, and return what it wrote to stdout.
+
+    Raises:
+        ToolMissing: there is no such program.
+        CommandFailed: it exited with anything but 0; the error has the last lines of its stderr.
+    """
+    variables = _variables(env)
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with _uninterrupted():
+            process = _start(command, hint, cwd, variables, stderr=subprocess.PIPE)
+        out, err = process.communicate()
+    finally:
+        if process is not None:
+            _end(process)
+            with _lock:
+                _running.discard(process)
+    if process.returncode:
+        tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
+        raise CommandFailed(command, process.returncode, tail, hint=hint)
+    return out
+
+
+def _variables(env: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return the variables that a program is to have."""
+    return {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
+
+
 def _start(
-    command: Sequence[str], cwd: Path | None, env: Mapping[str, str], inherit: Collection[int]
-) -> subprocess.Popen[str]:
+    command: Sequence[str],
+    hint: str | None,
+    cwd: Path | None,
+    env: Mapping[str, str],
+    inherit: Collection[int] = (),
+    **more: Any,
+) -> subprocess.Popen[Any]:
+    """Start a program. Several can be started at once, which takes a millisecond each; `end_all` waits for them."""
+    global _starting
     with _lock:
+        _starting += 1
+    process: subprocess.Popen[Any] | None = None
+    try:
         process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -89,12 +135,19 @@ def _start(
             pass_fds=inherit,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,
+            **more,
         )
-        _running.add(process)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        if error.filename != command[0]:
+            raise  # the folder is not there
+        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint) from None
+    finally:
+        with _lock:
+            _starting -= 1
+            if process is not None:
+                _running.add(process)
+            _lock.notify_all()
     return process
 
 
@@ -139,12 +192,13 @@ def terminate(number: int, frame: FrameType | None) -> None:
 def end_all() -> None:
     """End every program that is still running, with its children."""
     with _lock:
+        _lock.wait_for(lambda: not _starting)
         running = list(_running)
     for process in running:
         _end(process)
 
 
-def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
+def _expire(process: subprocess.Popen[Any], expired: threading.Event) -> None:
     expired.set()
     _end(process)
     # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
@@ -152,7 +206,7 @@ def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end(process: subprocess.Popen[str], patience: float = 2.0) -> None:
+def _end(process: subprocess.Popen[Any], patience: float = 2.0) -> None:
     for request in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             break

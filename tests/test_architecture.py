@@ -21,6 +21,7 @@ LAYERS = {
     "shell": 1,
     "state": 1,
     "ui": 1,
+    "workspace": 1,
     "graph": 2,
     "session": 3,
     "reporter": 3,
@@ -36,12 +37,16 @@ LAYERS = {
     "cli": 4,
     "catalog_cli": 4,
     "check_cli": 4,
+    "submodules_cli": 4,
+    "quick": 4,
+    "show": 4,
     "__main__": 4,
 }
 RULES = 2  # any other file of a room
 
 # One line each, with its reason.
 ALLOWED = {
+    ("config", "workspace"),  # the files are in the one that was found
     ("config", "toml"),  # two doors to the same files: one knows TOML, the other what is written in it
 }
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from llorch import cli
-from llorch.cli import BUILD, MODELS, TOP
+from llorch.cli import BUILD, GIT, MODELS, SUBMODULES, TOP
 from tests.conftest import BIN, Run, in_terminal, program, write_catalog, write_dodo
 
 Llorch = Callable[..., Run]
-ROOMS = {"models": MODELS, "build": BUILD}
-COMMANDS = [(name,) for name in TOP] + [(room, name) for room, table in ROOMS.items() for name in table]
+TABLES = {(): TOP, ("models",): MODELS, ("build",): BUILD, ("git",): GIT, ("git", "submodules"): SUBMODULES}
+COMMANDS = [(*group, name) for group, table in TABLES.items() for name in table]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def tiny(workspace: Path) -> Path:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help(workspace: Path, llorch: Llorch, command: tuple[str, ...]) -> None:
     """It says what the command does and gives an example that begins with it; the table's summary says the same."""
-    place = (ROOMS[command[0]] if len(command) == 2 else TOP)[command[-1]]
+    place = TABLES[command[:-1]][command[-1]]
     done = llorch(*command, "--help")
     assert (done.code, done.err) == (0, "")
     example = done.out.partition("\nExample:\n")[2]
@@ -60,7 +60,7 @@ print(sorted(heavy & (set(sys.modules) - before)), file=sys.stderr)
     assert (done.code, done.err) == (0, "[]\n")
 
 
-@pytest.mark.parametrize("group", [(), ("models",)])
+@pytest.mark.parametrize("group", list(TABLES))
 def test_a_group_alone_shows_its_help(workspace: Path, llorch: Llorch, group: tuple[str, ...]) -> None:
     """It is wrong usage, told by the help itself; in JSON, by an error."""
     done = llorch(*group)

@@ -51,9 +51,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_command_is_documented() -> None:
     """Each command of a room is on the room's page, and each at the top in the README."""
-    for room, table in {"models": cli.MODELS, "build": cli.BUILD}.items():
+    for room, prefix, table in (
+        ("models", "llorch models", cli.MODELS),
+        ("build", "llorch build", cli.BUILD),
+        ("git", "llorch git", cli.GIT),
+        ("git", "llorch git submodules", cli.SUBMODULES),
+    ):
         page = (ROOT / f"docs/{room}.md").read_text()
-        assert [name for name in table if f"`llorch {room} {name}" not in page] == []
+        assert [name for name in table if f"`{prefix} {name}" not in page] == []
     readme = (ROOT / "README.md").read_text()
     assert [name for name in cli.TOP if not re.search(rf"\b{name}\b", readme)] == []
 

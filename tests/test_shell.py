@@ -183,3 +183,23 @@ def test_an_interrupt_while_it_starts_ends_it(
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
     signal.signal(signal.SIGTERM, before)
+
+
+def test_output_is_bytes_of_stdout_alone(workspace: Path) -> None:
+    """NULs and what is no text come as they are; what is said on stderr, however much, is not in them."""
+    script = "import sys; sys.stderr.write('x' * 1_000_000); sys.stdout.buffer.write(b'a\\0\\xff\\n' * 100_000)"
+    assert shell.output([PYTHON, "-c", script]) == b"a\0\xff\n" * 100_000
+    (workspace / "sub").mkdir()
+    assert shell.output(["sh", "-c", 'pwd; echo "$WORD"'], cwd=workspace / "sub", env={"WORD": "here"}) == (
+        f"{workspace / 'sub'}\nhere\n".encode()
+    )
+
+
+def test_output_may_fail() -> None:
+    """A failure has the end of what was said on stderr; a missing program is one."""
+    with pytest.raises(CommandFailed) as caught:
+        shell.output(["sh", "-c", "echo out; seq 100 >&2; exit 3"], hint="look there")
+    assert (caught.value.returncode, caught.value.hint) == (3, "look there")
+    assert caught.value.tail == "\n".join(map(str, range(61, 101)))
+    with pytest.raises(ToolMissing, match="`no-such-program` is not installed"):
+        shell.output(["no-such-program"])

@@ -1,0 +1,111 @@
+"""A repository, and the one way to run git in it: for programs, in English, without a question.
+
+What a failure of git means is `failures`' business.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from llorch import shell
+from llorch.errors import CommandFailed, LlorchError
+from llorch.parallel import in_parallel
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Say = Callable[[str], None]
+
+_ENVIRONMENT: dict[str, str | None] = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "SSH_ASKPASS_REQUIRE": "never",
+    # What a hook of another repository would have us work in.
+    **dict.fromkeys(("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")),
+    **dict.fromkeys(("GIT_PREFIX", "GIT_NAMESPACE", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF")),
+}
+_HINT = "install it: `apt install git`, `dnf install git` or `brew install git`"
+NETWORK = 8
+"""Submodules that are fetched at once: they wait for servers more than for this machine."""
+
+
+class Repo(NamedTuple):
+    """The work tree of a repository. `root` has no links in it."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where git has its own files of this work tree (gitrepository-layout(5))."""
+        place = self.root / ".git"
+        if place.is_dir():
+            return place
+        # A linked work tree or a submodule: a file that says where.
+        return self.root / os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+
+    def look(self, *arguments: str) -> bytes:
+        """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
+        return self.run(*arguments, GIT_OPTIONAL_LOCKS="0")
+
+    def line(self, *arguments: str) -> str:
+        """Run git where it only looks and answers with one line."""
+        return os.fsdecode(self.look(*arguments)).removesuffix("\n")
+
+    def run(self, *arguments: str, **variables: str) -> bytes:
+        """Run git in the repository, in no other above it, and return what it writes to stdout.
+
+        Raises:
+            ToolMissing: there is no git.
+            LlorchError: it failed; the class says how, see `failures.own_error`.
+        """
+        env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": str(self.root.parent), **variables}
+        try:
+            return shell.output(["git", *arguments], cwd=self.root, env=env, hint=_HINT)
+        except CommandFailed as error:
+            from llorch.git.failures import own_error
+
+            raise own_error(error, self.root) from None
+
+    def has(self, commit: str) -> bool:
+        """Tell whether a commit, or a ref's, is here."""
+        return self.says_yes("cat-file", "-e", commit + "^{commit}")
+
+    def says_yes(self, *arguments: str) -> bool:
+        """Tell whether git, which only looks, ends well."""
+        try:
+            self.look(*arguments)
+        except CommandFailed:
+            return False
+        return True
+
+
+def find_repo(folder: Path) -> Repo:
+    """Return the repository that a folder is in.
+
+    Raises:
+        LlorchError: it is in none.
+    """
+    start = folder.resolve()
+    for root in (start, *start.parents):
+        if os.path.lexists(root / ".git"):
+            return Repo(root=root)
+    raise LlorchError(f"`{folder}` is not in a git repository", hint="`git init` makes one; `-C DIR` works in another")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses have no user and password.
+
+    >>> without_secrets("see https://me:token@example.org/x")
+    'see https://example.org/x'
+    """
+    return re.sub(r"(\w+://)[^/@\s']+@", r"\1", text)
+
+
+def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:
+    """Work on items in threads, as `in_parallel` does, and end what they run if this one is interrupted."""
+    try:
+        return in_parallel(items, work, threads)
+    except KeyboardInterrupt:
+        shell.end_all()
+        raise

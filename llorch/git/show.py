@@ -1,0 +1,240 @@
+"""How git's commands tell of what they found and did: in words for people, and in JSON."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llorch import ui
+from llorch.git.repo import Repo
+
+if TYPE_CHECKING:
+    from llorch.git.backup import Loss
+    from llorch.git.porcelain import Commit
+    from llorch.git.status import Repository, Submodule
+    from llorch.git.submodules import Move
+
+NAMED = 5
+"""Files of a kind that `status` names, and the rest it counts, unless everything is asked for with `-v`."""
+_STYLES: dict[str, ui.Style] = {"ok": "good", "broken": "bad", "uninitialized": "dim"}
+
+
+def shown(path: str) -> str:
+    r"""Return a path for people and JSON: what is no text, and what a terminal would obey, written out.
+
+    >>> print(shown("a\udcff\nb"))
+    a\xff\nb
+    """
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def text_of(path: str) -> str:
+    """Return a path as a JSON document can have it: its characters as they are, other bytes written out."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def commit_json(commit: "Commit") -> dict[str, Any]:
+    """Return a commit as JSON documents have it."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.time))
+    return {"commit": commit.id, "time": when, "author": commit.author, "subject": commit.subject}
+
+
+def submodule_json(submodule: "Submodule") -> dict[str, Any]:
+    """Return a submodule's state as JSON documents have it."""
+    status = submodule.status
+    return {
+        "path": text_of(submodule.path),
+        "state": submodule.state,
+        "commit": status.commit,
+        "recorded": submodule.declared.recorded,
+        "branch": status.branch,
+        "ahead": submodule.ahead,
+        "behind": submodule.behind,
+        "changed": len(status.tracked),
+        "untracked": len(status.untracked),
+        "operation": submodule.operation,
+        "error": submodule.error,
+    }
+
+
+def describe(submodule: "Submodule") -> str:
+    """Return where a submodule is, in words."""
+    status = submodule.status
+    if submodule.error:
+        return shown(submodule.error.splitlines()[0])
+    if submodule.state == "uninitialized":
+        from shlex import quote
+
+        return f"`llorch git submodules update --pinned {quote(shown(submodule.path))}` gets it"
+    where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
+    if submodule.ahead is None:
+        away = f"recorded {submodule.declared.recorded[:9]}, which is not here"
+    else:
+        away = distance(submodule.ahead, submodule.behind, f"recorded {submodule.declared.recorded[:9]}")
+    counts = (
+        (len(status.tracked), "changed"),
+        (len(status.untracked), "untracked"),
+        (len(status.conflicted), "in conflict"),
+    )
+    changes = [f"{count} {word}" for count, word in counts if count]
+    doing = [f"{submodule.operation} in progress"] if submodule.operation else []
+    return ", ".join([where, *([away] if away else []), *changes, *doing])
+
+
+def distance(ahead: int, behind: int | None, what: str) -> str:
+    """Return how far something is from another in words, nothing if it is not.
+
+    >>> distance(2, 1, "origin/main")
+    '2 ahead of and 1 behind origin/main'
+    """
+    ways = [f"{ahead} ahead of"] * (ahead > 0) + [f"{behind} behind"] * bool(behind)
+    return f"{' and '.join(ways)} {what}" if ways else ""
+
+
+def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -> str:
+    """Return the state of a repository and its submodules in words; of those as recorded only how many, unless `-v`."""
+    lines = list(_lines(repository))
+    if submodules:
+        told = [each for each in submodules if each.state != "ok" or ui.mode.verbose]
+        fine = sum(each.state == "ok" for each in submodules)
+        lines += ["", f"{count(len(submodules), 'submodule')}, {fine} as recorded"]
+        width = max((len(shown(each.path)) for each in told), default=0)
+        for each in told:
+            word = ui.style(f"{each.state:<13}", _STYLES.get(each.state, "note"))
+            lines.append(f"{shown(each.path):<{width}}  {word}  {describe(each)}")
+    return "\n".join(lines)
+
+
+def names(paths: "Sequence[str]", most: int | None = None) -> str:
+    """Return paths in a line, the first `most` of them if there are more."""
+    some = ", ".join(shown(path) for path in paths[:most])
+    rest = len(paths) - len(paths[:most])
+    return some + (f" and {rest} more" if rest else "")
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things.
+
+    >>> count(1, "commit"), count(2, "changed file")
+    ('1 commit', '2 changed files')
+    """
+    return f"{number} {what}" + ("s" if number != 1 else "")
+
+
+def tell_lost(repo: Repo, losses: "Sequence[Loss]") -> None:
+    """Say exactly what would be lost, of each repository; also to a quiet run, if it is asked about it."""
+    if ui.mode.json or (ui.mode.quiet and ui.mode.yes):
+        return
+    for loss in losses:
+        where = shown(place_of(repo, loss.repo))
+        for commit in loss.commits:
+            ui.print_err(f"{where}: commit {commit.id[:9]} {shown(commit.subject)}")
+        for path in loss.changes:
+            ui.print_err(f"{where}: changes of {shown(path)}")
+        for path in loss.files:
+            ui.print_err(f"{where}: the file {shown(path)}, which git does not track")
+
+
+def place_of(repo: Repo, other: Repo) -> str:
+    """Return where a submodule is from the repository's folder; a dot for itself."""
+    return os.path.relpath(other.root, repo.root)
+
+
+def lost_json(repo: Repo, losses: "Sequence[Loss]") -> list[dict[str, Any]]:
+    """Return what is lost as JSON documents have it."""
+    return [
+        {
+            "path": text_of(place_of(repo, loss.repo)),
+            "commits": [commit_json(commit) for commit in loss.commits],
+            "changed": [text_of(path) for path in loss.changes],
+            "untracked": [text_of(path) for path in loss.files],
+        }
+        for loss in losses
+    ]
+
+
+def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: Any) -> int:
+    """Tell what became of submodules and how lost work comes back; return the exit code, the first failure's."""
+    failed = [move for move in moves if move.error is not None]
+    if ui.mode.json:
+        ui.emit_json({**more, "restore": restore, "submodules": [_move_json(move) for move in moves]})
+    else:
+        for move in moves:
+            if move.outcome != "same" or ui.mode.verbose:
+                ui.emit(_sentence(move))
+        for move in moves:
+            if move.rescue:
+                ui.warn(f"{shown(move.declared.path)}: commits that no branch has are kept as `{move.rescue}`")
+        if restore:
+            ui.tell("what was taken away is kept; this brings it back:")
+            ui.emit(restore)
+        if failed:
+            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: they are as they were")
+        for move in failed:
+            assert move.error is not None
+            ui.print_err(f"  {shown(move.declared.path)}: {move.error.message}")
+            if move.error.hint:
+                ui.print_err(f"    hint: {move.error.hint}")
+    return next((move.error.exit_code for move in failed if move.error is not None), 0)
+
+
+def _sentence(move: "Move") -> str:
+    path = shown(move.declared.path)
+    before, after = (move.before or "nothing")[:9], (move.after or "nothing")[:9]
+    left = f"; it was on {shown(move.left)}" if move.left else ""
+    return {
+        "same": f"{path} is at {after} already",
+        "moved": f"{path} moved from {before} to {after}{left}",
+        "cloned": f"{path} cloned, at {after}",
+        "skipped": f"{path} skipped, as its settings say",
+        "failed": f"{path} failed",
+    }[move.outcome]
+
+
+def _move_json(move: "Move") -> dict[str, Any]:
+    return {
+        "path": text_of(move.declared.path),
+        "outcome": move.outcome,
+        "before": move.before,
+        "after": move.after,
+        "left": move.left,
+        "rescue": move.rescue,
+        "error": move.error and move.error.as_json(),
+    }
+
+
+def _lines(repository: "Repository") -> Iterator[str]:
+    status = repository.status
+    yield ui.style(shown(status.branch) if status.branch else "detached", "bold") + _upstream(repository)
+    if repository.commit is None:
+        yield "no commits yet"
+    else:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(repository.commit.time))
+        yield f"{repository.commit.id[:9]} {when} {shown(repository.commit.subject)}"
+    yield f"origin {repository.origin}" if repository.origin else "no origin"
+    for word, paths in (
+        ("in conflict", status.conflicted),
+        ("staged", status.staged),
+        ("changed", status.changed),
+        ("untracked", status.untracked),
+    ):
+        if paths:
+            yield f"{ui.style(f'{len(paths)} {word}', 'note')}: {names(paths, None if ui.mode.verbose else NAMED)}"
+    if status.stashes:
+        yield f"{status.stashes} stashed"
+    if repository.operation:
+        verb = repository.operation
+        ways = f"`git {verb} --continue` goes on, `git {verb} --abort` gives it up"
+        ways = "`git bisect reset` ends it" if verb == "bisect" else ways
+        yield ui.style(f"{verb} in progress", "note") + f": {ways}"
+
+
+def _upstream(repository: "Repository") -> str:
+    status = repository.status
+    if status.upstream is None:
+        return ", without an upstream" if status.branch else ""
+    if status.ahead is None:
+        return f", its upstream {shown(status.upstream)} is gone" if status.commit else f", to follow {status.upstream}"
+    away = distance(status.ahead, status.behind, shown(status.upstream))
+    return ", " + (away or f"even with {shown(status.upstream)}")

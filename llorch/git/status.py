@@ -1,0 +1,217 @@
+"""The state of a repository and of its submodules, looked at all at once. Changing anything is not this file's job."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from llorch.errors import LlorchError, Malformed
+from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
+from llorch.git.repo import Repo, at_once, without_secrets
+
+State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
+_STATUS = (
+    "status", "--porcelain=v2", "--branch", "--show-stash", "-z", "--untracked-files=normal",
+    "--ignore-submodules=dirty",
+)  # fmt: skip
+THREADS = 2 * (os.cpu_count() or 1)
+"""Submodules that are looked at at once: git waits for the disk for about as long as it computes."""
+_OPERATIONS = {
+    "rebase-merge": "rebase",
+    "rebase-apply/applying": "am",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+"""What git keeps in its folder while something is in progress, as its own wt-status.c looks for it."""
+
+
+class Repository(NamedTuple):
+    """The state of a repository but for its submodules."""
+
+    status: Status
+    commit: Commit | None
+    origin: str | None
+    operation: str | None
+
+
+class Declared(NamedTuple):
+    """A submodule that an index or a tree has.
+
+    Attributes:
+        path: from the top repository's folder, also of one in a submodule.
+        inner: its path in `parent`.
+        recorded: the commit that `parent` has for it.
+        name, url, follows: of `.gitmodules`; `follows` is the branch that it names, or empty.
+        error: why it cannot be used, whatever is in its folder.
+    """
+
+    path: str
+    inner: str
+    parent: Repo
+    recorded: str
+    name: str = ""
+    url: str = ""
+    follows: str = ""
+    error: str = ""
+
+    @property
+    def repo(self) -> Repo:
+        """Its own repository, if it is there."""
+        return Repo(root=self.parent.root / self.inner)
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether it has a work tree."""
+        return os.path.lexists(self.repo.root / ".git")
+
+
+class Submodule(NamedTuple):
+    """The state of a submodule; `ahead` and `behind` count from the recorded commit, None where that is not here."""
+
+    declared: Declared
+    state: State
+    status: Status = Status()
+    ahead: int | None = None
+    behind: int | None = None
+    operation: str | None = None
+    error: str | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether git can work in it."""
+        return self.state not in ("uninitialized", "broken")
+
+    @property
+    def path(self) -> str:
+        """Where it is, from the top repository's folder."""
+        return self.declared.path
+
+
+def load_status(repo: Repo) -> Status:
+    """Return what git says of a work tree, whose submodules may have moved but are not looked into."""
+    return parse_status(repo.look(*_STATUS))
+
+
+def load_all(repo: Repo) -> tuple[Repository, tuple[Submodule, ...]]:
+    """Return the state of a repository and of all its submodules, also of those in submodules, ordered by path.
+
+    Raises:
+        LlorchError: git cannot tell of the repository. What is wrong with a submodule is part of its state.
+    """
+    jobs: tuple[Callable[[Repo], Any], ...] = (_load_repository, load_submodules)
+    repository, submodules = at_once(jobs, lambda job: job(repo), len(jobs))
+    return repository, submodules
+
+
+def _load_repository(repo: Repo) -> Repository:
+    status = load_status(repo)
+    commit = parse_log(repo.look("log", "-1", "-z", LOG))[0] if status.commit else None
+    url = parse_config(repo.look("config", "-z", "--list")).get("remote.origin.url")
+    origin = without_secrets(url) if url else None
+    return Repository(status=status, commit=commit, origin=origin, operation=load_operation(repo))
+
+
+def load_submodules(repo: Repo) -> tuple[Submodule, ...]:
+    """Return the state of all submodules of a repository, ordered by path."""
+    found: list[Submodule] = []
+    level = load_declared(repo)
+    while level:
+        states = at_once(level, load_submodule, THREADS)
+        found += states
+        level = tuple(
+            inner
+            for state in states
+            if state.is_usable and os.path.isfile(state.declared.repo.root / ".gitmodules")
+            for inner in load_declared(state.declared.repo, state.path + "/")
+        )
+    return tuple(sorted(found, key=lambda submodule: submodule.path))
+
+
+def load_declared(repo: Repo, prefix: str = "", tree: str | None = None) -> tuple[Declared, ...]:
+    """Return the submodules of a repository's index, or of a commit's tree, but not those in them."""
+    listing = ("ls-files", "-s", "-z") if tree is None else ("ls-tree", "-r", "-z", "--full-tree", tree)
+    links = parse_links(repo.look(*listing))
+    if not links:
+        return ()
+    modules, error = _load_modules(repo, tree)
+    return tuple(
+        Declared(
+            path=prefix + path,
+            inner=path,
+            parent=repo,
+            recorded=commit,
+            **modules.get(path, {}),
+            error=error or ("" if path in modules else "`.gitmodules` has no entry for it"),
+        )
+        for path, commit in links.items()
+    )
+
+
+def load_submodule(declared: Declared) -> Submodule:
+    """Return the state of a submodule, in which an error is a state too."""
+    repo = declared.repo
+    if not declared.is_there:
+        if declared.error:
+            return Submodule(declared=declared, state="broken", error=declared.error)
+        return Submodule(declared=declared, state="uninitialized")
+    try:
+        parts = declared.inner.split("/")
+        if any(os.path.islink(declared.parent.root.joinpath(*parts[:end])) for end in range(1, len(parts) + 1)):
+            raise LlorchError("its folder, or one above it, is a link")
+        status = parse_status(repo.look(*_STATUS, "--no-ahead-behind"))
+        ahead, behind = _distance(repo, declared.recorded, status.commit)
+        operation = load_operation(repo)
+    except (LlorchError, OSError) as error:
+        return Submodule(declared=declared, state="broken", error=str(error))
+    moved = status.commit != declared.recorded
+    dirty = status.tracked or status.untracked
+    return Submodule(
+        declared=declared,
+        state="dirty" if dirty else "moved" if moved else "ok",
+        status=status,
+        ahead=ahead,
+        behind=behind,
+        operation=operation,
+    )
+
+
+def load_operation(repo: Repo) -> str | None:
+    """Return what is in progress, such as a rebase, or None."""
+    folder = str(repo.folder)
+    there = set(os.listdir(folder))
+    marks = (mark for mark in _OPERATIONS if mark.partition("/")[0] in there)
+    return next((_OPERATIONS[mark] for mark in marks if os.path.exists(os.path.join(folder, mark))), None)
+
+
+def _distance(repo: Repo, recorded: str, commit: str | None) -> tuple[int | None, int | None]:
+    if commit == recorded:
+        return 0, 0
+    if commit is None or not repo.has(recorded):
+        return None, None
+    behind, ahead = repo.line("rev-list", "--left-right", "--count", f"{recorded}...{commit}").split("\t")
+    return int(ahead), int(behind)
+
+
+def _load_modules(repo: Repo, tree: str | None) -> tuple[Mapping[str, dict[str, str]], str]:
+    """Return what `.gitmodules` says by path, and what is wrong with it."""
+    source = ("--file", ".gitmodules") if tree is None else ("--blob", f"{tree}:.gitmodules")
+    if tree is None and not (repo.root / ".gitmodules").is_file():
+        return {}, ""
+    try:
+        values = parse_config(repo.look("config", "-z", *source, "--list"))
+    except Malformed as error:
+        return {}, f"`.gitmodules` cannot be read: {error.reason}"
+    except LlorchError:
+        if tree is None:
+            raise
+        return {}, ""  # the tree has none
+    found = {}
+    for key, path in values.items():
+        if key.startswith("submodule.") and key.endswith(".path"):
+            table = key.removesuffix(".path")
+            name = table.removeprefix("submodule.")
+            url, follows = values.get(table + ".url", ""), values.get(table + ".branch", "")
+            found[path] = {"name": name, "url": without_secrets(url), "follows": follows}
+    return found, ""

@@ -1,0 +1,214 @@
+"""Which submodules are meant, and moving them: to their recorded commits, to the tips that they follow, to branches.
+
+Before one is moved, its commits that nothing else reaches get a ref of ours; its local changes are never overwritten,
+except by `force`, whose caller has kept them.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from shlex import quote
+from typing import Literal, NamedTuple
+
+from llorch.errors import LlorchError, NotFound, UnknownName
+from llorch.git.backup import check_kept, rescue
+from llorch.git.repo import NETWORK, Repo, at_once
+from llorch.git.status import Declared, load_declared, load_status, load_submodules
+
+Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
+
+
+class Move(NamedTuple):
+    """What became of a submodule.
+
+    Attributes:
+        before, after: commits; None where there is none.
+        left: the branch that it was on and is not any more.
+        rescue: the ref that keeps commits which nothing else reaches.
+    """
+
+    declared: Declared
+    outcome: Outcome
+    before: str | None = None
+    after: str | None = None
+    left: str | None = None
+    rescue: str | None = None
+    error: LlorchError | None = None
+
+
+Act = Callable[[Declared], Move]
+
+
+def choose(known: Sequence[Declared], names: Iterable[str]) -> list[Declared]:
+    """Return the submodules that names mean, each once: whole paths, or ends of paths that only one has.
+
+    Raises:
+        UnknownName: there is no such submodule, or there are several.
+    """
+    found: dict[str, Declared] = {}
+    for name in names:
+        wanted = name.strip("/")
+        exact = [each for each in known if each.path == wanted]
+        meant = exact or [each for each in known if each.path.endswith("/" + wanted)]
+        if not meant:
+            ends = [each.path for each in known] + [each.path.rsplit("/", 1)[-1] for each in known]
+            raise UnknownName("submodule", name, ends, hint="`llorch git submodules list` shows them")
+        if len(meant) > 1:
+            several = " and ".join(f"`{each.path}`" for each in meant)
+            raise UnknownName("single submodule", name, (), hint=f"{several} end so: give more of the path")
+        found[meant[0].path] = meant[0]
+    return list(found.values())
+
+
+def load_every(repo: Repo) -> list[Declared]:
+    """Return all submodules of a repository, also those in others, ordered by path."""
+    return [each.declared for each in load_submodules(repo)]
+
+
+def outermost(chosen: Sequence[Declared]) -> list[Declared]:
+    """Return the submodules that are in no other one of them."""
+    paths = [each.path + "/" for each in chosen]
+    return [each for each in chosen if not any(each.path.startswith(path) for path in paths)]
+
+
+def move_all(level: Sequence[Declared], act: Act, inside: Act) -> list[Move]:
+    """Move submodules, then those in them by `inside`; a failure stops none of the others."""
+    moves: list[Move] = []
+    while level:
+        refused = _register(level)
+        moves += refused
+        failed = {move.declared.path for move in refused}
+        done = at_once([each for each in level if each.path not in failed], _caught(act), NETWORK)
+        moves += done
+        level = [inner for move in done if move.error is None for inner in _inside(move.declared)]
+        act = inside
+    return sorted(moves, key=lambda move: move.declared.path)
+
+
+def to_recorded(declared: Declared, *, force: bool = False) -> Move:
+    """Bring a submodule to the commit that is recorded for it, detached, unless it is there already.
+
+    Raises:
+        Refused: local changes would be lost, and `force` is not given.
+        LlorchError: the commit cannot be had, or git fails.
+    """
+    if not declared.is_there:
+        return _clone(declared)
+    fetch_commit(declared.repo, declared.recorded)
+    return _checkout(declared, declared.recorded, force=force)
+
+
+def to_tip(declared: Declared) -> Move:
+    """Bring a submodule to the tip of the branch that it follows, detached.
+
+    That is the branch of `.gitmodules` (`.` is the superproject's own), else the remote's default.
+
+    Raises:
+        Refused: local changes would be lost.
+        UnknownName: the remote has no such branch.
+        LlorchError: it cannot be fetched, or git fails.
+    """
+    cloned = _clone(declared) if not declared.is_there else None
+    if not declared.is_there:
+        return Move(declared, "skipped")
+    follows = declared.follows
+    if follows == ".":
+        follows = load_status(declared.parent).branch or ""
+    move = _checkout(declared, fetch_branch(declared.repo, follows), force=False)
+    return move if cloned is None else move._replace(outcome="cloned", before=None)
+
+
+def fetch_commit(repo: Repo, commit: str) -> None:
+    """Have a commit, from the remote if it is not here."""
+    if not repo.has(commit):
+        repo.run("fetch", "-q", "--no-recurse-submodules", "origin")
+    if not repo.has(commit):
+        repo.run("fetch", "-q", "--no-recurse-submodules", "origin", commit)
+
+
+def fetch_branch(repo: Repo, branch: str) -> str:
+    """Fetch a branch of the remote, its default one if the name is empty, and return the commit that it is at.
+
+    Raises:
+        UnknownName: the remote has no such branch.
+        LlorchError: it cannot be fetched.
+    """
+    branch = branch or default_branch(repo)
+    hint = f"`git -C {quote(str(repo.root))} ls-remote --heads origin` lists them"
+    if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
+        raise UnknownName("branch of origin", branch, (), hint=hint)
+    try:
+        spec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
+        repo.run("fetch", "-q", "--no-recurse-submodules", "origin", spec)
+    except NotFound as error:
+        heads = repo.look("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin").decode()
+        if repo.look("ls-remote", "--heads", "origin", f"refs/heads/{branch}"):
+            raise
+        raise UnknownName("branch of origin", branch, heads.split(), hint=hint) from error
+    return repo.line("rev-parse", "--verify", f"refs/remotes/origin/{branch}^{{commit}}")
+
+
+def default_branch(repo: Repo) -> str:
+    """Return the remote's default branch, as it says itself.
+
+    Raises:
+        NotFound: it has none.
+    """
+    for line in os.fsdecode(repo.look("ls-remote", "--symref", "origin", "HEAD")).splitlines():
+        if line.startswith("ref: refs/heads/"):
+            return line.removeprefix("ref: refs/heads/").partition("\t")[0]
+    raise NotFound("origin does not say which branch is its default", hint="name one: `--branch`, or `[git] branch`")
+
+
+def _inside(declared: Declared) -> list[Declared]:
+    return list(load_declared(declared.repo, declared.path + "/")) if declared.is_there else []
+
+
+def _register(level: Sequence[Declared]) -> list[Move]:
+    """Let git know what it is to clone, one after the other: it locks its settings for that."""
+    failed = []
+    for declared in level:
+        if not declared.is_there:
+            move = _caught(_init)(declared)
+            failed += [move] if move.error else []
+    return failed
+
+
+def _init(declared: Declared) -> Move:
+    if declared.error:
+        hint = "mend it, or take the submodule out: `git rm --cached`"
+        raise LlorchError(f"`{declared.path}` cannot be cloned: {declared.error}", hint=hint)
+    declared.parent.run("submodule", "--quiet", "init", "--", declared.inner)
+    return Move(declared, "same")
+
+
+def _clone(declared: Declared) -> Move:
+    declared.parent.run("submodule", "--quiet", "update", "--", declared.inner)
+    if not declared.is_there:
+        return Move(declared, "skipped")  # its settings say `update = none`
+    return Move(declared, "cloned", None, load_status(declared.repo).commit)
+
+
+def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
+    repo = declared.repo
+    status = load_status(repo)
+    if status.commit == target:
+        if force:
+            repo.run("reset", "-q", "--hard")
+        return Move(declared, "same", target, target)
+    # A clone that was cut off before its first checkout has no index, and nothing to lose.
+    force = force or not os.path.exists(repo.folder / "index")
+    if not force:
+        check_kept(repo, target)
+    ref = None if force else rescue(repo)
+    repo.run("checkout", "-q", *(["-f"] if force else ["--no-overwrite-ignore"]), "--detach", target)
+    return Move(declared, "moved", status.commit, target, status.branch, ref)
+
+
+def _caught(act: Act) -> Act:
+    def move(declared: Declared) -> Move:
+        try:
+            return act(declared)
+        except LlorchError as error:
+            return Move(declared, "failed", error=error)
+
+    return move

@@ -1,0 +1,122 @@
+"""Making work trees exactly what a commit has: planned and told first, kept, and only then done."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from llorch.errors import LlorchError
+from llorch.git.backup import Backup, Loss, find_loss, keep, now, remove
+from llorch.git.repo import Repo, at_once
+from llorch.git.status import THREADS, Declared, load_declared
+from llorch.git.submodules import Move, fetch_branch, fetch_commit, move_all, outermost, to_recorded
+
+
+class Plan(NamedTuple):
+    """What is to be done: the repository's target if it moves itself, its submodules and what all of them lose."""
+
+    repo: Repo
+    target: str | None
+    submodules: tuple[Declared, ...]
+    losses: tuple[Loss, ...]
+    failed: tuple[Move, ...]
+    """Submodules that are left alone, and why."""
+
+    @property
+    def lost(self) -> tuple[Loss, ...]:
+        """Where there is something to lose."""
+        return tuple(loss for loss in self.losses if not loss.is_none)
+
+
+class Result(NamedTuple):
+    """What was done."""
+
+    backups: tuple[Backup, ...]
+    moves: tuple[Move, ...]
+
+    @property
+    def restore(self) -> str | None:
+        """The one command that brings everything back."""
+        return " && ".join(backup.restore for backup in self.backups) or None
+
+
+def plan_sync(repo: Repo, branch: str) -> Plan:
+    """Fetch a branch of origin (its default one if empty), and plan to make the work tree what that has.
+
+    Raises:
+        Refused: something is in progress.
+        UnknownName: there is no such branch.
+        LlorchError: it cannot be fetched.
+    """
+    check_origin(repo)
+    target = fetch_branch(repo, branch)
+    loss = find_loss(repo, target, "reset", untracked=False)
+    level = load_declared(repo, tree=target)
+    losses, failed = _find_losses(level, untracked=False)
+    return Plan(repo, target, level, (loss, *losses), failed)
+
+
+def plan_reset(repo: Repo, chosen: Sequence[Declared]) -> Plan:
+    """Plan to make submodules, and those in them, what is recorded, without anything that is not tracked."""
+    level = tuple(outermost(chosen))
+    losses, failed = _find_losses(level, untracked=True)
+    return Plan(repo, None, level, losses, failed)
+
+
+def carry_out(plan: Plan) -> Result:
+    """Keep what is lost, then do what is planned.
+
+    Raises:
+        LlorchError: the repository itself could not be moved; the hint has the way back. Of submodules see the moves.
+    """
+    moment = now()
+    backups = tuple(keep(loss, moment) for loss in plan.lost)
+    try:
+        for loss in plan.lost:
+            remove(loss.repo, loss.files)
+        if plan.target is not None:
+            plan.repo.run("reset", "-q", "--hard", plan.target)
+    except (LlorchError, OSError) as error:
+        restore = Result(backups, ()).restore
+        hint = f"what was taken away until then comes back with: {restore}" if restore else None
+        raise LlorchError(f"it could not be finished: {error}", hint=hint) from error
+    failed = {move.declared.path: move for move in plan.failed}
+    planned = {loss.repo.root for loss in plan.losses}
+
+    def act(declared: Declared) -> Move:
+        if declared.path in failed:
+            return failed[declared.path]
+        return to_recorded(declared, force=declared.repo.root in planned)
+
+    return Result(backups, tuple(move_all(plan.submodules, act, act)))
+
+
+def check_origin(repo: Repo) -> None:
+    """Make sure that there is something to fetch from.
+
+    Raises:
+        LlorchError: there is no remote called origin.
+    """
+    if b"origin" not in repo.look("remote").split(b"\n"):
+        hint = "`git remote add origin URL` names one"
+        raise LlorchError(f"`{repo.root}` has no remote called origin", hint=hint)
+
+
+def _find_losses(level: Sequence[Declared], *, untracked: bool) -> tuple[tuple[Loss, ...], tuple[Move, ...]]:
+    """Return what submodules and those in them would lose, and those that cannot be dealt with."""
+    losses: list[Loss] = []
+    failed: list[Move] = []
+
+    def look(declared: Declared) -> tuple[Declared, ...]:
+        try:
+            fetch_commit(declared.repo, declared.recorded)
+            loss = find_loss(declared.repo, declared.recorded, "leaves", untracked=untracked)
+            inner = load_declared(declared.repo, declared.path + "/", tree=declared.recorded)
+        except LlorchError as error:
+            failed.append(Move(declared, "failed", error=error))
+            return ()
+        losses.append(loss)
+        return inner
+
+    while level:
+        found = at_once([each for each in level if each.is_there], look, THREADS)
+        level = [inner for inside in found for inner in inside]
+    return tuple(sorted(losses, key=lambda loss: loss.repo.root)), tuple(failed)

@@ -1,0 +1,256 @@
+"""What would be destroyed is kept, and the printed command brings every bit of it back."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llorch.errors import Refused
+from llorch.git.backup import Loss, check_kept, find_loss, in_the_way, keep, now, remove, rescue, untracked_files
+from llorch.git.repo import Repo, find_repo
+from tests.git.conftest import World, commit, git, head, repository, state
+
+
+def run(command: str, folder: Path) -> None:
+    """Run a command as a user would who copies it, from anywhere."""
+    subprocess.run(["sh", "-c", command], cwd=folder, check=True)
+
+
+def wipe(loss: Loss, target: str) -> None:
+    """Make the work tree what a commit has."""
+    remove(loss.repo, loss.files)
+    loss.repo.run("reset", "-q", "--hard", target)
+
+
+def edit_everything(root: Path) -> None:
+    """Have work of every kind in a repository that has the files `a`, `b`, `c` and `d`."""
+    commit(root, "mine", message="Mine")
+    (root / "a").write_text("staged")
+    git(root, "add", "a")
+    (root / "a").write_text("staged and changed")
+    git(root, "rm", "-q", "b")
+    (root / "c").unlink()
+    git(root, "mv", "d", "d moved\nfar")
+    (root / "exe").write_text("#!/bin/sh\n")
+    (root / "exe").chmod(0o755)
+    git(root, "add", "exe")
+    (root / "link").symlink_to("nowhere")
+    git(root, "add", "link")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with some files, and a commit that another branch, `goal`, has besides."""
+    root = repository(tmp_path / "Wörk späce's")
+    for name in "abcd":
+        commit(root, name)
+    git(root, "switch", "-qc", "goal")
+    commit(root, "untracked/x", "of goal")
+    commit(root, "ignored", "of goal")
+    commit(root, "folder", "a file of goal")
+    git(root, "switch", "-q", "main")
+    commit(root, ".gitignore", "ignored\n")
+    return root
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_branch_that_moves_comes_back(root: Path, tmp_path: Path, detached: bool) -> None:
+    """Commits, staged and unstaged changes, and files in the way of what comes are there again, as they were."""
+    if detached:
+        git(root, "checkout", "-q", "--detach")
+    edit_everything(root)
+    for name in ("untracked", "ignored", "folder/deep/y", "stays ü\n"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("precious")
+    before = state(root)
+    repo = Repo(root=root)
+    loss = find_loss(repo, "goal", "reset", untracked=False)
+    assert [each.subject for each in loss.commits] == ["Mine", "Write .gitignore"]
+    assert set(loss.changes) == {"a", "b", "c", "d moved\nfar", "exe", "link"}
+    assert loss.files == ("folder/deep/y", "ignored", "untracked")
+    backup = keep(loss, now())
+    assert state(root) == before
+    wipe(loss, "goal")
+    assert (root / "stays ü\n").read_text() == "precious"
+    assert (root / "folder").read_text() == "a file of goal"
+    run(backup.restore, tmp_path)
+    assert state(root) == before
+
+
+@pytest.mark.parametrize("branch", ["main", "it's", None])
+def test_a_branch_that_is_left_comes_back(root: Path, tmp_path: Path, branch: str | None) -> None:
+    """A detached HEAD goes back to its commits, one on a branch to that, with all changes and files."""
+    if branch is None:
+        git(root, "checkout", "-q", "--detach")
+    elif branch != "main":
+        git(root, "switch", "-qc", branch)
+    edit_everything(root)
+    (root / "new").write_text("new")
+    before = state(root)
+    repo = Repo(root=root)
+    loss = find_loss(repo, "goal", "leaves", untracked=True)
+    assert [each.subject for each in loss.commits] == ([] if branch else ["Mine"])
+    backup = keep(loss, now())
+    remove(repo, loss.files)
+    repo.run("checkout", "-q", "-f", "--detach", "goal")
+    run(backup.restore, tmp_path)
+    assert state(root) == before
+
+
+def test_files_come_back_beside_what_happened_since(root: Path, tmp_path: Path) -> None:
+    """Where HEAD and what git tracks stay, bringing files back leaves both alone, whatever they are by then."""
+    (root / "new ü\n").write_text("new")
+    (root / "empty").mkdir()
+    repo = Repo(root=root)
+    loss = Loss(repo, find_loss(repo, "HEAD", "leaves", untracked=True).status, "stays", files=untracked_files(repo))
+    backup = keep(loss, now())
+    remove(repo, loss.files)
+    commit(root, "since")
+    (root / "a").write_text("since")
+    (root / "b").write_text("since")
+    git(root, "add", "b")
+    before = state(root)
+    run(backup.restore, tmp_path)
+    (root / "new ü\n").unlink()
+    assert state(root) == before
+
+
+def test_an_empty_repository_can_lose_files_too(root: Path, tmp_path: Path) -> None:
+    """Without a commit, staged and other files come back as well."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    git(empty, "init", "-q")
+    git(empty, "fetch", "-q", root.as_uri(), "goal:refs/remotes/origin/goal")
+    (empty / "a").write_text("staged")
+    git(empty, "add", "a")
+    (empty / "b").write_text("in the way")
+    repo = Repo(root=empty)
+    loss = find_loss(repo, "origin/goal", "reset", untracked=False)
+    assert (loss.commits, loss.changes, loss.files) == ((), ("a",), ("b",))
+    backup = keep(loss, now())
+    wipe(loss, "origin/goal")
+    run(backup.restore, tmp_path)
+    assert {path.name: path.read_text() for path in empty.iterdir() if path.is_file()} == {
+        "a": "staged",
+        "b": "in the way",
+    }
+    assert git(empty, "diff", "--cached", "--name-only") == "a"
+
+
+def test_nobody_needs_a_name_for_a_backup(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users who have told git no name get their backup too."""
+    for number in range(int(os.environ["GIT_CONFIG_COUNT"])):
+        if os.environ[f"GIT_CONFIG_KEY_{number}"].startswith("user."):
+            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", "")
+    (root / "a").write_text("changed")
+    loss = find_loss(Repo(root=root), "HEAD", "reset", untracked=False)
+    backup = keep(loss, now())
+    wipe(loss, "HEAD")
+    run(backup.restore, tmp_path)
+    assert (root / "a").read_text() == "changed"
+
+
+def test_a_file_that_was_to_be_added_later_is_back_too(root: Path, tmp_path: Path) -> None:
+    """Of `git add --intent-to-add` the file comes back, and is one that git does not track."""
+    (root / "later").write_text("intended")
+    git(root, "add", "-N", "later")
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
+    assert loss.changes == ("later",)
+    backup = keep(loss, now())
+    wipe(loss, "goal")
+    run(backup.restore, tmp_path)
+    assert (root / "later").read_text() == "intended"
+
+
+def test_nothing_is_lost_where_nothing_changes(root: Path) -> None:
+    """A clean work tree that is where it should be has nothing to keep, and what is ignored stays out of it."""
+    (root / "ignored").touch()
+    assert find_loss(Repo(root=root), "HEAD", "reset", untracked=True).is_none
+
+
+@pytest.mark.parametrize("conflict", ["rebase", "bisect", "stash"])
+def test_what_cannot_be_kept_is_not_lost(root: Path, conflict: str) -> None:
+    """In the middle of something, or with files in conflict, nothing is planned; the hint says how to end it."""
+    if conflict == "bisect":
+        git(root, "bisect", "start")
+    elif conflict == "rebase":
+        commit(root, "untracked/x", "of main")
+        with pytest.raises(AssertionError):
+            git(root, "rebase", "-q", "goal")
+    else:
+        (root / "a").write_text("stashed")
+        git(root, "stash", "-q")
+        commit(root, "a", "committed")
+        with pytest.raises(AssertionError):
+            git(root, "stash", "pop", "-q")
+    with pytest.raises(Refused) as caught:
+        find_loss(Repo(root=root), "HEAD", "reset", untracked=False)
+    told = {
+        "rebase": ("a rebase is in progress", "`git rebase --continue` or `git rebase --abort`"),
+        "bisect": ("a bisect is in progress", "`git bisect reset`"),
+        "stash": ("are in conflict: a", "`git add`"),
+    }[conflict]
+    assert told[0] in caught.value.message
+    assert told[1] in str(caught.value.hint)
+
+
+def test_a_checkout_that_would_lose_changes_is_refused(root: Path) -> None:
+    """Changes in files that differ, and files in the way, are named; other changes may stay."""
+    (root / "a").write_text("mine")
+    check_kept(Repo(root=root), "goal")
+    (root / "ignored").write_text("mine")
+    (root / ".gitignore").write_text("mine")
+    with pytest.raises(Refused, match=r"would be lost: \.gitignore, ignored$"):
+        check_kept(Repo(root=root), "goal")
+
+
+def test_what_is_in_the_way_is_found_through_links_and_folders(root: Path, tmp_path: Path) -> None:
+    """A link where a folder comes is in the way itself; what it leads to is not."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x").touch()
+    (root / "untracked").symlink_to(tmp_path / "outside")
+    assert in_the_way(Repo(root=root), "goal") == ("untracked",)
+    git(root, "add", "untracked")
+    assert in_the_way(Repo(root=root), "goal") == ()
+
+
+def test_commits_that_nothing_reaches_are_rescued(world: World) -> None:
+    """A detached HEAD's own commits get a ref, and only those."""
+    repo = find_repo(world.work / "reference/candle")
+    assert rescue(repo) is None
+    made = commit(repo.root, "mine")
+    ref = rescue(repo)
+    assert ref is not None
+    assert ref.startswith("refs/llorch/rescue/")
+    assert git(repo.root, "rev-parse", ref) == made
+    git(repo.root, "tag", "kept")
+    assert rescue(repo) is None
+
+
+def test_an_emptied_folder_goes_with_its_files(root: Path, make_deep: Callable[[str], None]) -> None:
+    """Files are removed with the folders that they leave empty, and no others; one that is gone already is no error."""
+    make_deep("x/y/z")
+    make_deep("x/kept")
+    remove(Repo(root=root), ["x/y/z", "x/y/gone"])
+    assert sorted(path.name for path in (root / "x").iterdir()) == ["kept"]
+
+
+@pytest.fixture
+def make_deep(root: Path) -> Callable[[str], None]:
+    """Make a file with the folders above it."""
+
+    def make(name: str) -> None:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+    return make
+
+
+def test_embedded_repositories_are_nobodys_files(root: Path) -> None:
+    """A repository in the work tree is not listed, so that nothing takes it away."""
+    repository(root / "embedded")
+    (root / "new").touch()
+    assert untracked_files(Repo(root=root)) == ("new",)
+    assert head(root / "embedded")

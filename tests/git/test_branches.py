@@ -1,0 +1,111 @@
+"""Branches, the log, and switching submodules."""
+
+import pytest
+
+from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.git.branches import draw_log, load_branches, load_log, switch
+from llorch.git.repo import Repo, find_repo
+from llorch.git.status import Declared
+from llorch.git.submodules import choose, load_every
+from tests.git.conftest import World, commit, git, head
+
+
+def candle(world: World) -> Declared:
+    """Return a submodule."""
+    repo = find_repo(world.work)
+    return choose(load_every(repo), ["candle"])[0]
+
+
+def test_branches_here_and_there(world: World) -> None:
+    """Each branch has its upstream and how far it is from it; `origin/HEAD` is no branch."""
+    commit(world.work, "mine")
+    git(world.work, "branch", "--track", "twin", "main")
+    git(world.work, "config", "branch.twin.merge", "refs/heads/gone")
+    git(world.work, "config", "branch.twin.remote", "origin")
+    found = {each.short: each for each in load_branches(find_repo(world.work))}
+    assert list(found) == ["main", "twin", "origin/main"]
+    main = found["main"].as_json()
+    assert (main["upstream"], main["ahead"], main["behind"]) == ("refs/remotes/origin/main", 1, 0)
+    twin = found["twin"].as_json()
+    assert (twin["gone"], twin["ahead"]) == (True, None)
+    assert (found["origin/main"].local, found["origin/main"].as_json()["ahead"]) == (False, None)
+
+
+def test_the_log_is_the_last_twenty(world: World) -> None:
+    """No more than that, newest first; an empty repository has none."""
+    for number in range(21):
+        git(world.work, "commit", "-q", "--allow-empty", "-m", f"Number {number}")
+    repo = find_repo(world.work)
+    assert [each.subject for each in load_log(repo)] == [f"Number {number}" for number in range(20, 0, -1)]
+    assert draw_log(repo).splitlines()[0] == f"* {head(world.work)[:7]} (HEAD -> main) Number 20"
+    empty = world.work.parent / "empty"
+    empty.mkdir()
+    git(empty, "init", "-q")
+    assert (load_log(Repo(root=empty)), draw_log(Repo(root=empty))) == ((), "no commits yet")
+
+
+def test_switching_fetches(world: World) -> None:
+    """A branch that only origin has is made here and follows it; one that is here already is taken as it is."""
+    source = world.sources["reference/candle"]
+    git(source, "switch", "-qc", "feature/ü")
+    made = commit(source, "feature")
+    submodule = candle(world)
+    before = head(submodule.repo.root)
+    assert switch(submodule, "feature/ü", create=False) is None
+    assert head(submodule.repo.root) == made
+    assert git(submodule.repo.root, "rev-parse", "--symbolic-full-name", "@{u}") == "refs/remotes/origin/feature/ü"
+    switch(submodule, "main", create=False)
+    assert head(submodule.repo.root) == before
+    commit(source, "more")
+    switch(submodule, "feature/ü", create=False)
+    assert head(submodule.repo.root) == made
+
+
+def test_what_switching_leaves_behind_is_kept(world: World) -> None:
+    """Commits of a detached HEAD get a ref."""
+    submodule = candle(world)
+    lost = commit(submodule.repo.root, "mine")
+    kept = switch(submodule, "main", create=False)
+    assert kept is not None
+    assert git(submodule.repo.root, "rev-parse", kept) == lost
+
+
+def test_a_new_branch_begins_here(world: World) -> None:
+    """It is made at the commit the submodule is at, with all changes, and not over one that is there."""
+    submodule = candle(world)
+    made = commit(submodule.repo.root, "mine")
+    (submodule.repo.root / "README").write_text("changed")
+    assert switch(submodule, "new", create=True) is None
+    assert git(submodule.repo.root, "branch", "--show-current") == "new"
+    assert (head(submodule.repo.root), (submodule.repo.root / "README").read_text()) == (made, "changed")
+    with pytest.raises(Refused, match="the branch `new` is there already"):
+        switch(submodule, "new", create=True)
+
+
+def test_changes_at_risk_are_not_lost(world: World) -> None:
+    """Switching is refused where files differ that have changes, or are in the way; then nothing changes."""
+    source = world.sources["reference/candle"]
+    git(source, "switch", "-qc", "other")
+    commit(source, "README", "of other")
+    submodule = candle(world)
+    (submodule.repo.root / "README").write_text("mine")
+    before = head(submodule.repo.root)
+    with pytest.raises(Refused, match=r"would be lost: README$"):
+        switch(submodule, "other", create=False)
+    assert (head(submodule.repo.root), (submodule.repo.root / "README").read_text()) == (before, "mine")
+
+
+def test_what_cannot_be_switched(world: World) -> None:
+    """Unknown and impossible branches, what is not there, and what cannot be fetched have their messages."""
+    submodule = candle(world)
+    with pytest.raises(UnknownName, match="there is no branch `mian`; did you mean `main`"):
+        switch(submodule, "mian", create=False)
+    with pytest.raises(UnknownName):
+        switch(submodule, "a..b", create=True)
+    world.sources["reference/candle"].rename(world.origin.parent / "away")
+    with pytest.raises(NotFound):
+        switch(submodule, "main", create=False)
+    git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/candle")
+    with pytest.raises(LlorchError, match="is not initialized") as caught:
+        switch(submodule, "main", create=False)
+    assert caught.value.hint == "`llorch git submodules update --pinned reference/candle` gets it"

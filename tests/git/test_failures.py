@@ -1,0 +1,95 @@
+"""What failures of git mean: by its words, and as real ones come."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llorch.errors import (
+    AccessDenied,
+    Busy,
+    CommandFailed,
+    DiskFull,
+    LlorchError,
+    Malformed,
+    NotFound,
+    Unreachable,
+)
+from llorch.git.failures import own_error
+from llorch.git.repo import Repo
+from tests.git.conftest import commit, repository
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        ("fatal: Unable to create '/r/.git/index.lock': File exists.\n\nAnother git process", Busy, "index.lock"),
+        ("error: could not lock config file .git/config: File exists", Busy, "config"),
+        ("fatal: detected dubious ownership in repository at '/r'", AccessDenied, "belongs to another user"),
+        ("Host key verification failed.\nfatal: Could not read from remote repository.", AccessDenied, "host key"),
+        ("git@x: Permission denied (publickey).\nfatal: Could not read", AccessDenied, "does not let us in"),
+        ("fatal: could not read Username for 'https://x': terminal prompts disabled", AccessDenied, "Username"),
+        ("fatal: Authentication failed for 'https://me:secret@x/'", AccessDenied, "https://x/"),
+        ("fatal: transport 'file' not allowed", AccessDenied, "transport 'file' not allowed"),
+        ("fatal: unable to access 'https://x/': Could not resolve host: x", Unreachable, "Could not resolve host"),
+        ("ssh: connect to host x port 22: Connection refused\nfatal: Could not read", Unreachable, "refused"),
+        ("fatal: couldn't find remote ref refs/heads/x", NotFound, "refs/heads/x"),
+        ("fatal: remote error: upload-pack: not our ref 12", NotFound, "not our ref"),
+        ("fatal: '/x' does not appear to be a git repository\nfatal: Could not read", NotFound, "no such repository"),
+        ("remote: Repository not found.\nfatal: repository 'https://x/' not found", NotFound, "no such repository"),
+        ("error: insufficient permission for adding an object", DiskFull, "cannot write"),
+        ("fatal: write error: No space left on device", DiskFull, "No space left"),
+        ("fatal: not a git repository: /x/modules/y", Malformed, "not a git repository"),
+        ("error: object file .git/objects/12/34 is empty\nfatal: loose object 12 is corrupt", Malformed, "is empty"),
+        ("fatal: index file corrupt", Malformed, "index file corrupt"),
+    ],
+)
+def test_words_have_a_meaning(said: str, kind: type[LlorchError], told: str) -> None:
+    """Each kind of failure has its class, git's own reason, a hint, and no secret."""
+    error = own_error(CommandFailed(["git", "fetch"], 128, said), Path("/r"))
+    assert type(error) is kind
+    assert told in error.message
+    assert error.hint
+    assert "secret" not in error.message
+
+
+def test_anything_else_keeps_gits_words() -> None:
+    """What is not recognised is told as git told it, without secrets, with where it was."""
+    failed = CommandFailed(["git", "-c", "a=b", "rebase", "-q"], 1, "error: https://me:secret@x\nodd")
+    error = own_error(failed, Path("/r"))
+    assert isinstance(error, CommandFailed)
+    assert error.message == "`git rebase` exited with 1:\nerror: https://x\nodd"
+    assert error.hint == "`git rebase` ran in `/r`"
+    assert own_error(CommandFailed(["git", "gc"], 1, ""), Path("/r")).message == "`git gc` exited with 1"
+
+
+def empty_objects(root: Path) -> None:
+    """Have every object cut, as a crash may leave it."""
+    for path in root.glob(".git/objects/??/*"):
+        path.chmod(0o600)
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "kind"),
+    [
+        (lambda root: (root / ".git/index.lock").touch(), ["add", "."], Busy),
+        (lambda root: (root / ".git/index").write_bytes(b"DIRC nonsense"), ["status"], Malformed),
+        (lambda root: (root / ".git/HEAD").write_text("x"), ["status"], Malformed),
+        (empty_objects, ["log"], Malformed),
+        (lambda root: (root / ".git/config").write_text("[x"), ["status"], Malformed),
+        (lambda root: None, ["fetch", "/nowhere"], NotFound),
+        (lambda root: None, ["fetch", "http://127.0.0.1:1/x"], Unreachable),
+        (lambda root: None, ["fetch", ".", "nothing"], NotFound),
+        (lambda root: None, ["switch", "nothing"], CommandFailed),
+    ],
+)  # fmt: skip
+def test_real_failures(
+    tmp_path: Path, change: Callable[[Path], object], command: list[str], kind: type[LlorchError]
+) -> None:
+    """What this machine's git really says is recognised."""
+    root = repository(tmp_path / "Wörk späce")
+    commit(root, "f")
+    change(root)
+    with pytest.raises(kind):
+        Repo(root=root).run(*command)

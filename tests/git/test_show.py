@@ -1,0 +1,96 @@
+"""What people and programs are told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llorch import ui
+from llorch.errors import Refused
+from llorch.git.porcelain import Commit, Entry, Status
+from llorch.git.repo import Repo
+from llorch.git.show import commit_json, describe, finish_moves, names, shown, text_of
+from llorch.git.status import Declared, State, Submodule
+from llorch.git.submodules import Move
+
+DECLARED = Declared(path="a\x1b[31m", inner="a", parent=Repo(root=Path("/r")), recorded="1" * 40)
+AT = "2" * 40
+
+
+NOTHING = Status()
+CONFLICT = Status(branch="dev", entries=(Entry("x", "M", "M"), Entry("y", "U", "U", False, True), Entry("z", "?", "?")))
+
+
+def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
+    """Return the state of a submodule."""
+    return Submodule(declared=DECLARED, state=state, status=status, **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (submodule("broken", error="why\x07\nmore"), r"why\x07"),
+        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` gets it"),
+        (submodule("ok", Status(commit=AT), ahead=0, behind=0), "detached at 222222222"),
+        (
+            submodule("moved", Status(commit=AT, branch="dev"), ahead=2, behind=1),
+            "dev, 2 ahead of and 1 behind recorded 111111111",
+        ),
+        (submodule("moved", Status(commit=AT)), "detached at 222222222, recorded 111111111, which is not here"),
+        (
+            submodule("dirty", CONFLICT, ahead=0, behind=0, operation="merge"),
+            "dev, 2 changed, 1 untracked, 1 in conflict, merge in progress",
+        ),
+        (submodule("moved"), "detached at nothing, recorded 111111111, which is not here"),
+    ],
+)
+def test_a_submodule_in_words(found: Submodule, told: str) -> None:
+    """Each state says where it is and what is special, on one line that no terminal obeys."""
+    assert describe(found) == told
+
+
+def test_names_are_harmless() -> None:
+    """What a terminal would obey is written out; JSON keeps the characters, and spells bytes that are no text."""
+    path = "a\udcff\n\x1b[2Jü"
+    assert shown(path) == r"a\xff\n\x1b[2Jü"
+    assert text_of(path) == "a\\xff\n\x1b[2Jü"
+    assert names(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert names(["a", "b"], 2) == "a, b"
+
+
+def test_times_are_utc() -> None:
+    """A commit's time is ISO 8601 in UTC."""
+    assert commit_json(Commit("1f", 0, "Ada", "x"))["time"] == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
+    """What moved, what is kept and where, how lost work comes back, and what failed, which has the exit code."""
+    ui.mode.json = json
+    declared = DECLARED._replace(path="lib")
+    moves = [
+        Move(declared, "moved", AT, "3" * 40, left="dev", rescue="refs/llorch/rescue/x"),
+        Move(declared._replace(path="b"), "cloned", None, AT),
+        Move(declared._replace(path="c"), "skipped"),
+        Move(declared._replace(path="d"), "failed", error=Refused("no", hint="do so")),
+        Move(declared._replace(path="e"), "same", AT, AT),
+    ]
+    assert finish_moves(moves, "git back", branch="main") == 8
+    out, err = capsys.readouterr()
+    if json:
+        assert '"restore": "git back"' in out
+        assert '"branch": "main"' in out
+        assert err == ""
+        return
+    assert out.splitlines() == [
+        "lib moved from 222222222 to 333333333; it was on dev",
+        "b cloned, at 222222222",
+        "c skipped, as its settings say",
+        "d failed",
+        "git back",
+    ]
+    assert "lib: commits that no branch has are kept as `refs/llorch/rescue/x`" in err
+    assert "1 of 5 submodules could not be moved: they are as they were\n  d: no\n    hint: do so" in err
+    ui.mode.verbose = True
+    assert finish_moves(moves[4:]) == 0
+    assert capsys.readouterr().out == "e is at 222222222 already\n"

@@ -1,0 +1,181 @@
+"""Which submodules names mean, and moving them without losing anything."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.git.repo import Repo, find_repo
+from llorch.git.status import load_submodules
+from llorch.git.submodules import (
+    Move,
+    choose,
+    default_branch,
+    fetch_branch,
+    load_every,
+    move_all,
+    outermost,
+    to_recorded,
+    to_tip,
+)
+from tests.git.conftest import World, add_submodule, commit, git, head, repository
+
+
+def move(world: World, *names: str, tip: bool = False) -> dict[str, Move]:
+    """Move submodules by name, or all."""
+    repo = find_repo(world.work)
+    known = load_every(repo)
+    chosen = outermost(choose(known, names) if names else known)
+    moves = move_all(chosen, to_tip if tip else to_recorded, to_recorded)
+    return {each.declared.path: each for each in moves}
+
+
+def test_names_may_be_short(world: World) -> None:
+    """A whole path, or an end of one that no other has, names a submodule, once however often."""
+    known = load_every(find_repo(world.work))
+    meant = choose(known, ["candle", "reference/candle/", "llama ü", "inner lib"])
+    assert [each.path for each in meant] == ["reference/candle", "reference/llama ü", "reference/candle/inner lib"]
+    with pytest.raises(UnknownName, match="there is no submodule `kandle`; did you mean `candle`"):
+        choose(known, ["kandle"])
+    with pytest.raises(UnknownName):
+        choose(known, ["andle"])
+    twins = [*known, known[0]._replace(path="other/candle")]
+    with pytest.raises(UnknownName) as caught:
+        choose(twins, ["candle"])
+    assert caught.value.hint == "`reference/candle` and `other/candle` end so: give more of the path"
+
+
+def test_to_what_is_recorded(world: World) -> None:
+    """Submodules that have moved go back, those in them too; their own commits are kept, and the branch is named."""
+    candle, inner = world.work / "reference/candle", world.work / "reference/candle/inner lib"
+    recorded = head(candle), head(inner)
+    lost = commit(candle, "mine")
+    git(inner, "switch", "-qc", "mine")
+    commit(inner, "mine")
+    moves = move(world)
+    assert (head(candle), head(inner)) == recorded
+    rescue = moves["reference/candle"].rescue
+    assert rescue is not None
+    assert git(candle, "rev-parse", rescue) == lost
+    assert (moves["reference/candle/inner lib"].left, moves["reference/candle/inner lib"].rescue) == ("mine", None)
+    assert moves["reference/llama ü"].outcome == "same"
+
+
+def test_local_changes_are_kept_or_nothing_moves(world: World) -> None:
+    """Changes in other files come along; those that would be overwritten stop the move, and stay."""
+    llama = world.work / "reference/llama ü"
+    made = world.advance("reference/llama ü")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    (llama / "README").write_text("mine")
+    (llama / "news").write_text("mine")
+    refused = move(world, "llama ü")["reference/llama ü"]
+    assert isinstance(refused.error, Refused)
+    assert "would be lost: news" in refused.error.message
+    (llama / "news").unlink()
+    assert move(world, "llama ü")["reference/llama ü"].after == made
+    assert (llama / "README").read_text() == "mine"
+
+
+def test_to_the_tip(world: World) -> None:
+    """Without a branch in `.gitmodules` it is the remote's default; with one that; `.` is the superproject's own."""
+    candle = world.sources["reference/candle"]
+    tip = commit(candle, "tip")
+    git(candle, "switch", "-qc", "stable")
+    stable = commit(candle, "stable")
+    git(candle, "switch", "-q", "main")
+    assert move(world, "candle", tip=True)["reference/candle"].after == tip
+    for branch, wanted in (("stable", stable), (".", tip)):
+        git(world.work, "config", "-f", ".gitmodules", "submodule.reference/candle.branch", branch)
+        assert move(world, "candle", tip=True)["reference/candle"].after == wanted
+    git(world.work, "config", "-f", ".gitmodules", "submodule.reference/candle.branch", "stabel")
+    failed = move(world, "candle", tip=True)["reference/candle"]
+    assert isinstance(failed.error, UnknownName)
+    assert "did you mean `stable`" in failed.error.message
+    assert head(world.work / "reference/candle") == tip
+
+
+def test_what_is_in_a_submodule_follows_it(world: World, tmp_path: Path) -> None:
+    """At the tip, submodules in it are what the tip records, new ones are cloned."""
+    candle = world.sources["reference/candle"]
+    add_submodule(candle, repository(tmp_path / "sources/newer"), "newer")
+    moves = move(world, "candle", tip=True)
+    assert [(path, each.outcome) for path, each in moves.items()] == [
+        ("reference/candle", "moved"),
+        ("reference/candle/inner lib", "same"),
+        ("reference/candle/newer", "cloned"),
+    ]
+
+
+def test_uninitialized_ones_are_cloned(world: World) -> None:
+    """What is not there is cloned, with what is in it; unless its settings say not to."""
+    shutil.rmtree(world.work)
+    git(world.work.parent, "clone", "-q", world.origin.as_uri(), str(world.work))
+    git(world.work, "config", "submodule.reference/llama ü.update", "none")
+    moves = move(world, tip=True)
+    assert {path: each.outcome for path, each in moves.items()} == {
+        "reference/candle": "cloned",
+        "reference/candle/inner lib": "cloned",
+        "reference/llama ü": "skipped",
+    }
+    assert move(world, "llama ü")["reference/llama ü"].outcome == "skipped"
+
+
+def test_one_that_cannot_be_fetched_stops_no_other(world: World) -> None:
+    """Each failure is told of its own submodule, and the others are where they should be."""
+    made = {path: world.advance(path) for path in ("reference/candle", "reference/llama ü")}
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    world.sources["reference/candle"].rename(world.origin.parent / "away")
+    moves = move(world)
+    assert isinstance(moves["reference/candle"].error, NotFound)
+    assert head(world.work / "reference/llama ü") == made["reference/llama ü"]
+    git(world.work, "submodule", "--quiet", "deinit", "--all", "-f")
+    shutil.rmtree(world.work / ".git/modules")
+    moves = move(world)
+    assert isinstance(moves["reference/candle"].error, NotFound)
+    assert moves["reference/llama ü"].outcome == "cloned"
+    git(world.work, "config", "-f", ".gitmodules", "--remove-section", "submodule.reference/candle")
+    error = move(world)["reference/candle"].error
+    assert error is not None
+    assert "`.gitmodules` has no entry for it" in error.message
+
+
+def test_a_clone_that_was_cut_off_is_finished(world: World) -> None:
+    """Where a clone has no files yet, since its commit could not be had, they come as soon as it can."""
+    llama = world.work / "reference/llama ü"
+    wanted = head(llama)
+    (world.work / ".git/modules/reference/llama ü/index").unlink()
+    tree = git(llama, "rev-parse", "HEAD^{tree}")
+    git(llama, "update-ref", "HEAD", git(llama, "commit-tree", tree, "-m", "Elsewhere"))
+    (llama / "README").unlink()
+    move(world, "llama ü")
+    assert (head(llama), git(llama, "status", "--porcelain")) == (wanted, "")
+
+
+def test_a_commit_that_no_branch_has_is_fetched_by_its_id(world: World) -> None:
+    """A recorded commit that only its id leads to is found, and one that is nowhere is an error."""
+    source = world.sources["reference/llama ü"]
+    made = commit(source, "hidden")
+    git(source, "update-ref", "refs/hidden", made)
+    git(source, "reset", "-q", "--hard", "HEAD~")
+    git(source, "config", "uploadpack.allowAnySHA1InWant", "true")
+    git(world.work, "update-index", "--cacheinfo", f"160000,{made},reference/llama ü")
+    assert move(world, "llama ü")["reference/llama ü"].after == made
+    git(world.work, "update-index", "--cacheinfo", f"160000,{made[::-1]},reference/llama ü")
+    assert isinstance(move(world, "llama ü")["reference/llama ü"].error, LlorchError)
+    assert {each.path: each.ahead for each in load_submodules(find_repo(world.work))}["reference/llama ü"] is None
+
+
+def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> None:
+    """It is asked for it, and one that is detached has none."""
+    repo = find_repo(world.work)
+    git(world.origin, "switch", "-qc", "trunk")
+    assert default_branch(repo) == "trunk"
+    assert fetch_branch(repo, "") == head(world.origin)
+    git(world.origin, "checkout", "-q", "--detach")
+    with pytest.raises(NotFound) as caught:
+        default_branch(repo)
+    assert "--branch" in str(caught.value.hint)
+    git(world.work, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    with pytest.raises(NotFound, match="no such repository"):
+        fetch_branch(Repo(root=world.work.resolve()), "main")

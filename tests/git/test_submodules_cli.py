@@ -1,0 +1,105 @@
+"""`llorch git submodules …`: what is shown, asked and given back."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import Run
+from tests.git.conftest import World, commit, git, head, state
+
+Llorch = Callable[..., Run]
+
+
+def test_list(world: World, llorch: Llorch) -> None:
+    """Each submodule has its commit, branch and address; one that is not there what is recorded."""
+    git(world.work / "reference/candle", "switch", "-qc", "dev")
+    git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
+    rows = [line.split("\t") for line in llorch("git", "submodules", "list").out.splitlines()]
+    assert [(path, branch, url) for path, _, branch, url in rows] == [
+        ("reference/candle", "dev", world.sources["reference/candle"].as_uri()),
+        ("reference/candle/inner lib", "detached", world.sources["reference/candle/inner lib"].as_uri()),
+        ("reference/llama ü", "uninitialized", world.sources["reference/llama ü"].as_uri()),
+    ]
+    documents = llorch("git", "submodules", "list", "--json").json["submodules"]
+    assert [each["url"] for each in documents] == [row[3] for row in rows]
+
+
+def test_status(world: World, llorch: Llorch) -> None:
+    """All, or the named ones."""
+    assert len(llorch("git", "submodules", "status").out.splitlines()) == 3
+    (world.work / "reference/candle/README").write_text("changed")
+    done = llorch("git", "submodules", "status", "candle")
+    at = head(world.work / "reference/candle")[:9]
+    assert done.out == f"reference/candle\tdirty\tdetached at {at}, 1 changed\n"
+    (document,) = llorch("git", "submodules", "status", "candle", "--json").json["submodules"]
+    assert (document["state"], document["changed"]) == ("dirty", 1)
+    unknown = llorch("git", "submodules", "status", "kandle")
+    assert (unknown.code, "did you mean `candle`" in unknown.err) == (3, True)
+
+
+def test_update(world: World, llorch: Llorch) -> None:
+    """To the tip, or back to what is recorded; a dry run tells where, and mistakes are usage errors."""
+    recorded = head(world.work / "reference/candle")
+    tip = commit(world.sources["reference/candle"], "tip")
+    dry = llorch("git", "submodules", "update", "candle", "--dry-run")
+    assert dry.out == "would bring reference/candle to the tip of the default branch\n"
+    done = llorch("git", "submodules", "update", "candle")
+    assert done.out == f"reference/candle moved from {recorded[:9]} to {tip[:9]}\n"
+    dry = llorch("git", "submodules", "update", "--all", "--pinned", "--dry-run")
+    assert f"would bring reference/candle to {recorded[:9]}" in dry.out
+    document = llorch("git", "submodules", "update", "candle", "--pinned", "--dry-run", "--json").json
+    assert document["submodules"][0]["after"] == recorded
+    done = llorch("git", "submodules", "update", "--all", "--pinned", "--json")
+    assert [each["outcome"] for each in done.json["submodules"]] == ["moved", "same", "same"]
+    for wrong in ([], ["candle", "--all"]):
+        assert llorch("git", "submodules", "update", *wrong).code == 2
+    refused = llorch("git", "submodules", "update", "candle", "inner lib")
+    assert (refused.code, "is in another one" in refused.err) == (8, True)
+    world.sources["reference/llama ü"].rename(world.origin.parent / "away")
+    failed = llorch("git", "submodules", "update", "--all")
+    assert failed.code == 1
+    assert "1 of 3 submodules could not be moved" in failed.err
+
+
+def test_reset(world: World, tmp_path: Path, llorch: Llorch) -> None:
+    """What is lost is listed and asked about, kept, gone, and back by the printed command."""
+    candle = world.work / "reference/candle"
+    made = commit(candle, "mine", message="Mine")
+    (candle / "README").write_text("changed")
+    (candle / "inner lib/new").touch()
+    before = state(world.work)
+    refused = llorch("git", "submodules", "reset", "candle")
+    assert refused.code == 8
+    assert refused.err.splitlines()[:3] == [
+        f"reference/candle: commit {made[:9]} Mine",
+        "reference/candle: changes of README",
+        "reference/candle/inner lib: the file new, which git does not track",
+    ]
+    assert llorch("git", "submodules", "reset", "candle", "--dry-run").code == 0
+    dry = llorch("git", "submodules", "reset", "candle", "--dry-run", "--json").json
+    assert [each["path"] for each in dry["lost"]] == ["reference/candle", "reference/candle/inner lib"]
+    assert state(world.work) == before
+    done = llorch("git", "submodules", "reset", "candle", "--yes")
+    assert git(world.work, "status", "--porcelain") == ""
+    subprocess.run(["sh", "-c", done.out.splitlines()[-1]], cwd=tmp_path, check=True)
+    assert state(world.work) == before
+
+
+def test_branch(world: World, llorch: Llorch) -> None:
+    """A submodule's branches are shown; switching and making one works, and says what it keeps."""
+    candle = world.work / "reference/candle"
+    commit(candle, "mine")
+    done = llorch("git", "submodules", "branch", "candle", "main")
+    assert (done.code, git(candle, "branch", "--show-current")) == (0, "main")
+    assert "are kept as `refs/llorch/rescue/" in done.err
+    shown = llorch("git", "submodules", "branch", "candle")
+    assert shown.out.splitlines()[0].startswith("reference/candle  ok  main")
+    assert shown.out.splitlines()[1:] == ["* main", "  origin/main"]
+    created = llorch("git", "submodules", "branch", "candle", "new", "--create", "--json").json
+    assert (created["submodule"]["branch"], created["rescue"]) == ("new", None)
+    assert created["branches"] == ["main", "new", "origin/main"]
+    assert llorch("git", "submodules", "branch", "candle", "--create").code == 2
+    assert llorch("git", "submodules", "branch", "candle", "nwe").code == 3
+    git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
+    absent = llorch("git", "submodules", "branch", "llama ü")
+    assert "uninitialized" in absent.out
