@@ -159,7 +159,8 @@ def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
     width, blocks, heads = config.count("n_embd"), _blocks(config, "n_layer"), config.count("n_head")
     context, inner = config.count("n_positions", "n_ctx"), config.count("n_inner", default=4 * width)
     vocabulary = config.count("vocab_size")
-    _divides(config, width, heads)
+    if _divides(config, width, heads) == 1:  # llama.cpp ends the process
+        raise Unsupported(f"`{config.name}` has heads of 1, which llama.cpp cannot compute", hint="take another model")
     tensors.shorten("transformer.")
     tensors.drop(r"h\.\d+\.attn\.(bias|masked_bias)")  # the causal mask, which is no weight
 
