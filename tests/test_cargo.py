@@ -134,6 +134,6 @@ def test_sccache_counts(
 ) -> None:
     """Hits and misses of all languages are added up; other wrappers are not asked."""
     assert cache_counts("ccache", workspace) is None
-    assert cache_counts("sccache", workspace) is None
+    assert cache_counts("/nowhere/sccache", workspace) is None
     program("sccache", f"cat <<'E'\n{said}\nE")
     assert cache_counts("sccache", workspace) == counts

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -571,6 +572,9 @@ def task_x():
         with open("alive") as alive:
             assert alive.readline() == "begun\n"
             doit.send_signal(number)
+            # A signal that comes in the moment before Python sleeps is seen with the next one only.
+            while not select.select([alive], [], [], 20)[0]:
+                doit.send_signal(number)
             assert alive.read() == ""  # the end of the file: nobody has it open any more
         assert doit.stderr is not None
         err = doit.stderr.read()

@@ -34,6 +34,8 @@ class Piece:
     heads: int = 1
     exact: bool = False
     """Whether it stays F32 whatever the others become."""
+    twin: Stored | None = None
+    """Another stored one that it stands for too, and that has to be the same."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,10 +67,20 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
     planner = _PLANNERS.get(name) if isinstance(name, str) else None
     if planner is None:
         known = ", ".join(sorted(_PLANNERS))
-        raise Unsupported(f"`{config.name}` is of {name!r}, and what can be converted here is {known}", hint=_HINT)
+        raise Unsupported(f"`{config.name}` is of {shown(name)}, and what can be converted here is {known}", hint=_HINT)
     for key in ("quantization_config", "auto_map", "text_config", "vision_config"):
         config.must(key, None)
     return planner(config, Tensors(checkpoint))
+
+
+def shown(value: Any) -> str:
+    """Return a value of a file, which may be anything, for a message.
+
+    >>> shown("a" * 100) == repr("a" * 60) + "…"
+    True
+    """
+    text = repr(value)
+    return text if len(text) <= 62 else repr(value[:60] if isinstance(value, str) else text[:60]) + "…"
 
 
 class Config:
@@ -87,28 +99,28 @@ class Config:
         key = next((key for key in keys if self.get(key) is not None), keys[0])
         value = default if self.get(key) is None else self.get(key)
         if type(value) is not int or not 0 < value < 1 << 31:
-            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {value!r}")
+            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {shown(value)}")
         return value
 
     def number(self, key: str) -> float:
         """Return a number above 0."""
         value = self.get(key)
         if type(value) not in (int, float) or not LEAST < value < MOST:
-            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {value!r}")
+            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {shown(value)}")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
         """Return true or false."""
         value = default if self.get(key) is None else self.get(key)
         if not isinstance(value, bool):
-            raise Malformed(self.name, f"`{key}` is to be true or false, and is {value!r}")
+            raise Malformed(self.name, f"`{key}` is to be true or false, and is {shown(value)}")
         return value
 
     def must(self, key: str, *known: Any) -> None:
         """Refuse what is not known to be the same model; a key that is not there has the first of the values."""
         value = self.get(key)
         if value is not None and value not in known:
-            raise Unsupported(f"`{self.name}` has `{key}` = {value!r}, which is not proven here", hint=_HINT)
+            raise Unsupported(f"`{self.name}` has `{key}` = {shown(value)}, which is not proven here", hint=_HINT)
 
 
 class Tensors:
@@ -159,12 +171,16 @@ def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
     width, blocks, heads = config.count("n_embd"), _blocks(config, "n_layer"), config.count("n_head")
     context, inner = config.count("n_positions", "n_ctx"), config.count("n_inner", default=4 * width)
     vocabulary = config.count("vocab_size")
-    _divides(config, width, heads)
+    if _divides(config, width, heads) == 1:  # llama.cpp ends the process
+        raise Unsupported(f"`{config.name}` has heads of 1, which llama.cpp cannot compute", hint="take another model")
     tensors.shorten("transformer.")
+    is_tied = config.flag("tie_word_embeddings", True)
+    head = _head(tensors, vocabulary, width, is_tied=is_tied)
     tensors.drop(r"h\.\d+\.attn\.(bias|masked_bias)")  # the causal mask, which is no weight
 
     def pieces() -> Iterator[Piece]:
-        yield Piece(name="token_embd.weight", source=tensors.take("wte.weight", vocabulary, width))
+        embedding = tensors.take("wte.weight", vocabulary, width)
+        yield Piece(name="token_embd.weight", source=embedding, twin=head if is_tied else None)
         yield Piece(name="position_embd.weight", source=tensors.take("wpe.weight", context, width), exact=True)
         for block in range(blocks):
             of, to = f"h.{block}.", f"blk.{block}."
@@ -183,7 +199,8 @@ def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
                 yield Piece(name=f"{to}{ours}.bias", source=tensors.take(f"{of}{theirs}.bias", columns), exact=True)
         for kind in ("weight", "bias"):
             yield Piece(name=f"output_norm.{kind}", source=tensors.take(f"ln_f.{kind}", width), exact=True)
-        yield from _head(config, tensors, vocabulary, width, tied=True)
+        if head is not None and not is_tied:
+            yield Piece(name="output.weight", source=head)
 
     return Plan(
         architecture="gpt2",
@@ -266,7 +283,8 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
     config.must("layer_types", *([kind] * blocks for kind in ("full_attention", "attention")))
 
     def pieces() -> Iterator[Piece]:
-        yield Piece(name="token_embd.weight", source=tensors.take("model.embed_tokens.weight", vocabulary, width))
+        embedding = tensors.take("model.embed_tokens.weight", vocabulary, width)
+        yield Piece(name="token_embd.weight", source=embedding, twin=head if is_tied else None)
         for block in range(blocks):
             of, to = f"model.layers.{block}.", f"blk.{block}."
             for theirs, ours in (("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")):
@@ -283,8 +301,11 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
             yield Piece(name=f"{to}attn_output.weight", source=output)
             yield from _feed_forward(tensors, of, to, width, inner, merged=family.merged)
         yield Piece(name="output_norm.weight", source=tensors.take("model.norm.weight", width), exact=True)
-        yield from _head(config, tensors, vocabulary, width, tied=False)
+        if head is not None and not is_tied:
+            yield Piece(name="output.weight", source=head)
 
+    is_tied = config.flag("tie_word_embeddings", False)
+    head = _head(tensors, vocabulary, width, is_tied=is_tied)
     tensors.drop(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # computed, not learned
     return Plan(
         architecture=family.architecture,
@@ -322,14 +343,10 @@ def _feed_forward(tensors: Tensors, of: str, to: str, width: int, inner: int, *,
     yield Piece(name=f"{to}ffn_down.weight", source=down)
 
 
-def _head(config: Config, tensors: Tensors, vocabulary: int, width: int, *, tied: bool) -> Iterator[Piece]:
-    """Give the output a weight of its own unless it is the embedding, whose copy some checkpoints have."""
-    head = "lm_head.weight"
-    is_tied = config.flag("tie_word_embeddings", tied)
-    if head in tensors or not is_tied:
-        weight = tensors.take(head, vocabulary, width)
-        if not is_tied:
-            yield Piece(name="output.weight", source=weight)
+def _head(tensors: Tensors, vocabulary: int, width: int, *, is_tied: bool) -> Stored | None:
+    """Return the output's own weight; where the embedding is that, a copy of it, which some checkpoints have."""
+    name = "lm_head.weight"
+    return tensors.take(name, vocabulary, width) if name in tensors or not is_tied else None
 
 
 def _multipliers(config: Config) -> dict[str, Value]:
@@ -352,7 +369,7 @@ def _rope_base(config: Config) -> float:
         known = {"rope_theta", "rope_type", "type", "partial_rotary_factor"}
         plain = isinstance(found, dict) and found.keys() <= known
         if not plain or found.get("rope_type", found.get("type", "default")) != "default":
-            raise Unsupported(f"`{config.name}` has `{key}` = {found!r}, which is not proven here", hint=_HINT)
+            raise Unsupported(f"`{config.name}` has `{key}` = {shown(found)}, which is not proven here", hint=_HINT)
         if found.get("partial_rotary_factor", 1) != 1:
             raise Unsupported(f"`{config.name}` turns only a part of each head, which is not proven here", hint=_HINT)
         base = found.get("rope_theta", base)
@@ -360,7 +377,7 @@ def _rope_base(config: Config) -> float:
     if config.get("rope_theta") is not None:
         base = config.number("rope_theta")
     if type(base) not in (int, float) or not LEAST < base < MOST:
-        raise Malformed(config.name, f"`rope_theta` is to be a number above 0, and is {base!r}")
+        raise Malformed(config.name, f"`rope_theta` is to be a number above 0, and is {shown(base)}")
     return float(base)
 
 

@@ -198,11 +198,26 @@ def _chunks(piece: Piece, type: Type) -> Iterator["Array"]:
         unit = rows // piece.heads if piece.order == "rotary" else 1
         step = max(1, CHUNK // 4 // (per_row * unit)) * unit
         for first in range(0, rows, step):
-            values = _read(source.rows(first, min(step, rows - first)), file)
+            count = min(step, rows - first)
+            values = _read(source.rows(first, count), file)
+            if piece.twin is not None:
+                _check_twin(values, piece.twin.rows(first, count), piece)
             if piece.order == "rotary":
                 heads = values.reshape(-1, 2, unit // 2, *values.shape[1:])
                 values = np.ascontiguousarray(heads.swapaxes(1, 2)).reshape(values.shape)
             yield _encode(values, type, piece)
+
+
+def _check_twin(values: "Array", twin: Stored, piece: Piece) -> None:
+    import numpy as np
+
+    with open(twin.file.place, "rb", buffering=0) as file:
+        if twin.dtype == piece.source.dtype and np.array_equal(_read(twin, file), values):
+            return
+    raise Unsupported(
+        f"`{twin.file.name}` has an output that is not the embedding, and `tie_word_embeddings` says that it is",
+        hint="set it to false in a config.json of your own, if the model was trained so",
+    )
 
 
 def _read(stored: Stored, file: FileIO) -> "Array":

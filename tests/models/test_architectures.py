@@ -193,6 +193,14 @@ WRONG: list[tuple[Architecture, Mapping[str, Any], str]] = [
 ]
 
 
+def test_heads_of_one_are_refused(tmp_path: Path) -> None:
+    """llama.cpp loads a GPT-2 with as many heads as its width has numbers, and ends at the first token."""
+    write_checkpoint(tmp_path, "gpt2")
+    edit(tmp_path, lambda config: config.update(n_head=config["n_embd"]))
+    with pytest.raises(Unsupported, match=r"has heads of 1, which llama.cpp cannot compute"):
+        plan_conversion(open_checkpoint(files_of(tmp_path)))
+
+
 @pytest.mark.parametrize(("architecture", "changes", "message"), WRONG, ids=str)
 def test_configs_that_do_not_fit_are_refused(
     tmp_path: Path, architecture: Architecture, changes: Mapping[str, Any], message: str

@@ -20,6 +20,7 @@ from tests.conftest import sha256
 from tests.models import llama
 from tests.models.checkpoints import (
     ARCHITECTURES,
+    KINDS,
     Architecture,
     Checkpoint,
     Dtype,
@@ -101,12 +102,19 @@ def test_it_does_with_other_settings(tmp_path: Path, architecture: Architecture,
     assert difference(make(written.folder), written) <= EXACT[architecture]
 
 
-def test_an_embedding_that_is_not_the_head_after_all(tmp_path: Path) -> None:
-    """Where config.json ties them, a head among the weights is not used, as in transformers."""
-    config = configure("llama", tie_word_embeddings=True)
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_a_copy_of_the_embedding_has_to_be_one(tmp_path: Path, architecture: Architecture) -> None:
+    """Where config.json ties them, a head that is the embedding is left out, and another one is refused."""
+    config = configure(architecture, tie_word_embeddings=True)
     tensors = random_tensors({**config, "tie_word_embeddings": False})
-    written = write_model(tmp_path / "x", config, tensors, small("smollm2"))
-    assert difference(make(written.folder), written) <= EXACT["llama"]
+    embedding = next(tensor for name, tensor in tensors.items() if "wte" in name or "embed_tokens" in name)
+    tensors["lm_head.weight"] = embedding.copy()
+    written = write_model(tmp_path / "x", config, tensors, small(KINDS[architecture]))
+    assert difference(make(written.folder), written) <= EXACT[architecture]
+    tensors["lm_head.weight"][-1, -1] += 1
+    write_model(tmp_path / "y", config, tensors, small(KINDS[architecture]))
+    with pytest.raises(Unsupported, match="has an output that is not the embedding"):
+        make(tmp_path / "y")
 
 
 RECORDED = json.loads((Path(__file__).parent / "data/tokens.json").read_text())
