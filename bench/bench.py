@@ -273,14 +273,20 @@ def header(folder: Path, runs: int) -> None:
 
 
 def git_status(folder: Path, runs: int) -> None:
-    """Measure 40 submodules of 1,000 files each, a size that real ones have, against git's `submodule foreach`."""
+    """Measure the state of 40 submodules against git's `submodule foreach`: of sizes that inference engines have."""
+    for files in (1000, 2500):
+        git_status_of(folder / str(files), files, runs)
+
+
+def git_status_of(folder: Path, files: int, runs: int) -> None:
+    """Measure 40 submodules with so many files each, 20 in a folder."""
     settings = {"protocol.file.allow": "always", "user.name": "bench", "user.email": "bench@localhost"}
     os.environ["GIT_CONFIG_COUNT"] = str(len(settings))
     for number, (key, value) in enumerate(settings.items()):
         os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     source, root = folder / "source", folder / "root"
-    for number in range(1000):
-        place = source / f"folder {number % 50}" / f"file {number}"
+    for number in range(files):
+        place = source / f"folder {number // 20}" / f"file {number}"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(str(number))
     root.mkdir()
@@ -292,7 +298,13 @@ def git_status(folder: Path, runs: int) -> None:
         seconds((["git", "submodule", "--quiet", "add", source.as_uri(), f"reference/{number}"], root))
     seconds((["git", "commit", "-qm", "Submodules"], root))
     ours, theirs = [str(BIN / "llorch"), "git", "status"], ["git", "submodule", "foreach", "git", "status"]
-    row("git status of 40 submodules / `git submodule foreach git status`", (ours, root), (theirs, root), 0.7, runs)
+    row(
+        f"state of 40 submodules of {files:,} files / `git submodule foreach git status`",
+        (ours, root),
+        (theirs, root),
+        0.7,
+        runs,
+    )
 
 
 def main() -> None:

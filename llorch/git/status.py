@@ -160,7 +160,8 @@ def load_submodule(declared: Declared) -> Submodule:
         parts = declared.inner.split("/")
         if any(os.path.islink(declared.parent.root.joinpath(*parts[:end])) for end in range(1, len(parts) + 1)):
             raise LlorchError("its folder, or one above it, is a link")
-        status = parse_status(repo.look(*_STATUS, "--no-ahead-behind"))
+        # Threads of each git's own would only be in the way of the other submodules' gits.
+        status = parse_status(repo.look("-c", "core.preloadIndex=false", *_STATUS, "--no-ahead-behind"))
         ahead, behind = _distance(repo, declared.recorded, status.commit)
         operation = load_operation(repo)
     except (LlorchError, OSError) as error:
