@@ -17,7 +17,6 @@ from llorch.errors import CommandFailed, LlorchError
 from llorch.progress import Progress
 from llorch.toolchain import INSTALL
 
-MESSAGES = ("--message-format", "json-render-diagnostics")
 KEPT = 20_000
 """Lines of what cargo says that are kept, of the end."""
 SHOWN = 200

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llorch.cargo import MESSAGES
 from llorch.config import Build, Settings, Workspace
 from llorch.errors import ConfigError, Problem
 from llorch.state import Recipe, Target
+
+MESSAGES = ("--message-format", "json-render-diagnostics")
 
 Record = Mapping[str, Any]
 DEFAULTS: Mapping[str, Build] = {
