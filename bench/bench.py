@@ -329,6 +329,7 @@ def main() -> None:
         "git": lambda folder: git_status(folder, options.runs),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
     print("| what | llorch, ms | other, ms | ratio | at most |\n|---|---|---|---|---|")
     for name in options.bench or benches:
         with tempfile.TemporaryDirectory() as folder:
