@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 Outtype = Literal["f32", "f16", "bf16", "q8_0", "auto"]
 Type = Literal["F32", "F16", "BF16", "Q8_0"]
 
-TOOL = "llorch"
-VERSION = "1"
-"""Rises when the same checkpoint becomes another file, so that what was converted before is converted again."""
 CHUNK = 16 << 20
 """Bytes of a tensor, as F32, that are turned at once."""
 
