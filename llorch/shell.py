@@ -68,11 +68,7 @@ def run(
         if timer is not None:
             timer.cancel()
         if process is not None:
-            _end(process)
-            with _lock:
-                _running.discard(process)
-            if process.stdout is not None:
-                process.stdout.close()
+            _finish(process)
     if timeout is not None and expired.is_set():
         raise TimedOut(command, timeout, hint=hint)
     if returncode:
@@ -100,9 +96,7 @@ def output(
         out, err = process.communicate()
     finally:
         if process is not None:
-            _end(process)
-            with _lock:
-                _running.discard(process)
+            _finish(process)
     if process.returncode:
         tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
         raise CommandFailed(command, process.returncode, tail, hint=hint)
@@ -204,6 +198,15 @@ def _expire(process: subprocess.Popen[Any], expired: threading.Event) -> None:
     # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _finish(process: subprocess.Popen[Any]) -> None:
+    """Leave nothing of a program: no process, and no open file."""
+    _end(process)
+    with _lock:
+        _running.discard(process)
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _end(process: subprocess.Popen[Any], patience: float = 2.0) -> None:
