@@ -104,7 +104,10 @@ class Config:
 
     def number(self, key: str) -> float:
         """Return a number above 0."""
-        value = self.get(key)
+        return self.above_0(key, self.get(key))
+
+    def above_0(self, key: str, value: Any) -> float:
+        """Return a value that was found for a key, which has to be a number above 0."""
         if type(value) not in (int, float) or not LEAST < value < MOST:
             raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {shown(value)}")
         return float(value)
@@ -174,13 +177,12 @@ def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
     if _divides(config, width, heads) == 1:  # llama.cpp ends the process
         raise Unsupported(f"`{config.name}` has heads of 1, which llama.cpp cannot compute", hint="take another model")
     tensors.shorten("transformer.")
-    is_tied = config.flag("tie_word_embeddings", True)
-    head = _head(tensors, vocabulary, width, is_tied=is_tied)
+    twin, head = _head(tensors, vocabulary, width, is_tied=config.flag("tie_word_embeddings", True))
     tensors.drop(r"h\.\d+\.attn\.(bias|masked_bias)")  # the causal mask, which is no weight
 
     def pieces() -> Iterator[Piece]:
         embedding = tensors.take("wte.weight", vocabulary, width)
-        yield Piece(name="token_embd.weight", source=embedding, twin=head if is_tied else None)
+        yield Piece(name="token_embd.weight", source=embedding, twin=twin)
         yield Piece(name="position_embd.weight", source=tensors.take("wpe.weight", context, width), exact=True)
         for block in range(blocks):
             of, to = f"h.{block}.", f"blk.{block}."
@@ -199,8 +201,7 @@ def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
                 yield Piece(name=f"{to}{ours}.bias", source=tensors.take(f"{of}{theirs}.bias", columns), exact=True)
         for kind in ("weight", "bias"):
             yield Piece(name=f"output_norm.{kind}", source=tensors.take(f"ln_f.{kind}", width), exact=True)
-        if head is not None and not is_tied:
-            yield Piece(name="output.weight", source=head)
+        yield from head
 
     return Plan(
         architecture="gpt2",
@@ -284,7 +285,7 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
 
     def pieces() -> Iterator[Piece]:
         embedding = tensors.take("model.embed_tokens.weight", vocabulary, width)
-        yield Piece(name="token_embd.weight", source=embedding, twin=head if is_tied else None)
+        yield Piece(name="token_embd.weight", source=embedding, twin=twin)
         for block in range(blocks):
             of, to = f"model.layers.{block}.", f"blk.{block}."
             for theirs, ours in (("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")):
@@ -301,11 +302,9 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
             yield Piece(name=f"{to}attn_output.weight", source=output)
             yield from _feed_forward(tensors, of, to, width, inner, merged=family.merged)
         yield Piece(name="output_norm.weight", source=tensors.take("model.norm.weight", width), exact=True)
-        if head is not None and not is_tied:
-            yield Piece(name="output.weight", source=head)
+        yield from head
 
-    is_tied = config.flag("tie_word_embeddings", False)
-    head = _head(tensors, vocabulary, width, is_tied=is_tied)
+    twin, head = _head(tensors, vocabulary, width, is_tied=config.flag("tie_word_embeddings", False))
     tensors.drop(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # computed, not learned
     return Plan(
         architecture=family.architecture,
@@ -343,10 +342,13 @@ def _feed_forward(tensors: Tensors, of: str, to: str, width: int, inner: int, *,
     yield Piece(name=f"{to}ffn_down.weight", source=down)
 
 
-def _head(tensors: Tensors, vocabulary: int, width: int, *, is_tied: bool) -> Stored | None:
-    """Return the output's own weight; where the embedding is that, a copy of it, which some checkpoints have."""
+def _head(tensors: Tensors, vocabulary: int, width: int, *, is_tied: bool) -> tuple[Stored | None, tuple[Piece, ...]]:
+    """Return the copy of the embedding that some checkpoints have where it is the output too; else the output's own."""
     name = "lm_head.weight"
-    return tensors.take(name, vocabulary, width) if name in tensors or not is_tied else None
+    stored = tensors.take(name, vocabulary, width) if name in tensors or not is_tied else None
+    if stored is None or is_tied:
+        return stored, ()
+    return None, (Piece(name="output.weight", source=stored),)
 
 
 def _multipliers(config: Config) -> dict[str, Value]:
@@ -375,10 +377,8 @@ def _rope_base(config: Config) -> float:
         base = found.get("rope_theta", base)
     config.must("partial_rotary_factor", 1)
     if config.get("rope_theta") is not None:
-        base = config.number("rope_theta")
-    if type(base) not in (int, float) or not LEAST < base < MOST:
-        raise Malformed(config.name, f"`rope_theta` is to be a number above 0, and is {shown(base)}")
-    return float(base)
+        base = config.get("rope_theta")
+    return config.above_0("rope_theta", base)
 
 
 def _blocks(config: Config, key: str) -> int:
