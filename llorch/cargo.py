@@ -129,10 +129,8 @@ def cache_counts(wrapper: str, folder: Path) -> tuple[int, int] | None:
     """Return how many compilations sccache has answered, and how many it has not; None where it does not say."""
     if Path(wrapper).name != "sccache":
         return None
-    lines: list[str] = []
     try:
-        shell.run([wrapper, "--show-stats", "--stats-format", "json"], cwd=folder, on_line=lines.append)
-        stats = json.loads("\n".join(lines))["stats"]
+        stats = json.loads(shell.output([wrapper, "--show-stats", "--stats-format", "json"], cwd=folder))["stats"]
         hits, misses = (sum(stats[key]["counts"].values()) for key in ("cache_hits", "cache_misses"))
     except (LlorchError, ValueError, KeyError, TypeError):
         return None
