@@ -193,6 +193,10 @@ class Model:
         steps = (self.entry.convert, self.entry.quantize)
         return tuple(f"{self.folder}/{step.to}" for step in steps if step is not None)
 
+    def made_name(self, path: str) -> str:
+        """Return what the receipt calls a file that is made: its path in the folder."""
+        return path.removeprefix(f"{self.folder}/")
+
     @property
     def main(self) -> str:
         """The file that a runtime takes: what is made last, else the first GGUF, of a split one part 1, else the first.

@@ -55,7 +55,7 @@ def status_of(model: Model, workspace: Workspace, state: State) -> Status:
     )
     receipt = usable_receipt(model, workspace) if model.made else None
     for path in model.made:
-        made = receipt.made.get(path.removeprefix(f"{model.folder}/")) if receipt is not None else None
+        made = receipt.made.get(model.made_name(path)) if receipt is not None else None
         size, sha256 = (made.size, made.sha256) if made is not None else (None, None)
         files += (_file(path, size, sha256, workspace, state),)
     states = {file.state for file in files}

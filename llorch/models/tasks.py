@@ -196,7 +196,7 @@ def _is_vouched_for(model: Model, recipe: Recipe, progress: Progress) -> bool:
     run = session()
     ((name, _, _),) = recipe.targets
     receipt = usable_receipt(model, run.workspace)
-    said = receipt.made.get(name.removeprefix(f"{model.folder}/")) if receipt is not None else None
+    said = receipt.made.get(model.made_name(name)) if receipt is not None else None
     place = run.workspace.path(name)
     if said is None or not place.is_file() or place.stat().st_size != said.size:
         return False
@@ -216,7 +216,7 @@ def _product(model: Model, recipe: Recipe) -> Made:
 
 def _made(model: Model, recipe: Recipe, digests: Mapping[str, str], size: int, sha256: str) -> Made:
     names = {model.path(file): file.path for file in model.entry.files}
-    names |= {path: path.removeprefix(f"{model.folder}/") for path in model.made}
+    names |= {path: model.made_name(path) for path in model.made}
     ((target, _, _),) = recipe.targets
     programs = "".join(digest for path, digest in digests.items() if path not in names)
     return Made(

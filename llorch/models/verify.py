@@ -58,7 +58,7 @@ def verify(
         receipt = usable_receipt(model, workspace)
         made = receipt.made if receipt is not None else {}
     for path in model.made:
-        name = path.removeprefix(f"{model.folder}/")
+        name = model.made_name(path)
         said = made.get(name)
         file = File(path=name) if said is None else File(path=name, size=said.size, sha256=said.sha256)
         found.append(replace(_verify_file(path, file, file.sha256, workspace, digest), made=True))
