@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llorch.config import Workspace
 from llorch.errors import Busy, DiskFull
 from llorch.session import session
+from llorch.state import VANISHED, make_folder
 from llorch.switches import is_on
 
 if TYPE_CHECKING:
@@ -32,16 +33,16 @@ def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
     lock = FileLock(path, thread_local=False)
     for attempt in range(_ATTEMPTS):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (workspace.state / ".gitignore").write_text("*\n")
+            make_folder(workspace.state)
+            path.parent.mkdir(exist_ok=True)
             _acquire(lock, path, target, task)
             program = os.path.basename(sys.argv[0] or "llorch")
             path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
             break
         except OSError as error:
             lock.release()
-            if isinstance(error, FileNotFoundError) and attempt < _ATTEMPTS - 1:
-                continue  # `.llorch/` was deleted meanwhile, as it may be at any time
+            if isinstance(error, VANISHED) and attempt < _ATTEMPTS - 1:
+                continue
             raise DiskFull(
                 f"`{path}` cannot be written: {error.strerror}",
                 hint=f"check the room on the disk and who may write to `{workspace.state}`",

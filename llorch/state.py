@@ -35,6 +35,12 @@ GRAIN_NS = 20_000_000
 CHUNK = 1 << 20
 WAIT = 60
 """Seconds to wait for another process that is writing the state."""
+_ATTEMPTS = 5
+VANISHED = (FileNotFoundError, FileExistsError)
+"""What making something in a folder raises that is deleted meanwhile, as `.llorch/` may be at any time.
+
+`mkdir(exist_ok=True)` raises FileExistsError where a folder that was there is gone when it looks again.
+"""
 
 Advance = Callable[[int], None]
 Kind = Literal["never-made", "definition", "input", "target", "unread"]
@@ -97,6 +103,32 @@ def sha256_of(path: str | Path, advance: Advance | None = None) -> str:
             if advance is not None:
                 advance(size)
     return digest.hexdigest()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a workspace's `.llorch/`, which git is to ignore.
+
+    Raises:
+        OSError: it cannot be made; one of `VANISHED` if it was deleted meanwhile.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+
+
+def _is_final(error: "sqlite3.OperationalError | OSError", attempt: int) -> bool:
+    """Tell whether what failed would fail again, rather than that the folder was deleted under it; wait a moment."""
+    import sqlite3
+
+    if isinstance(error, sqlite3.OperationalError):
+        code = error.sqlite_errorcode & 0xFF
+        again = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    else:
+        again = isinstance(error, VANISHED)
+    if again:
+        time.sleep(0.002 * attempt)
+    return not again or attempt == _ATTEMPTS - 1
 
 
 def names_digest(folder: str) -> str:
@@ -314,25 +346,27 @@ class State:
     # Database
 
     def _select(self, statement: str, *values: str) -> list[Any]:
-        if not self.file.exists():
-            self._disconnect()  # it may be deleted at any time
-            return []
         import sqlite3
 
-        try:
-            return self._connect().execute(statement, values).fetchall()
-        except sqlite3.OperationalError as error:
-            self._disconnect()
-            found = self._select_fixed(statement, *values)
-            if found is not None:
-                return found
-            raise DiskFull(
-                f"cannot read the state in `{self.file}`: {error}",
-                hint="check who may read it; or delete it, and what exists is read again",
-            ) from None
-        except sqlite3.DatabaseError as error:
-            self._start_anew(str(error))
-            return []
+        for attempt in range(_ATTEMPTS):
+            if not self.file.exists():
+                self._disconnect()  # it may be deleted at any time
+                return []
+            try:
+                return self._connect().execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                self._disconnect()
+                found = self._select_fixed(statement, *values)
+                if found is not None:
+                    return found
+                if _is_final(error, attempt):
+                    raise DiskFull(
+                        f"cannot read the state in `{self.file}`: {error}",
+                        hint="check who may read it; or delete it, and what exists is read again",
+                    ) from None
+            except sqlite3.DatabaseError as error:
+                self._start_anew(str(error))
+        return []
 
     def _select_fixed(self, statement: str, *values: str) -> list[Any] | None:
         """Read what the file itself has, where a full or read-only disk does not let SQLite keep its own files."""
@@ -347,9 +381,9 @@ class State:
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         import sqlite3
 
-        for _ in range(5):
+        for attempt in range(_ATTEMPTS):
             try:
-                self._make_folder()
+                make_folder(self.file.parent)
                 connection = self._connect()
                 with connection:
                     connection.execute("begin immediate")
@@ -363,9 +397,8 @@ class State:
             except (sqlite3.OperationalError, OSError) as error:
                 self._disconnect()
                 why = getattr(error, "strerror", None) or str(error)
-                if (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)) or self.file.exists():
+                if _is_final(error, attempt):
                     break
-                # The folder was deleted under us, as it may be at any time.
             except sqlite3.DatabaseError as error:
                 why = str(error)
                 self._start_anew(why)
@@ -418,13 +451,6 @@ class State:
             " sha256 text not null)"
         )
         connection.execute(f"pragma user_version = {SCHEMA}")
-
-    def _make_folder(self) -> None:
-        folder = self.file.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
 
     def _start_anew(self, why: str) -> None:
         self._disconnect()

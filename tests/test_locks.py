@@ -1,5 +1,6 @@
 """Locks on targets, held by another process."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,3 +56,27 @@ def test_a_lock_that_cannot_be_made(workspace: Path) -> None:
 
     as_mortal(use)
     workspace.chmod(0o755)
+
+
+def test_the_state_goes_between_two_looks_at_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is there when it is made and gone when it is looked at again is made again."""
+    is_dir, folder = Path.is_dir, find_workspace().state
+    folder.mkdir()
+    looks = [folder]
+
+    def gone(path: Path) -> bool:
+        if path in looks:
+            shutil.rmtree(looks.pop())
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", gone)
+    with hold(find_workspace(), "out", "make:out"):
+        assert not looks
+        assert folder.exists()
+
+
+def test_a_file_in_the_place_of_the_state(workspace: Path) -> None:
+    """What stays in the way is told."""
+    (workspace / ".llorch").write_text("")
+    with pytest.raises(DiskFull, match="File exists"):
+        hold(find_workspace(), "out", "make:out")

@@ -1,6 +1,7 @@
 """What is fresh and what is not: every reason, and a state that may be wrong, unwritable or gone."""
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from llorch.errors import DiskFull
-from llorch.state import GRAIN_NS, SMALL, Reason, Recipe, State, Target
+from llorch.state import GRAIN_NS, SMALL, Reason, Recipe, State, Target, make_folder
 from tests.conftest import as_mortal, sha256
 
 BIG = b"x" * (SMALL + 1)
@@ -432,8 +433,6 @@ def test_a_state_that_cannot_be_opened(state: State) -> None:
 
 def test_the_state_may_be_deleted_at_any_time(state: State, opened: Callable[[], State]) -> None:
     """An open state whose folder goes away has forgotten what it asks for, and saves into a new one."""
-    import shutil
-
     state.save("a", {"n": 1})
     shutil.rmtree(state.file.parent)
     state.refresh(RECIPE)
@@ -446,21 +445,22 @@ def test_the_state_may_be_deleted_at_any_time(state: State, opened: Callable[[],
 
 @pytest.mark.parametrize(("times", "expected"), [(1, ["a"]), (4, ["a"]), (5, None)])
 def test_the_state_may_be_deleted_while_it_is_saved(
-    workspace: Path, opened: Callable[[], State], times: int, expected: list[str] | None
+    workspace: Path,
+    opened: Callable[[], State],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    expected: list[str] | None,
 ) -> None:
     """A folder that is deleted between its making and its use is made again, a few times."""
-    import shutil
+    left = iter(range(times))
 
-    class Raced(State):
-        left = times
+    def make_and_lose(folder: Path) -> None:
+        make_folder(folder)
+        if next(left, None) is not None:
+            shutil.rmtree(folder)
 
-        def _make_folder(self) -> None:
-            super()._make_folder()
-            if self.left:
-                self.left -= 1
-                shutil.rmtree(self.file.parent)
-
-    state = Raced(workspace / ".llorch" / "state.db", workspace)
+    monkeypatch.setattr("llorch.state.make_folder", make_and_lose)
+    state = State(workspace / ".llorch" / "state.db", workspace)
     if expected is None:
         with pytest.raises(DiskFull, match="unable to open"):
             state.save("a", {})
@@ -468,6 +468,21 @@ def test_the_state_may_be_deleted_while_it_is_saved(
         state.save("a", {})
         assert opened().names() == expected
     state.close()
+
+
+def test_the_state_may_be_deleted_while_it_is_read(
+    state: State, opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is deleted between a look at it and its opening holds nothing."""
+    state.save("a", {})
+    connect = State._connect
+
+    def late(state: State) -> object:
+        shutil.rmtree(state.file.parent, ignore_errors=True)
+        return connect(state)
+
+    monkeypatch.setattr(State, "_connect", late)
+    assert opened().names() == []
 
 
 def test_closing_keeps_what_was_learned(opened: Callable[[], State]) -> None:
