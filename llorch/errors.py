@@ -18,6 +18,7 @@
     ├── TimedOut           5  another program was not done in time
     ├── IntegrityError     6  size or checksum differs from what was promised
     ├── Malformed          6  a file is not what its format says a file must be
+    ├── ConnectionFailed   7  no connection to a host, or one that is not trusted
     └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
 
 Usage errors end in 2 (click) and an interrupt in 130. What does not derive from `LlorchError` is a bug and keeps
@@ -233,6 +234,22 @@ class Malformed(LlorchError):
     def details(self) -> Mapping[str, Any]:
         """Return the path and the reason."""
         return {"path": self.path, "reason": self.reason}
+
+
+class ConnectionFailed(LlorchError):
+    """Report that there is no connection to a host: unreachable, authentication, host key unknown or changed."""
+
+    code = "connection-failed"
+    exit_code = 7
+
+    def __init__(self, host: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"no connection to `{host}`: {reason}", hint=hint)
+        self.host = host
+        self.reason = reason
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the host and the reason."""
+        return {"host": self.host, "reason": self.reason}
 
 
 class Refused(LlorchError):
