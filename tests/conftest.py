@@ -26,6 +26,8 @@ from llorch.session import session
 IN_CI = bool(os.environ.get("CI"))
 BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
+MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+"""Before a command: root, too, has no more rights to files than their modes give."""
 
 
 @dataclass(frozen=True)

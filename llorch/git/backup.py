@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from llorch.errors import Refused
 from llorch.git.failures import busy
 from llorch.git.porcelain import LOG, Commit, Status, fields, parse_log
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, listed
 from llorch.git.status import load_operation, load_status
 
 _OURS = {
@@ -78,9 +78,8 @@ def check_calm(repo: Repo, status: Status) -> None:
         hint = f"end it first, in `{repo.root}`: " + ("`git bisect reset`" if operation == "bisect" else ways)
         raise Refused(f"a {operation} is in progress in `{repo.root}`", hint=hint)
     if status.conflicted:
-        listed = ", ".join(status.conflicted)
         hint = "decide on each and `git add` it, or `git reset` to keep the files as they are with their marks"
-        raise Refused(f"files in `{repo.root}` are in conflict: {listed}", hint=hint)
+        raise Refused(f"files in `{repo.root}` are in conflict: {listed(status.conflicted)}", hint=hint)
 
 
 def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
@@ -113,7 +112,7 @@ def check_kept(repo: Repo, target: str) -> None:
     lost = sorted(differ.intersection(status.tracked)) + list(in_the_way(repo, target))
     if lost:
         hint = f"commit or stash them, in `{repo.root}`, then repeat"
-        raise Refused(f"changes in `{repo.root}` would be lost: {', '.join(lost)}", hint=hint)
+        raise Refused(f"changes in `{repo.root}` would be lost: {listed(lost)}", hint=hint)
 
 
 def log(repo: Repo, *revisions: str) -> tuple[Commit, ...]:

@@ -1,12 +1,11 @@
 """Branches: which there are, and switching a submodule to one."""
 
-from shlex import quote
 from typing import Any, NamedTuple
 
 from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, as_argument, shown
 from llorch.git.status import Declared, load_status
 
 LAST = "-20"
@@ -76,8 +75,8 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     """
     repo = declared.repo
     if not declared.is_there:
-        hint = f"`llorch git submodules update --pinned {quote(declared.path)}` gets it"
-        raise LlorchError(f"`{declared.path}` is not initialized", hint=hint)
+        hint = f"`llorch git submodules update --pinned {as_argument(declared.path)}` clones it"
+        raise LlorchError(f"`{shown(declared.path)}` is not initialized", hint=hint)
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch", branch, (), hint="a branch's name has no spaces and none of ~^:?*[\\")
     if create:
@@ -88,7 +87,7 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     here, there = f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"
     if here not in known and there not in known:
         names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
-        hint = f"`llorch git submodules branch {quote(declared.path)}` lists them; `--create` makes one"
+        hint = f"`llorch git submodules branch {as_argument(declared.path)}` lists them; `--create` makes one"
         raise UnknownName("branch", branch, names, hint=hint)
     check_kept(repo, here if here in known else there)
     kept = rescue(repo)

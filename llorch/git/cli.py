@@ -7,7 +7,7 @@ import click
 
 from llorch import ui
 from llorch.cli import GIT, Command, Table, dry_run_option, yes_option
-from llorch.git.repo import find_repo
+from llorch.git.repo import find_repo, shown
 from llorch.git.show import (
     NAMED,
     commit_json,
@@ -17,7 +17,6 @@ from llorch.git.show import (
     lost_json,
     names,
     render_status,
-    shown,
     submodule_json,
     tell_lost,
     text_of,

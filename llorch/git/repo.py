@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple, TypeVar
 
 from llorch import shell
@@ -42,7 +43,8 @@ class Repo(NamedTuple):
         if place.is_dir():
             return place
         # A linked work tree or a submodule: a file that says where.
-        return self.root / os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+        leads = os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+        return Path(os.path.normpath(self.root / leads))
 
     def look(self, *arguments: str) -> bytes:
         """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
@@ -66,6 +68,10 @@ class Repo(NamedTuple):
             from llorch.git.failures import own_error
 
             raise own_error(error, self.root) from None
+        except PermissionError as error:  # of the folder
+            from llorch.git.failures import locked
+
+            raise locked(self.root, error) from None
 
     def has(self, commit: str) -> bool:
         """Tell whether a commit, or a ref's, is here."""
@@ -100,6 +106,30 @@ def without_secrets(text: str) -> str:
     'see https://example.org/x'
     """
     return re.sub(r"(\w+://)[^/@\s']+@", r"\1", text)
+
+
+def shown(text: str, keep: str = "") -> str:
+    r"""Return a name for people: what is no text, and what a terminal would obey but for `keep`, written out.
+
+    >>> print(shown("a\udcff\nb"))
+    a\xff\nb
+    """
+    text = os.fsencode(text).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(paths: Iterable[str]) -> str:
+    """Return paths as a message names them."""
+    return ", ".join(map(shown, paths))
+
+
+def as_argument(path: str) -> str:
+    """Return a path as a command in a hint takes it.
+
+    >>> as_argument("a b"), as_argument("-x")
+    ("'a b'", '-- -x')
+    """
+    return ("-- " if path.startswith("-") else "") + quote(shown(path))
 
 
 def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llorch import ui
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, as_argument, listed, shown
 
 if TYPE_CHECKING:
     from llorch.git.backup import Loss
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 NAMED = 5
 """Files of a kind that `status` names, and the rest it counts, unless everything is asked for with `-v`."""
 _STYLES: dict[str, ui.Style] = {"ok": "good", "broken": "bad", "uninitialized": "dim"}
-
-
-def shown(path: str) -> str:
-    r"""Return a path for people and JSON: what is no text, and what a terminal would obey, written out.
-
-    >>> print(shown("a\udcff\nb"))
-    a\xff\nb
-    """
-    text = os.fsencode(path).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_of(path: str) -> str:
@@ -64,9 +54,7 @@ def describe(submodule: "Submodule") -> str:
     if submodule.error:
         return shown(submodule.error.splitlines()[0])
     if submodule.state == "uninitialized":
-        from shlex import quote
-
-        return f"`llorch git submodules update --pinned {quote(shown(submodule.path))}` gets it"
+        return f"`llorch git submodules update --pinned {as_argument(submodule.path)}` clones it"
     where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
     if submodule.ahead is None:
         away = f"recorded {submodule.declared.recorded[:9]}, which is not here"
@@ -108,9 +96,8 @@ def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -
 
 def names(paths: "Sequence[str]", most: int | None = None) -> str:
     """Return paths in a line, the first `most` of them if there are more."""
-    some = ", ".join(shown(path) for path in paths[:most])
     rest = len(paths) - len(paths[:most])
-    return some + (f" and {rest} more" if rest else "")
+    return listed(paths[:most]) + (f" and {rest} more" if rest else "")
 
 
 def count(number: int, what: str) -> str:

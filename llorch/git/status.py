@@ -63,8 +63,12 @@ class Declared(NamedTuple):
 
     @property
     def is_there(self) -> bool:
-        """Tell whether it has a work tree."""
-        return os.path.lexists(self.repo.root / ".git")
+        """Tell whether it has a work tree, or something that may not be looked at."""
+        try:
+            os.lstat(self.repo.root / ".git")
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return True
 
 
 class Submodule(NamedTuple):

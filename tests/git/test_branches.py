@@ -108,4 +108,4 @@ def test_what_cannot_be_switched(world: World) -> None:
     git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/candle")
     with pytest.raises(LlorchError, match="is not initialized") as caught:
         switch(submodule, "main", create=False)
-    assert caught.value.hint == "`llorch git submodules update --pinned reference/candle` gets it"
+    assert caught.value.hint == "`llorch git submodules update --pinned reference/candle` clones it"

@@ -8,8 +8,8 @@ import pytest
 from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
-from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, shown, text_of
+from llorch.git.repo import Repo, shown
+from llorch.git.show import commit_json, describe, finish_moves, names, text_of
 from llorch.git.status import Declared, State, Submodule
 from llorch.git.submodules import Move
 
@@ -30,7 +30,7 @@ def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
     ("found", "told"),
     [
         (submodule("broken", error="why\x07\nmore"), r"why\x07"),
-        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` gets it"),
+        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` clones it"),
         (submodule("ok", Status(commit=AT), ahead=0, behind=0), "detached at 222222222"),
         (
             submodule("moved", Status(commit=AT, branch="dev"), ahead=2, behind=1),
