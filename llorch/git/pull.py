@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from llorch.errors import CommandFailed, Conflict, LlorchError, Refused
+from llorch.errors import Conflict, LlorchError, Refused
 from llorch.git.backup import check_calm, in_the_way, log
 from llorch.git.porcelain import Commit, Status, fields
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, listed
 from llorch.git.status import load_declared, load_operation, load_status
 from llorch.git.submodules import Move, move_all, to_recorded
 
@@ -108,38 +108,62 @@ def _check_free(repo: Repo, upstream: str) -> None:
     lost = in_the_way(repo, upstream)
     if lost:
         hint = "move them away or delete them, then repeat"
-        raise Refused(f"files that git does not track are in the way: {', '.join(lost)}", hint=hint)
+        raise Refused(f"files that git does not track are in the way: {listed(lost)}", hint=hint)
 
 
-def _rebase(repo: Repo, status: Status, upstream: str) -> None:
+def _rebase(repo: Repo, status: Status, upstream: str, *how: str) -> None:
     if status.commit is None:
         repo.run("merge", "-q", "--ff-only", upstream)
         return
     try:
-        repo.run("rebase", "-q", "--autostash", upstream)
-    except CommandFailed:
-        now = load_status(repo)
-        if not now.conflicted:  # a hook says no, or git knows no name for the commits
-            if load_operation(repo) is not None:
-                repo.run("rebase", "--abort")
-            raise
-        raise Conflict(
-            f"your commits contradict what came from {_short(upstream)}: {_listed(now)}; the rebase waits",
-            hint="either mend the files, `git add` them and `git rebase --continue`;"
-            " or `git rebase --abort`, and all is as it was before, your changes too",
-        ) from None
+        repo.run("rebase", "-q", "--autostash", *how, upstream)
+    except LlorchError as error:
+        raise _stopped(repo, status, upstream, error) from None
     now = load_status(repo)
     if now.stashes > status.stashes or now.conflicted:
         raise Conflict(
-            f"the commits of {_short(upstream)} came, and your uncommitted changes contradict them: {_listed(now)};"
+            f"the commits of {_short(upstream)} came, and your uncommitted changes contradict them: {_conflicts(now)};"
             " all of your changes are in `stash@{0}`",
             hint="either mend the files, `git add` them and `git stash drop`;"
             " or `git reset --hard`, and `git stash pop` when you are ready for them",
         )
 
 
-def _listed(status: Status) -> str:
-    return ", ".join(status.conflicted) or "see `git status`"
+def _stopped(repo: Repo, before: Status, upstream: str, error: LlorchError) -> LlorchError:
+    """Return what a rebase that stopped means: it waits for a decision, and is undone where there is none to make.
+
+    A hook that says no stops one, or a lock, or a disk that is full, or that git knows no name for the commits.
+    """
+    if load_operation(repo) is None:
+        return error
+    now = load_status(repo)
+    if now.conflicted:
+        return Conflict(
+            f"your commits contradict what came from {_short(upstream)}: {_conflicts(now)}; the rebase waits",
+            hint="either mend the files, `git add` them and `git rebase --continue`;"
+            " or `git rebase --abort`, and all is as it was before, your changes too",
+        )
+    stash = repo.folder / "rebase-merge/autostash"
+    try:
+        if (repo.folder / "rebase-merge/head-name").exists():
+            repo.run("rebase", "--abort")
+            # Where the branch is locked git leaves HEAD beside it, and says that all went well.
+            repo.run("symbolic-ref", "HEAD", f"refs/heads/{before.branch}")
+            return error
+        repo.run("rebase", "--quit")  # it could not even begin, and has put the changes aside
+    except LlorchError as second:
+        kept = f"; what was not committed is the commit in `{stash}`" if stash.exists() else ""
+        hint = "mend what is in the way, then `git rebase --abort`;"
+        hint += " where that fails `git rebase --quit` keeps the rest in `git stash list`"
+        return LlorchError(f"{error.message}\nand the rebase could not be undone: {second.message}{kept}", hint=hint)
+    return LlorchError(
+        f"{error.message}\nnothing came, and all that was not committed is in `stash@{{0}}`",
+        hint=f"{error.hint}; `git stash pop` brings back what `git status` does not show",
+    )
+
+
+def _conflicts(status: Status) -> str:
+    return listed(status.conflicted) or "see `git status`"
 
 
 def _files(repo: Repo, before: str | None, after: str) -> tuple[str, ...]:
