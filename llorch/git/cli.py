@@ -76,6 +76,9 @@ def pull() -> int:
         ui.emit(f"{shown(done.branch)}: {count(len(done.commits), 'commit')}, {count(len(done.files), 'file')}")
         if done.files:
             ui.emit(names(done.files, None if ui.mode.verbose else NAMED))
+        if done.flattened:
+            hint = "`git reset --keep ORIG_HEAD` undoes it, and `git config pull.rebase merges` has pull keep them"
+            ui.warn(f"{count(len(done.flattened), 'merge commit')} of yours became a line of commits; {hint}")
     return finish_moves(
         done.moves,
         dry_run=False,
@@ -84,6 +87,7 @@ def pull() -> int:
         after=done.after,
         commits=[commit_json(commit) for commit in done.commits],
         files=[text_of(path) for path in done.files],
+        flattened=[commit_json(commit) for commit in done.flattened],
     )
 
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from llorch.errors import Conflict, LlorchError, Refused
 from llorch.git.backup import check_calm, in_the_way, log
-from llorch.git.porcelain import Commit, Status, fields
+from llorch.git.porcelain import Commit, Status, fields, parse_config
 from llorch.git.repo import Repo, listed
 from llorch.git.status import load_declared, load_operation, load_status
-from llorch.git.submodules import Move, move_all, to_recorded
+from llorch.git.submodules import Move, load_urls, move_all, to_recorded
 
 
 class Pulled(NamedTuple):
@@ -19,6 +19,8 @@ class Pulled(NamedTuple):
     commits: tuple[Commit, ...]
     files: tuple[str, ...]
     moves: tuple[Move, ...]
+    flattened: tuple[Commit, ...]
+    """Merge commits of the branch's own that are no more: what they had merged is in a line now."""
 
 
 class Fetched(NamedTuple):
@@ -56,15 +58,16 @@ def pull(repo: Repo) -> Pulled:
         LlorchError: see `fetch`; or git fails.
     """
     status, upstream, commits = fetch(repo)
-    urls = {each.path: each.url for each in load_declared(repo)}
+    urls = load_urls(repo)
+    merges: tuple[Commit, ...] = ()
     if commits:
         _check_free(repo, upstream)
-        _rebase(repo, status, upstream)
+        merges = _rebase(repo, status, upstream)
     after = load_status(repo).commit
     assert after is not None, "a branch that was put on another has its commits"
     files = _files(repo, status.commit, after)
-    moves = move_submodules(repo, urls)
-    return Pulled(status.branch or "", status.commit, after, commits, files, tuple(moves))
+    moves = move_all(load_declared(repo), to_recorded, to_recorded, urls)
+    return Pulled(status.branch or "", status.commit, after, commits, files, tuple(moves), merges)
 
 
 def find_upstream(repo: Repo, status: Status) -> tuple[str, str]:
@@ -87,15 +90,6 @@ def find_upstream(repo: Repo, status: Status) -> tuple[str, str]:
     return ("" if remote == "." else remote), upstream
 
 
-def move_submodules(repo: Repo, urls: dict[str, str]) -> list[Move]:
-    """Bring all submodules to what is recorded; those whose URL is not the one in `urls` any more get the new one."""
-    level = load_declared(repo)
-    for each in level:
-        if each.is_there and urls.get(each.path, each.url) != each.url:
-            repo.run("submodule", "--quiet", "sync", "--", each.inner)
-    return move_all(level, to_recorded, to_recorded)
-
-
 def _of_unborn(repo: Repo, status: Status) -> tuple[str, str]:
     # A clone of an empty repository: its branch is in the settings and nowhere else.
     if not status.upstream:
@@ -111,12 +105,15 @@ def _check_free(repo: Repo, upstream: str) -> None:
         raise Refused(f"files that git does not track are in the way: {listed(lost)}", hint=hint)
 
 
-def _rebase(repo: Repo, status: Status, upstream: str, *how: str) -> None:
+def _rebase(repo: Repo, status: Status, upstream: str) -> tuple[Commit, ...]:
+    """Put the branch's own commits on top of its upstream; return the merges that are in a line then."""
     if status.commit is None:
         repo.run("merge", "-q", "--ff-only", upstream)
-        return
+        return ()
+    keep = _keeps_merges(repo, status)
+    merges = () if keep else log(repo, "--merges", "HEAD", "--not", upstream)
     try:
-        repo.run("rebase", "-q", "--autostash", *how, upstream)
+        repo.run("rebase", "-q", "--autostash", *(["--rebase-merges"] if keep else []), upstream)
     except LlorchError as error:
         raise _stopped(repo, status, upstream, error) from None
     now = load_status(repo)
@@ -127,6 +124,14 @@ def _rebase(repo: Repo, status: Status, upstream: str, *how: str) -> None:
             hint="either mend the files, `git add` them and `git stash drop`;"
             " or `git reset --hard`, and `git stash pop` when you are ready for them",
         )
+    return merges
+
+
+def _keeps_merges(repo: Repo, status: Status) -> bool:
+    """Tell whether the user's settings want merges to stay merges, as git-pull(1) reads them."""
+    settings = parse_config(repo.look("config", "-z", "--list"))
+    how = settings.get(f"branch.{status.branch}.rebase") or settings.get("pull.rebase")
+    return how in ("merges", "m")
 
 
 def _stopped(repo: Repo, before: Status, upstream: str, error: LlorchError) -> LlorchError:

@@ -7,7 +7,17 @@ from llorch.errors import LlorchError
 from llorch.git.backup import Backup, Loss, find_loss, keep, now, remove
 from llorch.git.repo import Repo, at_once
 from llorch.git.status import THREADS, Declared, load_declared
-from llorch.git.submodules import Move, fetch_branch, fetch_commit, move_all, outermost, to_recorded
+from llorch.git.submodules import (
+    Move,
+    Urls,
+    fetch_branch,
+    fetch_commit,
+    has_new_url,
+    load_urls,
+    move_all,
+    outermost,
+    to_recorded,
+)
 
 
 class Plan(NamedTuple):
@@ -50,14 +60,14 @@ def plan_sync(repo: Repo, branch: str) -> Plan:
     target = fetch_branch(repo, branch)
     loss = find_loss(repo, target, "reset", untracked=False)
     level = load_declared(repo, tree=target)
-    losses, failed = _find_losses(level, untracked=False)
+    losses, failed = _find_losses(level, load_urls(repo), untracked=False)
     return Plan(repo, target, level, (loss, *losses), failed)
 
 
 def plan_reset(repo: Repo, chosen: Sequence[Declared]) -> Plan:
     """Plan to make submodules, and those in them, what is recorded, without anything that is not tracked."""
     level = tuple(outermost(chosen))
-    losses, failed = _find_losses(level, untracked=True)
+    losses, failed = _find_losses(level, {}, untracked=True)
     return Plan(repo, None, level, losses, failed)
 
 
@@ -67,6 +77,7 @@ def carry_out(plan: Plan) -> Result:
     Raises:
         LlorchError: the repository itself could not be moved; the hint has the way back. Of submodules see the moves.
     """
+    urls = load_urls(plan.repo) if plan.target is not None else {}
     moment = now()
     backups = tuple(keep(loss, moment) for loss in plan.lost)
     try:
@@ -86,7 +97,7 @@ def carry_out(plan: Plan) -> Result:
             return failed[declared.path]
         return to_recorded(declared, force=declared.repo.root in planned)
 
-    return Result(backups, tuple(move_all(plan.submodules, act, act)))
+    return Result(backups, tuple(move_all(plan.submodules, act, act, urls)))
 
 
 def check_origin(repo: Repo) -> None:
@@ -100,13 +111,20 @@ def check_origin(repo: Repo) -> None:
         raise LlorchError(f"`{repo.root}` has no remote called origin", hint=hint)
 
 
-def _find_losses(level: Sequence[Declared], *, untracked: bool) -> tuple[tuple[Loss, ...], tuple[Move, ...]]:
-    """Return what submodules and those in them would lose, and those that cannot be dealt with."""
+def _find_losses(
+    level: Sequence[Declared], urls: Urls, *, untracked: bool
+) -> tuple[tuple[Loss, ...], tuple[Move, ...]]:
+    """Return what submodules and those in them would lose, and those that cannot be dealt with.
+
+    One whose commit has to come from a URL that it does not have yet loses nothing: it is moved only if it need not.
+    """
     losses: list[Loss] = []
     failed: list[Move] = []
 
     def look(declared: Declared) -> tuple[Declared, ...]:
         try:
+            if has_new_url(declared, urls) and not declared.repo.has(declared.recorded):
+                return ()
             fetch_commit(declared.repo, declared.recorded)
             loss = find_loss(declared.repo, declared.recorded, "leaves", untracked=untracked)
             inner = load_declared(declared.repo, declared.path + "/", tree=declared.recorded)

@@ -78,6 +78,7 @@ SHAPES: dict[tuple[str, ...], dict[str, Any]] = {
         "after": str,
         "commits": [COMMIT],
         "files": [str],
+        "flattened": [COMMIT],
         "restore": TEXT_OR_NULL,
         "submodules": [MOVE],
     },

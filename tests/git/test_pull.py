@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import Busy, CommandFailed, Conflict, LlorchError, NotFound, Refused
+from llorch.errors import Busy, CommandFailed, Conflict, LlorchError, Malformed, NotFound, Refused
 from llorch.git.pull import fetch, pull
 from llorch.git.repo import find_repo
 from llorch.git.status import load_operation, load_status
@@ -326,3 +326,59 @@ def test_names_in_a_message_are_harmless(world: World) -> None:
     (world.work / "new\x1b[2J\nhint: x").write_text("mine")
     with pytest.raises(Refused, match=r"in the way: new\\x1b\[2J\\nhint: x$"):
         pull(find_repo(world.work))
+
+
+@pytest.mark.parametrize("key", ["pull.rebase", "branch.main.rebase", ""])
+def test_merges_stay_where_the_settings_say_so(world: World, key: str) -> None:
+    """Merges of the branch's own become a line, as git's rebase has it, and are told; or they stay."""
+    git(world.work, "switch", "-qc", "side")
+    commit(world.work, "side")
+    git(world.work, "switch", "-q", "main")
+    commit(world.work, "mine")
+    git(world.work, "merge", "-q", "--no-ff", "-m", "Merge side", "side")
+    merge = head(world.work)
+    commit(world.origin, "new")
+    if key:
+        git(world.work, "config", key, "merges")
+    done = pull(find_repo(world.work))
+    assert [each.id for each in done.flattened] == ([] if key else [merge])
+    assert git(world.work, "log", "--merges", "--format=%s") == ("Merge side" if key else "")
+    assert head(world.work) != merge
+    git(world.work, "reset", "-q", "--keep", "ORIG_HEAD")
+    assert head(world.work) == merge
+
+
+def test_a_new_address_is_taken_over_in_every_level(world: World) -> None:
+    """It reaches a submodule in a submodule, one that is not there, and one that is broken stops none of them."""
+    away = world.origin.parent / "away"
+    away.mkdir()
+    paths = {path: world.sources[path] for path in ("reference/candle/inner lib", "reference/llama ü")}
+    for path, source in paths.items():
+        world.sources[path] = away / source.name
+        source.rename(away / source.name)
+    candle = world.sources["reference/candle"]
+    git(candle, "submodule", "--quiet", "set-url", "inner lib", (away / "inner").as_uri())
+    inner = commit(away / "inner", "inner news")
+    git(candle / "inner lib", "fetch", "-q", (away / "inner").as_uri())
+    git(candle / "inner lib", "checkout", "-q", inner)
+    git(candle, "commit", "-qam", "Moved")
+    git(world.origin / "reference/candle", "config", "fetch.recurseSubmodules", "false")
+    world.advance("reference/candle")
+    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (away / "llama").as_uri())
+    git(world.origin, "commit", "-qam", "Moved")
+    wanted = world.advance("reference/llama ü")
+    git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/llama ü")
+    git(world.work, "submodule", "--quiet", "init", "reference/llama ü")
+    shutil.rmtree(world.work / ".git/modules/reference/llama ü")
+    done = pull(find_repo(world.work))
+    assert [move.error for move in done.moves if move.error] == []
+    assert head(world.work / "reference/candle/inner lib") == inner
+    assert head(world.work / "reference/llama ü") == wanted
+    for path in ("reference/candle", "reference/llama ü"):
+        git(world.origin, "submodule", "--quiet", "set-url", path, world.sources[path].as_uri() + "/")
+    git(world.origin, "commit", "-qam", "Another way to write it")
+    (world.work / "reference/candle/.git").write_text("gitdir: /nowhere\n")
+    failed = {move.declared.path: move.error for move in pull(find_repo(world.work)).moves}
+    assert isinstance(failed["reference/candle"], Malformed)
+    assert failed["reference/llama ü"] is None
+    assert git(world.work / "reference/llama ü", "remote", "get-url", "origin").endswith("llama/")

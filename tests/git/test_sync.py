@@ -223,3 +223,24 @@ def test_what_stops_in_the_middle_has_its_way_back(
     command = str(caught.value.hint).removeprefix("what was taken away until then comes back with: ")
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     assert state(world.work) == before
+
+
+def test_a_new_address_of_a_submodule_is_taken_over(world: World) -> None:
+    """What only the new one has comes in the same run; where local changes are in the way the submodule stays."""
+    source = world.sources["reference/llama ü"]
+    world.sources["reference/llama ü"] = source.rename(source.parent / "moved")
+    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (source.parent / "moved").as_uri())
+    made = world.advance("reference/llama ü")
+    llama = world.work / "reference/llama ü"
+    before = head(llama)
+    (llama / "news").write_text("mine")
+    repo = find_repo(world.work)
+    moves = {move.declared.path: move for move in carry_out(plan_sync(repo, "")).moves}
+    assert isinstance(moves["reference/llama ü"].error, Refused)
+    assert ((llama / "news").read_text(), head(llama)) == ("mine", before)
+    git(world.work, "reset", "-q", "--hard", "HEAD~")
+    git(world.work, "submodule", "--quiet", "sync")
+    (llama / "news").unlink()
+    result = carry_out(plan_sync(repo, ""))
+    assert [move.error for move in result.moves if move.error] == []
+    assert head(llama) == made
