@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
-from llorch.git.repo import Repo, as_argument, shown
+from llorch.git.repo import Repo, as_argument
 from llorch.git.status import Declared, load_status
+from llorch.git.submodules import fetch_branch
+from llorch.text import shown
 
 LAST = "-20"
 """Commits that `log` shows."""
@@ -82,20 +84,30 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     if create:
         _create(repo, branch)
         return None
-    repo.run("fetch", "-q", "--no-recurse-submodules", "origin")
     known = {each.ref.name for each in load_branches(repo)}
     here, there = f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"
-    if here not in known and there not in known:
-        names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
-        hint = f"`llorch git submodules branch {as_argument(declared.path)}` lists them; `--create` makes one"
-        raise UnknownName("branch", branch, names, hint=hint)
+    try:
+        fetch_branch(repo, branch)
+    except UnknownName:
+        if here not in known:
+            names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
+            hint = f"`llorch git submodules branch {as_argument(declared.path)}` lists them; `--create` makes one"
+            raise UnknownName("branch", branch, names, hint=hint) from None
     check_kept(repo, here if here in known else there)
     kept = rescue(repo)
     if here in known:
         repo.run("switch", "-q", "--no-overwrite-ignore", branch)
     else:
+        _follow(repo, branch)
         repo.run("switch", "-q", "--no-overwrite-ignore", "-c", branch, "--track", f"origin/{branch}")
     return kept
+
+
+def _follow(repo: Repo, branch: str) -> None:
+    """Have git fetch a branch of origin from now on: a shallow clone, or one of a single branch, leaves out others."""
+    specs = repo.line("config", "--get-all", "remote.origin.fetch").split("\n")
+    if not {"+refs/heads/*:refs/remotes/origin/*", f"+refs/heads/{branch}:refs/remotes/origin/{branch}"} & set(specs):
+        repo.run("remote", "set-branches", "--add", "origin", branch)
 
 
 def _create(repo: Repo, branch: str) -> None:

@@ -7,7 +7,7 @@ import click
 
 from llorch import ui
 from llorch.cli import GIT, Command, Table, dry_run_option, yes_option
-from llorch.git.repo import find_repo, shown
+from llorch.git.repo import find_repo
 from llorch.git.show import (
     NAMED,
     commit_json,
@@ -22,6 +22,7 @@ from llorch.git.show import (
     text_of,
 )  # fmt: skip
 from llorch.switches import is_on
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

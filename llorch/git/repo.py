@@ -5,7 +5,7 @@ What a failure of git means is `failures`' business.
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError
 from llorch.parallel import in_parallel
+from llorch.text import shown
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -63,6 +64,8 @@ class Repo(NamedTuple):
         """
         env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": str(self.root.parent), **variables}
         try:
+            if ":" in str(self.root.parent):
+                self._check_own(env)
             return shell.output(["git", *arguments], cwd=self.root, env=env, hint=_HINT)
         except CommandFailed as error:
             from llorch.git.failures import own_error
@@ -72,6 +75,12 @@ class Repo(NamedTuple):
             from llorch.git.failures import locked
 
             raise locked(self.root, error) from None
+
+    def _check_own(self, env: Mapping[str, str | None]) -> None:
+        # Colons separate ceilings and cannot be in one. GIT_DIR would do too, but has git ask for no owner.
+        command = ["git", "rev-parse", "--show-cdup"]
+        if shell.output(command, cwd=self.root, env=env, hint=_HINT) != b"\n":
+            raise CommandFailed(command, 128, "fatal: not a git repository")
 
     def has(self, commit: str) -> bool:
         """Tell whether a commit, or a ref's, is here."""
@@ -106,16 +115,6 @@ def without_secrets(text: str) -> str:
     'see https://example.org/x'
     """
     return re.sub(r"(\w+://)[^/@\s']+@", r"\1", text)
-
-
-def shown(text: str, keep: str = "") -> str:
-    r"""Return a name for people: what is no text, and what a terminal would obey but for `keep`, written out.
-
-    >>> print(shown("a\udcff\nb"))
-    a\xff\nb
-    """
-    text = os.fsencode(text).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def listed(paths: Iterable[str]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llorch import ui
-from llorch.git.repo import Repo, as_argument, listed, shown
+from llorch.git.repo import Repo, as_argument, listed
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.git.backup import Loss
@@ -157,13 +158,22 @@ def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: An
             ui.tell("what was taken away is kept; this brings it back:")
             ui.emit(restore)
         if failed:
-            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: they are as they were")
-        for move in failed:
-            assert move.error is not None
-            ui.print_err(f"  {shown(move.declared.path)}: {move.error.message}")
-            if move.error.hint:
-                ui.print_err(f"    hint: {move.error.hint}")
+            they = "it is as it was" if len(failed) == 1 else "they are as they were"
+            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: {they}")
+            _tell_failed(failed)
     return next((move.error.exit_code for move in failed if move.error is not None), 0)
+
+
+def _tell_failed(failed: "Sequence[Move]") -> None:
+    """Say why submodules could not be moved, once where several have one reason."""
+    reasons: dict[tuple[str, str | None], list[str]] = {}
+    for move in failed:
+        assert move.error is not None, "only what failed is told here"
+        reasons.setdefault((move.error.message, move.error.hint), []).append(move.declared.path)
+    for (message, hint), paths in reasons.items():
+        ui.print_err(f"  {listed(paths)}: {ui.harmless(message)}")
+        if hint:
+            ui.print_err(f"    hint: {ui.harmless(hint)}")
 
 
 def _sentence(move: "Move") -> str:

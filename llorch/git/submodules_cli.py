@@ -8,11 +8,12 @@ import click
 from llorch import ui
 from llorch.cli import SUBMODULES, Command, Table, dry_run_option, yes_option
 from llorch.errors import Refused
-from llorch.git.repo import at_once, find_repo, shown
+from llorch.git.repo import at_once, find_repo
 from llorch.git.show import count, describe, finish_moves, lost_json, submodule_json, tell_lost, text_of
 from llorch.git.status import THREADS, Declared, load_submodule, load_submodules
 from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
+from llorch.text import shown
 
 
 @click.group(cls=Table, table=SUBMODULES, example="llorch git submodules list\nllorch git submodules reset candle")
