@@ -45,7 +45,7 @@ def submodule_json(submodule: "Submodule") -> dict[str, Any]:
         "changed": len(status.tracked),
         "untracked": len(status.untracked),
         "operation": submodule.operation,
-        "error": submodule.error,
+        "error": submodule.error or submodule.unfetched,
     }
 
 
@@ -54,6 +54,12 @@ def describe(submodule: "Submodule") -> str:
     status = submodule.status
     if submodule.error:
         return shown(submodule.error.splitlines()[0])
+    # The reason without git's words for it, which JSON has.
+    unfetched = (
+        [f"could not be fetched: {shown(submodule.unfetched.partition(': ')[0])}"] if submodule.unfetched else []
+    )
+    if submodule.state == "uninitialized" and unfetched:
+        return unfetched[0]
     if submodule.state == "uninitialized":
         return f"`llorch git submodules update --pinned {as_argument(submodule.path)}` clones it"
     where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
@@ -68,7 +74,7 @@ def describe(submodule: "Submodule") -> str:
     )
     changes = [f"{count} {word}" for count, word in counts if count]
     doing = [f"{submodule.operation} in progress"] if submodule.operation else []
-    return ", ".join([where, *([away] if away else []), *changes, *doing])
+    return ", ".join([where, *([away] if away else []), *changes, *doing, *unfetched])
 
 
 def distance(ahead: int, behind: int | None, what: str) -> str:
@@ -85,7 +91,7 @@ def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -
     """Return the state of a repository and its submodules in words; of those as recorded only how many, unless `-v`."""
     lines = list(_lines(repository))
     if submodules:
-        told = [each for each in submodules if each.state != "ok" or ui.mode.verbose]
+        told = [each for each in submodules if each.state != "ok" or each.unfetched or ui.mode.verbose]
         fine = sum(each.state == "ok" for each in submodules)
         lines += ["", f"{count(len(submodules), 'submodule')}, {fine} as recorded"]
         width = max((len(shown(each.path)) for each in told), default=0)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from llorch.errors import LlorchError, Malformed
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
 from llorch.git.repo import Repo, at_once, without_secrets
+from llorch.git.unfetched import load_unfetched
 
 State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
 _STATUS = (
@@ -81,6 +82,8 @@ class Submodule(NamedTuple):
     behind: int | None = None
     operation: str | None = None
     error: str | None = None
+    unfetched: str | None = None
+    """Why it could not be fetched when that was tried last."""
 
     @property
     def is_usable(self) -> bool:
@@ -159,7 +162,7 @@ def load_submodule(declared: Declared) -> Submodule:
     if not declared.is_there:
         if declared.error:
             return Submodule(declared=declared, state="broken", error=declared.error)
-        return Submodule(declared=declared, state="uninitialized")
+        return Submodule(declared=declared, state="uninitialized", unfetched=load_unfetched(declared))
     try:
         parts = declared.inner.split("/")
         if any(os.path.islink(declared.parent.root.joinpath(*parts[:end])) for end in range(1, len(parts) + 1)):
@@ -179,6 +182,7 @@ def load_submodule(declared: Declared) -> Submodule:
         ahead=ahead,
         behind=behind,
         operation=operation,
+        unfetched=load_unfetched(declared),
     )
 
 

@@ -15,6 +15,7 @@ from llorch.errors import LlorchError, NotFound, UnknownName
 from llorch.git.backup import check_kept, rescue
 from llorch.git.repo import NETWORK, Repo, at_once
 from llorch.git.status import Declared, load_declared, load_status, load_submodules
+from llorch.git.unfetched import remember
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
 
@@ -96,6 +97,9 @@ def move_all(level: Sequence[Declared], act: Act, inside: Act, before: Urls | No
                 urls |= load_urls(each.repo, each.path + "/") if _has_modules(each) else {}
         done = at_once([each for each in level if each.path not in failed], _caught(act), NETWORK)
         moves += done
+        for move in (*refused, *done):
+            if move.error is not None:
+                remember(move.declared, move.error)
         level = [inner for move in done if move.error is None for inner in _inside(move.declared)]
         act = inside
     return sorted(moves, key=lambda move: move.declared.path)

@@ -114,6 +114,13 @@ def test_status_of_eleven_submodules_is_one_screen(world: World, tmp_path: Path)
         "reference/more-4": "moved",
     }
     assert any("dev, 1 ahead of recorded" in line for line in lines)
+    told = [line.split("  ")[-1] for line in lines if " uninitialized " in line]
+    assert told[:2] == ["could not be fetched: there is no such repository"] * 2
+    assert told[2] == "`llorch git submodules update --pinned reference/more-2` clones it"
+    documents = program("llorch", "git", "status", "--json").json["submodules"]
+    errors = {each["path"]: each["error"] for each in documents}
+    assert errors["reference/more-0"].startswith(f"there is no such repository: '{tmp_path}/sources/more 0'")
+    assert errors["reference/more-2"] is None
 
 
 def test_pull_tells_what_came(world: World, llorch: Llorch) -> None:

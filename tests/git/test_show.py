@@ -42,6 +42,11 @@ def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
             submodule("dirty", CONFLICT, ahead=0, behind=0, operation="merge"),
             "dev, 2 changed, 1 untracked, 1 in conflict, merge in progress",
         ),
+        (
+            submodule("ok", Status(commit=AT), ahead=0, behind=0, unfetched="the server is gone: why"),
+            "detached at 222222222, could not be fetched: the server is gone",
+        ),
+        (submodule("uninitialized", unfetched="gone\x1b: x"), r"could not be fetched: gone\x1b"),
         (submodule("moved"), "detached at nothing, recorded 111111111, which is not here"),
     ],
 )
