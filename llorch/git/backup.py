@@ -213,7 +213,9 @@ def _add(repo: Repo, index: Path, paths: Sequence[str], how: str) -> str:
     if paths:
         listed = index.with_suffix(".paths")
         listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
-        more = ("add", how, f"--pathspec-from-file={listed}", "--pathspec-file-nul")
+        # What a sparse checkout leaves out may be there all the same. git knows the option since 2.34.
+        sparse = ["--sparse"] if repo.says_yes("config", "core.sparseCheckout") else []
+        more = ("add", *sparse, how, f"--pathspec-from-file={listed}", "--pathspec-file-nul")
         repo.run("-c", "advice.addEmbeddedRepo=false", *more, GIT_INDEX_FILE=str(index), GIT_LITERAL_PATHSPECS="1")
     return os.fsdecode(repo.run("write-tree", GIT_INDEX_FILE=str(index))).rstrip("\n")
 

@@ -244,3 +244,19 @@ def test_a_new_address_of_a_submodule_is_taken_over(world: World) -> None:
     result = carry_out(plan_sync(repo, ""))
     assert [move.error for move in result.moves if move.error] == []
     assert head(llama) == made
+
+
+def test_work_outside_of_a_sparse_checkout_comes_back(world: World) -> None:
+    """What the settings leave out of the work tree, and is there all the same, is kept as all else is."""
+    commit(world.origin, "left/out", "theirs")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    commit(world.origin, "left/out", "theirs again")
+    commit(world.origin, "left/new", "theirs")
+    git(world.work, "sparse-checkout", "set", "reference")
+    (world.work / "left").mkdir()
+    for name in ("out", "new"):
+        (world.work / "left" / name).write_text("mine")
+    result = carry_out(plan_sync(find_repo(world.work), ""))
+    assert head(world.work) == head(world.origin)
+    subprocess.run(["sh", "-c", str(result.restore)], check=True)
+    assert [(world.work / "left" / name).read_text() for name in ("out", "new")] == ["mine", "mine"]
