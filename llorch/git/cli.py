@@ -78,7 +78,8 @@ def pull() -> int:
         if done.files:
             ui.emit(names(done.files, None if ui.mode.verbose else NAMED))
         if done.flattened:
-            hint = "`git reset --keep ORIG_HEAD` undoes it, and `git config pull.rebase merges` has pull keep them"
+            hint = f"`git reset --keep {str(done.before)[:9]}` undoes it,"
+            hint += " and `git config pull.rebase merges` has pull keep them"
             ui.warn(f"{count(len(done.flattened), 'merge commit')} of yours became a line of commits; {hint}")
     return finish_moves(
         done.moves,

@@ -166,7 +166,7 @@ def fetch_branch(repo: Repo, branch: str) -> str:
         spec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
         repo.run("fetch", "-q", "--no-recurse-submodules", "origin", spec)
     except NotFound as error:
-        heads = repo.look("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin").decode()
+        heads = repo.line("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin")
         if repo.look("ls-remote", "--heads", "origin", f"refs/heads/{branch}"):
             raise
         raise UnknownName("branch of origin", branch, heads.split(), hint=hint) from error

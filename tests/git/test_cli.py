@@ -142,6 +142,18 @@ def test_pull_tells_what_came(world: World, llorch: Llorch) -> None:
     assert llorch("git", "pull").out == "main: 0 commits, 0 files\n"
 
 
+def test_merges_that_pull_puts_in_a_line_are_told(world: World, llorch: Llorch) -> None:
+    """How many, how that is undone, and which setting keeps them."""
+    git(world.work, "switch", "-qc", "side")
+    commit(world.work, "side")
+    git(world.work, "switch", "-q", "main")
+    git(world.work, "merge", "-q", "--no-ff", "-m", "Merge", "side")
+    before = head(world.work)[:9]
+    commit(world.origin, "new")
+    done = llorch("git", "pull")
+    assert f"warning: 1 merge commit of yours became a line of commits; `git reset --keep {before}`" in done.err
+
+
 def test_sync_says_what_is_lost_and_asks(world: World, tmp_path: Path, llorch: Llorch) -> None:
     """Without an answer nothing changes; with a yes all is gone, and the printed command brings it back."""
     made = commit(world.work, "mine", message="Mine")

@@ -344,7 +344,7 @@ def test_merges_stay_where_the_settings_say_so(world: World, key: str) -> None:
     assert [each.id for each in done.flattened] == ([] if key else [merge])
     assert git(world.work, "log", "--merges", "--format=%s") == ("Merge side" if key else "")
     assert head(world.work) != merge
-    git(world.work, "reset", "-q", "--keep", "ORIG_HEAD")
+    git(world.work, "reset", "-q", "--keep", str(done.before))
     assert head(world.work) == merge
 
 

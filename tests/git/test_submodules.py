@@ -1,5 +1,6 @@
 """Which submodules names mean, and moving them without losing anything."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -172,6 +173,9 @@ def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> Non
     git(world.origin, "switch", "-qc", "trunk")
     assert default_branch(repo) == "trunk"
     assert fetch_branch(repo, "") == head(world.origin)
+    git(world.work, "update-ref", os.fsdecode(b"refs/remotes/origin/caf\xe9"), "HEAD")
+    with pytest.raises(UnknownName, match="did you mean `trunk`"):
+        fetch_branch(repo, "trunc")
     git(world.origin, "checkout", "-q", "--detach")
     with pytest.raises(NotFound) as caught:
         default_branch(repo)
