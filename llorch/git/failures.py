@@ -35,8 +35,9 @@ def own_error(error: CommandFailed, root: Path) -> LlorchError:
     """Return the error that tells what git's failure in the repository at `root` means.
 
     Returns:
-        Busy, AccessDenied, Unreachable, NotFound, DiskFull or Malformed for what is recognised; else CommandFailed
-        with git's last words and no more of the command than git's own verb.
+        AccessDenied, Unreachable or NotFound for what a server does, and for nothing else; Busy, DiskFull, Malformed
+        or Refused for what is recognised of the rest; else CommandFailed with git's last words and no more of the
+        command than git's own verb.
     """
     said = without_secrets("\n".join(shown(line, keep="\t") for line in error.tail.splitlines()))
     lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
@@ -75,7 +76,7 @@ def _raced(root: Path, reason: str) -> LlorchError:
 
 def _dubious(root: Path, reason: str) -> LlorchError:
     hint = f"if you trust it: `git config --global --add safe.directory {quote(str(root))}`"
-    return AccessDenied(f"git does not touch `{root}`, which belongs to another user", hint=hint)
+    return Refused(f"git does not touch `{root}`, which belongs to another user", hint=hint)
 
 
 def _denied(root: Path, reason: str) -> LlorchError:
@@ -144,7 +145,7 @@ def _not_here(root: Path, reason: str) -> LlorchError:
 def locked(root: Path, error: OSError) -> LlorchError:
     """Return the error for a repository that the user may not read."""
     hint = f"`ls -ld {quote(str(error.filename))}` tells whom it belongs to, and who may read it"
-    return AccessDenied(f"the repository in `{root}` may not be read: {error.strerror}: `{error.filename}`", hint=hint)
+    return DiskFull(f"the repository in `{root}` may not be read: {error.strerror}: `{error.filename}`", hint=hint)
 
 
 _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (

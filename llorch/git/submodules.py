@@ -190,7 +190,7 @@ def _inside(declared: Declared) -> list[Declared]:
 
 
 def _has_modules(declared: Declared) -> bool:
-    return declared.is_there and (declared.repo.root / ".gitmodules").is_file()
+    return declared.is_there and os.path.isfile(declared.repo.root / ".gitmodules")
 
 
 def _register(level: Sequence[Declared], before: Urls) -> list[Move]:

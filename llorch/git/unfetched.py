@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # its states have what is remembered here
 
 def remember(declared: "Declared", error: LlorchError) -> None:
     """Take note of why a submodule could not be moved, if that is why it could not be fetched."""
+    # What `failures` has for servers alone.
     if not isinstance(error, (AccessDenied, NotFound, Unreachable)):
         return
     record = _record(declared)

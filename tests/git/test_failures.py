@@ -29,7 +29,7 @@ from tests.git.conftest import commit, repository
     [
         ("fatal: Unable to create '/r/.git/index.lock': File exists.\n\nAnother git process", Busy, "index.lock"),
         ("error: could not lock config file .git/config: File exists", Busy, "config"),
-        ("fatal: detected dubious ownership in repository at '/r'", AccessDenied, "belongs to another user"),
+        ("fatal: detected dubious ownership in repository at '/r'", Refused, "belongs to another user"),
         ("Host key verification failed.\nfatal: Could not read from remote repository.", AccessDenied, "host key"),
         ("git@x: Permission denied (publickey).\nfatal: Could not read", AccessDenied, "does not let us in"),
         ("fatal: could not read Username for 'https://x': terminal prompts disabled", AccessDenied, "Username"),
@@ -129,5 +129,5 @@ def test_what_may_not_be_read_is_not_gone(tmp_path: Path) -> None:
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         finally:
             place.chmod(0o755)
-        assert said.startswith(f"AccessDenied the repository in `{root}` may not be read: Permission denied: `{place}")
+        assert said.startswith(f"DiskFull the repository in `{root}` may not be read: Permission denied: `{place}")
         assert "`ls -ld " in said

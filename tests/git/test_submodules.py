@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.errors import DiskFull, LlorchError, NotFound, Refused, UnknownName
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import load_submodules
 from llorch.git.submodules import (
@@ -20,6 +20,7 @@ from llorch.git.submodules import (
     to_recorded,
     to_tip,
 )
+from tests.conftest import as_mortal
 from tests.git.conftest import World, add_submodule, commit, git, head, repository
 
 
@@ -183,3 +184,17 @@ def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> Non
     git(world.work, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
     with pytest.raises(NotFound, match="no such repository"):
         fetch_branch(Repo(root=world.work.resolve()), "main")
+
+
+def test_a_folder_that_may_not_be_entered_stops_no_other(world: World) -> None:
+    """It is told of the one whose folder it is, and the others move."""
+    made = world.advance("reference/llama ü")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    place = world.work / "reference/candle"
+    place.chmod(0)
+    try:
+        moves = as_mortal(lambda: move(world))
+    finally:
+        place.chmod(0o755)
+    assert isinstance(moves["reference/candle"].error, DiskFull)
+    assert moves["reference/llama ü"].after == made
