@@ -98,7 +98,7 @@ def _unreachable(root: Path, reason: str) -> LlorchError:
 def _no_repository(root: Path, reason: str) -> LlorchError:
     if reason.startswith("'origin' "):  # it is no remote here, and taken for a path: there is no repository to have it
         return _not_here(root, "not a git repository")
-    hint = "check the URL: `git remote -v`, for a submodule also `.gitmodules`"
+    hint = "check the URL: `git remote -v`; for a submodule `.gitmodules`, whose URLs `git submodule sync` takes over"
     return NotFound(f"there is no such repository: {reason}", hint=hint)
 
 
