@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llorch.git.backup import Loss, check_calm, untracked_files
+from llorch.git.backup import Loss, check_calm
+from llorch.git.disk import untracked_files
 from llorch.git.repo import Repo
 from llorch.git.status import load_status
 
