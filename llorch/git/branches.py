@@ -7,7 +7,7 @@ from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
 from llorch.git.repo import Repo
-from llorch.git.status import Declared, load_status
+from llorch.git.status import Declared, check_place, load_status
 
 LAST = "-20"
 """Commits that `log` shows."""
@@ -75,6 +75,7 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
         LlorchError: it cannot be fetched, or git fails.
     """
     repo = declared.repo
+    check_place(declared)
     if not declared.is_there:
         hint = f"`llorch git submodules update --pinned {quote(declared.path)}` gets it"
         raise LlorchError(f"`{declared.path}` is not initialized", hint=hint)

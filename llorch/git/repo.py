@@ -61,7 +61,10 @@ class Repo(NamedTuple):
         """
         env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": str(self.root.parent), **variables}
         try:
-            return shell.output(["git", *arguments], cwd=self.root, env=env, hint=_HINT)
+            # Else a reset would reach into submodules, of which each is dealt with by itself.
+            return shell.output(
+                ["git", "-c", "submodule.recurse=false", *arguments], cwd=self.root, env=env, hint=_HINT
+            )
         except CommandFailed as error:
             from llorch.git.failures import own_error
 

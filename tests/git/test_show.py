@@ -9,7 +9,7 @@ from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, shown, text_of
+from llorch.git.show import commit_json, describe, finish_moves, names, shown, tell_restore, text_of
 from llorch.git.status import Declared, State, Submodule
 from llorch.git.submodules import Move
 
@@ -65,7 +65,7 @@ def test_times_are_utc() -> None:
 
 @pytest.mark.parametrize("json", [False, True])
 def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
-    """What moved, what is kept and where, how lost work comes back, and what failed, which has the exit code."""
+    """What moved, what is kept and where, and what failed, which has the exit code; programs get the way back too."""
     ui.mode.json = json
     declared = DECLARED._replace(path="lib")
     moves = [
@@ -87,10 +87,18 @@ def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
         "b cloned, at 222222222",
         "c skipped, as its settings say",
         "d failed",
-        "git back",
     ]
     assert "lib: commits that no branch has are kept as `refs/llorch/rescue/x`" in err
     assert "1 of 5 submodules could not be moved: they are as they were\n  d: no\n    hint: do so" in err
     ui.mode.verbose = True
     assert finish_moves(moves[4:]) == 0
     assert capsys.readouterr().out == "e is at 222222222 already\n"
+
+
+def test_the_way_back_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a line of its own on stdout; a program gets it in its document, and nothing before that."""
+    tell_restore("git back")
+    assert capsys.readouterr().out == "git back\n"
+    ui.mode.json = True
+    tell_restore("git back")
+    assert capsys.readouterr() == ("", "")

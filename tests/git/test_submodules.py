@@ -1,13 +1,15 @@
 """Which submodules names mean, and moving them without losing anything."""
 
+import errno
 import shutil
 from pathlib import Path
 
 import pytest
 
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.git.branches import switch
 from llorch.git.repo import Repo, find_repo
-from llorch.git.status import load_submodules
+from llorch.git.status import Declared, load_submodules
 from llorch.git.submodules import (
     Move,
     choose,
@@ -19,7 +21,7 @@ from llorch.git.submodules import (
     to_recorded,
     to_tip,
 )
-from tests.git.conftest import World, add_submodule, commit, git, head, repository
+from tests.git.conftest import World, add_submodule, clone, commit, git, head, repository, state
 
 
 def move(world: World, *names: str, tip: bool = False) -> dict[str, Move]:
@@ -179,3 +181,47 @@ def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> Non
     git(world.work, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
     with pytest.raises(NotFound, match="no such repository"):
         fetch_branch(Repo(root=world.work.resolve()), "main")
+
+
+def test_a_lost_index_is_no_leave_to_overwrite(world: World) -> None:
+    """Where there are files and no index, they are local changes like others."""
+    llama = world.work / "reference/llama ü"
+    (llama / "README").write_text("mine")
+    (world.work / ".git/modules/reference/llama ü/index").unlink()
+    commit(world.sources["reference/llama ü"], "README", "theirs")
+    assert isinstance(move(world, "llama ü", tip=True)["reference/llama ü"].error, Refused)
+    assert (llama / "README").read_text() == "mine"
+
+
+@pytest.mark.parametrize("tip", [False, True])
+def test_nothing_is_done_through_a_link(world: World, tmp_path: Path, tip: bool) -> None:
+    """A submodule's folder that is a link to a clone elsewhere is left alone, and so is that clone."""
+    llama = world.work / "reference/llama ü"
+    shutil.rmtree(llama)
+    mine = clone(world.sources["reference/llama ü"], tmp_path / "mine")
+    commit(mine, "mine")
+    llama.symlink_to(mine)
+    before = state(mine)
+    (known,) = choose(load_every(find_repo(world.work)), ["llama ü"])
+    error = move_all([known], to_tip if tip else to_recorded, to_recorded)[0].error
+    assert isinstance(error, Refused)
+    assert "is a link" in error.message
+    with pytest.raises(Refused, match="is a link"):
+        switch(known, "main", create=False)
+    assert state(mine) == before
+
+
+def test_what_the_disk_refuses_stops_one_submodule(world: World) -> None:
+    """It is that submodule's failure; a mistake of ours stays what it is."""
+    (known, *_) = load_every(find_repo(world.work))
+
+    def fail(number: int) -> list[Move]:
+        def act(declared: Declared) -> Move:
+            raise OSError(number, "no", "place")
+
+        return move_all([known], act, act)
+
+    (move,) = fail(errno.EACCES)
+    assert "`place` cannot be used: no" in str(move.error)
+    with pytest.raises(OSError, match="place"):
+        fail(errno.EBADF)
