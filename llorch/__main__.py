@@ -20,8 +20,10 @@ def main() -> NoReturn:
 
 def _answer() -> None:
     """Show the state of the repository, and end; return where there is more to say than that."""
+    import gc
     import os
 
+    gc.disable()  # what is made here is used to the end, and looking for what is not takes 1.5 ms
     from llorch.errors import INTERRUPTED
     from llorch.git.quick import quick_status
 
@@ -30,7 +32,8 @@ def _answer() -> None:
         if text is not None:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
-            sys.exit()
+            os._exit(0)  # the interpreter would take every module apart first, which takes 4 ms
+        gc.enable()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
