@@ -273,8 +273,8 @@ def header(folder: Path, runs: int) -> None:
 
 
 def git_status(folder: Path, runs: int) -> None:
-    """Measure the state of 40 submodules against git's `submodule foreach`: of sizes that inference engines have."""
-    for files in (1000, 2500):
+    """Measure the state of 40 submodules against git's `submodule foreach`, small ones and large ones."""
+    for files in (100, 1000, 2500):
         git_status_of(folder / str(files), files, runs)
 
 

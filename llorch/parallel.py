@@ -1,7 +1,7 @@
 """Work on several things at once."""
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -16,19 +16,18 @@ def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: 
     for a dead server or reads a large file.
     """
     every = list(items)
-    waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
-    for numbered in enumerate(every):
-        waiting.put(numbered)
+    waiting = deque(enumerate(every))
     answers: dict[int, Answer] = {}
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
             while True:
-                index, item = waiting.get_nowait()
+                try:
+                    index, item = waiting.popleft()
+                except IndexError:
+                    return
                 answers[index] = work(item)
-        except queue.Empty:
-            return
         except BaseException as error:  # handed to the thread that waits for this one
             errors.append(error)
 

@@ -23,6 +23,7 @@ LAYERS = {
     "state": 1,
     "ui": 1,
     "workspace": 1,
+    "rewrite": 1,
     "graph": 2,
     "session": 3,
     "reporter": 3,

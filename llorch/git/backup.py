@@ -8,13 +8,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Literal, NamedTuple
 
 from llorch.errors import Refused
+from llorch.git.disk import in_the_way, untracked_files
 from llorch.git.failures import busy
 from llorch.git.porcelain import LOG, Commit, Status, fields, parse_log
 from llorch.git.repo import Repo, listed
@@ -28,12 +28,19 @@ _OURS = {
 """Who writes the backup: users without a name in git's settings get theirs too."""
 
 
+_AS_IT_IS = ("-c", "core.autocrlf=false")
+"""Has git keep a file's bytes and give them back, unless its attributes say otherwise."""
+
 Head = Literal["reset", "leaves", "stays"]
 """What becomes of HEAD: its branch moves with it, or it leaves the branch, or it and all that git tracks stay."""
 
 
 class Loss(NamedTuple):
-    """What a work tree would lose: commits, changes of tracked files, and files that git does not track."""
+    """What a work tree would lose: commits, changes of tracked files, and files that git does not track.
+
+    Attributes:
+        target, untracked: what it was found for, see `find_loss`.
+    """
 
     repo: Repo
     status: Status
@@ -41,11 +48,19 @@ class Loss(NamedTuple):
     commits: tuple[Commit, ...] = ()
     changes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    target: str = ""
+    untracked: bool = False
 
     @property
     def is_none(self) -> bool:
         """Tell whether nothing would be lost."""
         return not (self.commits or self.changes or self.files)
+
+    def is_as(self, other: "Loss") -> bool:
+        """Tell whether the same would be lost, from the same place."""
+        mine, theirs = self.status, other.status
+        at = (mine.commit, mine.branch) == (theirs.commit, theirs.branch)
+        return at and (self.commits, self.changes, self.files) == (other.commits, other.changes, other.files)
 
 
 class Backup(NamedTuple):
@@ -97,7 +112,29 @@ def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
     kept = () if head == "reset" else ("--branches", "--tags", "--remotes")
     commits = log(repo, "HEAD", "--not", target, *kept) if status.commit else ()
     files = set(in_the_way(repo, target)) | set(untracked_files(repo) if untracked else ())
-    return Loss(repo, status, head, commits, status.tracked, tuple(sorted(files)))
+    return Loss(repo, status, head, commits, status.tracked, tuple(sorted(files)), target, untracked)
+
+
+def find_again(loss: Loss) -> Loss:
+    """Return the same loss as it is now: while somebody was asked about it, others may have gone on working.
+
+    Raises:
+        Refused: it is another than the one that was told; or see `find_loss`.
+    """
+    now = find_loss(loss.repo, loss.target, loss.head, untracked=loss.untracked)
+    check_same(loss, now)
+    return now
+
+
+def check_same(told: Loss, now: Loss) -> None:
+    """Make sure that what is lost now is what was told.
+
+    Raises:
+        Refused: it is not.
+    """
+    if not now.is_as(told):
+        hint = "nothing was changed; repeat it, and what is there now is listed"
+        raise Refused(f"what is in `{told.repo.root}` has changed since it was listed", hint=hint)
 
 
 def check_kept(repo: Repo, target: str) -> None:
@@ -109,7 +146,7 @@ def check_kept(repo: Repo, target: str) -> None:
     status = load_status(repo)
     check_calm(repo, status)
     differ = set(fields(repo.look("diff", "--name-only", "-z", "--no-renames", "HEAD", target, "--")))
-    lost = sorted(differ.intersection(status.tracked)) + list(in_the_way(repo, target))
+    lost = sorted(differ.intersection(status.tracked)) + list(in_the_way(repo, target, differ))
     if lost:
         hint = f"commit or stash them, in `{repo.root}`, then repeat"
         raise Refused(f"changes in `{repo.root}` would be lost: {listed(lost)}", hint=hint)
@@ -134,63 +171,31 @@ def rescue(repo: Repo) -> str | None:
     return ref
 
 
-def untracked_files(repo: Repo) -> tuple[str, ...]:
-    """Return each file that git neither tracks nor ignores; repositories in the work tree are left alone."""
-    return _files(repo, "--exclude-standard")
-
-
-def in_the_way(repo: Repo, target: str) -> tuple[str, ...]:
-    """Return files that git does not track, ignored or not, in places where a commit has something else."""
-    tracked = set(fields(repo.look("ls-files", "-z")))
-    records = fields(repo.look("ls-tree", "-r", "-z", "--full-tree", target))
-    # A submodule's folder is filled by a clone, which takes nobody's place.
-    coming = [path for what, _, path in (record.partition("\t") for record in records) if " commit " not in what]
-    found: set[str] = set()
-    folders: set[str] = set()
-    for path in (path for path in coming if path not in tracked):
-        place = repo.root / path
-        if os.path.isdir(place) and not os.path.islink(place):
-            folders.add(path)
-        elif os.path.lexists(place) and not _through_link(repo.root, path):
-            found.add(path)
-        else:
-            # A file where the commit has a folder.
-            found |= {above for above in _above(path) if above not in tracked and _is_file(repo.root / above)}
-    if folders:
-        found |= set(_files(repo, "--", *(f":(literal,top){folder}" for folder in sorted(folders))))
-    return tuple(sorted(found))
-
-
-def remove(repo: Repo, files: Iterable[str]) -> None:
-    """Delete files of a work tree, and the folders that are empty then."""
-    for path in files:
-        with suppress(FileNotFoundError):
-            os.unlink(repo.root / path)
-        for above in reversed(_above(path)):
-            with suppress(OSError):  # it is not empty
-                os.rmdir(repo.root / above)
-
-
 def keep(loss: Loss, moment: str) -> Backup:
-    """Keep what would be lost, and return how it comes back; the work tree and the index stay as they are."""
+    """Keep what would be lost, and return how it comes back; the work tree and the index stay as they are.
+
+    Raises:
+        Refused: something that is listed could not be kept.
+    """
     repo, status = loss.repo, loss.status
     ref = f"refs/llorch/backup/{moment}"
     base = status.commit or _commit(repo, repo.line("mktree"), [], "The empty repository")
     kept = _stash(repo, base, loss) if loss.changes or loss.files else base
     repo.run("update-ref", ref, kept, "")
-    git = f"git -C {quote(str(repo.root))}"
-    steps = {
-        "reset": [f"{git} reset -q --hard {base}"],
-        "leaves": [f"{git} checkout -q -f " + (f"{quote(status.branch)} --" if status.branch else f"--detach {base}")],
-        "stays": [],
-    }[loss.head]
-    if kept != base:
-        steps.append(f"{git} stash apply -q {'' if loss.head == 'stays' else '--index '}{ref}")
-    return Backup(repo, ref, " && ".join(steps))
+    return Backup(repo, ref, " && ".join(_steps(loss, base, ref if kept != base else "")))
+
+
+def way_back(loss: Loss) -> str | None:
+    """Return the command that brings HEAD back where nothing else is lost, or None if it does not move."""
+    base = loss.status.commit
+    if base is None or base == loss.target:
+        return None
+    return _head_back(loss, base, gently=True)
 
 
 def _stash(repo: Repo, base: str, loss: Loss) -> str:
     """Return a commit of the form that git-stash(1) makes, from a copy of the index."""
+    status = loss.status
     with tempfile.TemporaryDirectory(prefix="llorch-") as folder:
         tree = repo.line("rev-parse", f"{base}^{{tree}}")
         index = Path(folder, "index")
@@ -199,45 +204,70 @@ def _stash(repo: Repo, base: str, loss: Loss) -> str:
         else:
             staged = repo.line("write-tree")
             if os.path.exists(repo.folder / "index"):
-                shutil.copyfile(repo.folder / "index", index)
-            changed = _add(repo, index, loss.status.changed, "--update")
+                # With its time, by which git tells which files may have changed within the second it was written in.
+                shutil.copy2(repo.folder / "index", index)
+            # What is in the place of a file that is gone is no change of it, and may be a link to elsewhere.
+            _index(repo, index, status.gone, "rm", "-q", "--cached", "-f")
+            changes = [path for path in status.changed if path not in {*status.gone, *status.intended}]
+            changed = _index(repo, index, changes, "add", "--update")
+            differ = repo.look("diff-tree", "-r", "-z", "--name-only", "--no-renames", staged, changed)
+            _check_kept_all(repo, changes, fields(differ))
         parents = [base, _commit(repo, staged, [base], "What was staged")]
-        if loss.files:
-            files = _add(repo, Path(folder, "untracked"), loss.files, "--force")
+        new = [*loss.files, *(() if loss.head == "stays" else status.intended)]
+        if new:
+            files = _index(repo, Path(folder, "untracked"), new, "add", "--force")
+            _check_kept_all(repo, new, fields(repo.look("ls-tree", "-r", "-z", "--name-only", "--full-tree", files)))
             parents.append(_commit(repo, files, [], "Files that were not tracked"))
         return _commit(repo, changed, parents, "What was there before llorch changed it")
 
 
-def _add(repo: Repo, index: Path, paths: Sequence[str], how: str) -> str:
-    """Return the tree of an index after adding files to it."""
+def _check_kept_all(repo: Repo, told: Iterable[str], kept: Iterable[str]) -> None:
+    missing = sorted(set(told).difference(kept))
+    if missing:
+        hint = "nothing was changed; move them away, then repeat"
+        raise Refused(f"what is in `{repo.root}` cannot be kept: {listed(missing)}", hint=hint)
+
+
+def _steps(loss: Loss, base: str, ref: str) -> Iterator[str]:
+    """Yield the commands that bring back a loss, whose changes and files are in the commit of `ref` if it is given."""
+    git = _git(loss.repo)
+    if loss.head == "stays":
+        # Not by git-stash(1), to which files that are to be added later are an obstacle.
+        index = f"GIT_INDEX_FILE={quote(str(loss.repo.folder / 'llorch.index'))}"
+        yield f"{index} {git} read-tree {ref}^3"
+        yield f"{index} {git} checkout-index -q --all"
+        return
+    yield _head_back(loss, base)
+    if ref:
+        yield f"{git} stash apply -q --index {ref}"
+        if loss.status.intended:
+            yield f"{git} add -N -- {' '.join(map(quote, loss.status.intended))}"
+
+
+def _head_back(loss: Loss, base: str, *, gently: bool = False) -> str:
+    git, branch = _git(loss.repo), loss.status.branch
+    if loss.head == "reset":
+        return f"{git} reset -q {'--keep' if gently else '--hard'} {base}"
+    return f"{git} checkout -q {'' if gently else '-f '}" + (f"{quote(branch)} --" if branch else f"--detach {base}")
+
+
+def _git(repo: Repo) -> str:
+    return f"git -C {quote(str(repo.root))} -c submodule.recurse=false {' '.join(_AS_IT_IS)}"
+
+
+def _index(repo: Repo, index: Path, paths: Sequence[str], *command: str) -> str:
+    """Change paths in an index by a command, and return its tree."""
+    variables = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
     if paths:
-        listed = index.with_suffix(".paths")
-        listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        names = index.with_suffix(".paths")
+        names.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
         # What a sparse checkout leaves out may be there all the same. git knows the option since 2.34.
         sparse = ["--sparse"] if repo.says_yes("config", "core.sparseCheckout") else []
-        more = ("add", *sparse, how, f"--pathspec-from-file={listed}", "--pathspec-file-nul")
-        repo.run("-c", "advice.addEmbeddedRepo=false", *more, GIT_INDEX_FILE=str(index), GIT_LITERAL_PATHSPECS="1")
-    return os.fsdecode(repo.run("write-tree", GIT_INDEX_FILE=str(index))).rstrip("\n")
+        exact = (*_AS_IT_IS, "-c", "core.safecrlf=false", command[0], *sparse, *command[1:])
+        repo.run(*exact, f"--pathspec-from-file={names}", "--pathspec-file-nul", **variables)
+    return os.fsdecode(repo.run("write-tree", **variables)).rstrip("\n")
 
 
 def _commit(repo: Repo, tree: str, parents: Iterable[str], message: str) -> str:
     options = [option for parent in parents for option in ("-p", parent)]
     return os.fsdecode(repo.run("commit-tree", tree, *options, "-m", message, **_OURS)).rstrip("\n")
-
-
-def _files(repo: Repo, *more: str) -> tuple[str, ...]:
-    # A name that ends with a slash is a repository of its own.
-    return tuple(path for path in fields(repo.look("ls-files", "-z", "--others", *more)) if not path.endswith("/"))
-
-
-def _above(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:end]) for end in range(1, len(parts))]
-
-
-def _is_file(place: Path) -> bool:
-    return os.path.islink(place) or os.path.isfile(place)
-
-
-def _through_link(root: Path, path: str) -> bool:
-    return any(os.path.islink(root / above) for above in _above(path))

@@ -6,7 +6,7 @@ from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
 from llorch.git.repo import Repo, as_argument
-from llorch.git.status import Declared, load_status
+from llorch.git.status import Declared, check_place, load_status
 from llorch.git.submodules import fetch_branch
 from llorch.text import shown
 
@@ -76,6 +76,7 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
         LlorchError: it cannot be fetched, or git fails.
     """
     repo = declared.repo
+    check_place(declared)
     if not declared.is_there:
         hint = f"`llorch git submodules update --pinned {as_argument(declared.path)}` clones it"
         raise LlorchError(f"`{shown(declared.path)}` is not initialized", hint=hint)

@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llorch.git.backup import Loss, check_calm, untracked_files
+from llorch.git.backup import Loss, check_calm
+from llorch.git.disk import untracked_files
 from llorch.git.repo import Repo
 from llorch.git.status import load_status
 
 
 def plan_clean(repo: Repo, protected: Sequence[Path]) -> Loss:
-    """Return what cleaning would take away: nothing that is one of the protected paths, or below one.
+    """Return what cleaning would take away: nothing that is one of the protected paths, below one, or a link to one.
 
     Raises:
         Refused: something is in progress, so that what is there cannot be kept.
@@ -18,11 +19,16 @@ def plan_clean(repo: Repo, protected: Sequence[Path]) -> Loss:
     status = load_status(repo)
     check_calm(repo, status)
     kept = [os.path.realpath(path) for path in protected]
-    files = tuple(path for path in untracked_files(repo) if not _is_below(os.path.join(repo.root, path), kept))
+    files = tuple(path for path in untracked_files(repo) if not _leads_to(os.path.join(repo.root, path), kept))
     return Loss(repo, status, "stays", files=files)
 
 
-def _is_below(path: str, folders: Sequence[str]) -> bool:
-    # Of a link it is the link that would go, not what it leads to.
+def _leads_to(path: str, kept: Sequence[str]) -> bool:
+    """Tell whether a file is in what is kept, or is a link on the way to it: without it, the rest would be nobody's."""
     place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-    return any(place == folder or place.startswith(os.path.join(folder, "")) for folder in folders)
+    goal = os.path.realpath(path)
+    return any(_is_in(place, each) or (os.path.islink(path) and _is_in(each, goal)) for each in kept)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))

@@ -19,6 +19,7 @@ from llorch.git.show import (
     render_status,
     submodule_json,
     tell_lost,
+    tell_restore,
     text_of,
 )  # fmt: skip
 from llorch.switches import is_on
@@ -118,7 +119,7 @@ def sync(branch: str, force: bool) -> int:
         return 0
     if plan.lost:
         ui.confirm("Go on?", f"this takes away {_sum(lost)}")
-    result = carry_out(plan)
+    result = carry_out(plan, tell_restore)
     ui.tell(f"the repository is at {plan.target[:9]}")
     return finish_moves(result.moves, result.restore, dry_run=False, target=plan.target, lost=lost)
 
@@ -163,27 +164,28 @@ def clean() -> None:
 
     Models and llorch's own files stay, and so do repositories in the work tree.
     """
-    from llorch.git.backup import keep, now, remove
+    from llorch.git.backup import check_same, keep, now
     from llorch.git.clean import plan_clean
+    from llorch.git.disk import remove
 
     repo = find_repo(Path.cwd())
     workspace, settings = _workspace()
-    loss = plan_clean(repo, [workspace.path(settings.paths.models), workspace.state])
+    protected = [workspace.path(settings.paths.models), workspace.state]
+    loss = plan_clean(repo, protected)
     dry = is_on("LLORCH_DRY_RUN")
     restore = None
     if loss.files and not dry:
         tell_lost(repo, [loss])
         ui.confirm("Remove them?", f"this removes {count(len(loss.files), 'file')}")
+        check_same(loss, plan_clean(repo, protected))
         restore = keep(loss, now()).restore
+        tell_restore(restore)
         remove(repo, loss.files)
     if ui.mode.json:
         ui.emit_json({"dry_run": dry, "removed": [text_of(path) for path in loss.files], "restore": restore})
         return
     for path in loss.files:
         ui.emit(f"{'would remove' if dry else 'removed'} {shown(path)}")
-    if restore:
-        ui.tell("they are kept; this brings them back:")
-        ui.emit(restore)
     if not loss.files:
         ui.tell("nothing to remove")
 

@@ -57,6 +57,16 @@ class Status(NamedTuple):
         return tuple(e.path for e in self.entries if e.changed not in ".?" and not e.conflicted and not e.submodule)
 
     @property
+    def intended(self) -> tuple[str, ...]:
+        """Paths of `git add --intent-to-add`: known to git, and nothing of what is in them."""
+        return tuple(e.path for e in self.entries if e.staged + e.changed in (".A", ".R"))
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Paths that are staged, and where there is no such file."""
+        return tuple(e.path for e in self.entries if e.changed == "D" and not e.conflicted and not e.submodule)
+
+    @property
     def untracked(self) -> tuple[str, ...]:
         """Paths that git does not know; a folder of nothing else ends with a slash."""
         return tuple(e.path for e in self.entries if e.staged == "?")

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from llorch.errors import Conflict, LlorchError, Refused
-from llorch.git.backup import check_calm, in_the_way, log
+from llorch.git.backup import check_calm, log
+from llorch.git.disk import in_the_way
 from llorch.git.porcelain import Commit, Status, fields, parse_config
 from llorch.git.repo import Repo, listed
 from llorch.git.status import load_declared, load_operation, load_status

@@ -66,7 +66,9 @@ class Repo(NamedTuple):
         try:
             if ":" in str(self.root.parent):
                 self._check_own(env)
-            return shell.output(["git", *arguments], cwd=self.root, env=env, hint=_HINT)
+            # Else a reset would reach into submodules, of which each is dealt with by itself.
+            command = ["git", "-c", "submodule.recurse=false", *arguments]
+            return shell.output(command, cwd=self.root, env=env, hint=_HINT)
         except CommandFailed as error:
             from llorch.git.failures import own_error
 

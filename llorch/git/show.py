@@ -1,6 +1,7 @@
 """How git's commands tell of what they found and did: in words for people, and in JSON."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -148,8 +149,20 @@ def lost_json(repo: Repo, losses: "Sequence[Loss]") -> list[dict[str, Any]]:
     ]
 
 
+def tell_restore(command: str) -> None:
+    """Tell how what is about to be taken away comes back: before, so that it is there whatever ends the run."""
+    if not ui.mode.json:
+        ui.tell("what is taken away is kept; this brings it back:")
+        ui.emit(command)
+        sys.stdout.flush()
+
+
 def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: Any) -> int:
-    """Tell what became of submodules and how lost work comes back; return the exit code, the first failure's."""
+    """Tell what became of submodules; return the exit code, the first failure's.
+
+    Args:
+        restore: how lost work comes back, for JSON documents; people are told before, see `tell_restore`.
+    """
     failed = [move for move in moves if move.error is not None]
     if ui.mode.json:
         ui.emit_json({**more, "restore": restore, "submodules": [_move_json(move) for move in moves]})
@@ -160,9 +173,6 @@ def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: An
         for move in moves:
             if move.rescue:
                 ui.warn(f"{shown(move.declared.path)}: commits that no branch has are kept as `{move.rescue}`")
-        if restore:
-            ui.tell("what was taken away is kept; this brings it back:")
-            ui.emit(restore)
         if failed:
             they = "it is as it was" if len(failed) == 1 else "they are as they were"
             ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: {they}")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from llorch.errors import LlorchError, Malformed
+from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
 from llorch.git.repo import Repo, at_once, without_secrets
 from llorch.git.unfetched import load_unfetched
@@ -159,14 +159,12 @@ def load_declared(repo: Repo, prefix: str = "", tree: str | None = None) -> tupl
 def load_submodule(declared: Declared) -> Submodule:
     """Return the state of a submodule, in which an error is a state too."""
     repo = declared.repo
-    if not declared.is_there:
-        if declared.error:
-            return Submodule(declared=declared, state="broken", error=declared.error)
-        return Submodule(declared=declared, state="uninitialized", unfetched=load_unfetched(declared))
     try:
-        parts = declared.inner.split("/")
-        if any(os.path.islink(declared.parent.root.joinpath(*parts[:end])) for end in range(1, len(parts) + 1)):
-            raise LlorchError("its folder, or one above it, is a link")
+        check_place(declared)
+        if not declared.is_there:
+            if declared.error:
+                return Submodule(declared=declared, state="broken", error=declared.error)
+            return Submodule(declared=declared, state="uninitialized", unfetched=load_unfetched(declared))
         # Threads of each git's own would only be in the way of the other submodules' gits.
         status = parse_status(repo.look("-c", "core.preloadIndex=false", *_STATUS, "--no-ahead-behind"))
         ahead, behind = _distance(repo, declared.recorded, status.commit)
@@ -184,6 +182,20 @@ def load_submodule(declared: Declared) -> Submodule:
         operation=operation,
         unfetched=load_unfetched(declared),
     )
+
+
+def check_place(declared: Declared) -> None:
+    """Make sure that a submodule's folder, if there is one, is its own: git would work in whatever a link leads to.
+
+    Raises:
+        Refused: it, or one above it, is a link or no folder at all.
+    """
+    place = declared.parent.root
+    for part in declared.inner.split("/"):
+        place = place / part
+        if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):
+            what = "a link" if os.path.islink(place) else "no folder"
+            raise Refused(f"`{place}` is {what}, in the place of a submodule", hint="move it away, then repeat")
 
 
 def load_operation(repo: Repo) -> str | None:

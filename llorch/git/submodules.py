@@ -11,10 +11,10 @@ from functools import partial
 from shlex import quote
 from typing import Literal, NamedTuple
 
-from llorch.errors import LlorchError, NotFound, UnknownName
+from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
 from llorch.git.backup import check_kept, rescue
 from llorch.git.repo import NETWORK, Repo, at_once
-from llorch.git.status import Declared, load_declared, load_status, load_submodules
+from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
@@ -114,9 +114,10 @@ def to_recorded(declared: Declared, *, force: bool = False) -> Move:
     """Bring a submodule to the commit that is recorded for it, detached, unless it is there already.
 
     Raises:
-        Refused: local changes would be lost, and `force` is not given.
+        Refused: local changes would be lost, and `force` is not given; or something else is in its place.
         LlorchError: the commit cannot be had, or git fails.
     """
+    check_place(declared)
     if not declared.is_there:
         return _clone(declared)
     fetch_commit(declared.repo, declared.recorded)
@@ -129,10 +130,11 @@ def to_tip(declared: Declared) -> Move:
     That is the branch of `.gitmodules` (`.` is the superproject's own), else the remote's default.
 
     Raises:
-        Refused: local changes would be lost.
+        Refused: local changes would be lost, or something else is in its place.
         UnknownName: the remote has no such branch.
         LlorchError: it cannot be fetched, or git fails.
     """
+    check_place(declared)
     cloned = _clone(declared) if not declared.is_there else None
     if not declared.is_there:
         return Move(declared, "skipped")
@@ -185,6 +187,14 @@ def default_branch(repo: Repo) -> str:
     raise NotFound("origin does not say which branch is its default", hint="name one: `--branch`, or `[git] branch`")
 
 
+def failure(declared: Declared, error: LlorchError | OSError) -> Move:
+    """Return what became of a submodule that an error stopped; what only a mistake of ours can cause stays raised."""
+    own = error if isinstance(error, LlorchError) else of_system(error)
+    if own is None:
+        raise error
+    return Move(declared, "failed", error=own)
+
+
 def _inside(declared: Declared) -> list[Declared]:
     return list(load_declared(declared.repo, declared.path + "/")) if declared.is_there else []
 
@@ -214,6 +224,11 @@ def _init(declared: Declared, *, renew: bool) -> Move:
 
 
 def _clone(declared: Declared) -> Move:
+    root = declared.repo.root
+    if root.is_dir() and os.listdir(root):
+        # Where git has the repository still, it would write over them.
+        hint = "move what is in it away, then repeat"
+        raise Refused(f"`{root}` is to be cloned into, and is not empty", hint=hint)
     declared.parent.run("submodule", "--quiet", "update", "--", declared.inner)
     if not declared.is_there:
         return Move(declared, "skipped")  # its settings say `update = none`
@@ -227,8 +242,8 @@ def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
         if force:
             repo.run("reset", "-q", "--hard")
         return Move(declared, "same", target, target)
-    # A clone that was cut off before its first checkout has no index, and nothing to lose.
-    force = force or not os.path.exists(repo.folder / "index")
+    # A clone that was cut off before its first checkout has nothing to lose.
+    force = force or os.listdir(repo.root) == [".git"]
     if not force:
         check_kept(repo, target)
     ref = None if force else rescue(repo)
@@ -240,7 +255,7 @@ def _caught(act: Act) -> Act:
     def move(declared: Declared) -> Move:
         try:
             return act(declared)
-        except LlorchError as error:
-            return Move(declared, "failed", error=error)
+        except (LlorchError, OSError) as error:
+            return failure(declared, error)
 
     return move

@@ -9,7 +9,16 @@ from llorch import ui
 from llorch.cli import SUBMODULES, Command, Table, dry_run_option, yes_option
 from llorch.errors import Refused
 from llorch.git.repo import at_once, find_repo
-from llorch.git.show import count, describe, finish_moves, lost_json, submodule_json, tell_lost, text_of
+from llorch.git.show import (
+    count,
+    describe,
+    finish_moves,
+    lost_json,
+    submodule_json,
+    tell_lost,
+    tell_restore,
+    text_of,
+)
 from llorch.git.status import THREADS, Declared, load_submodule, load_submodules
 from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
@@ -102,7 +111,7 @@ def reset(names: tuple[str, ...]) -> int:
         return 0
     if plan.lost:
         ui.confirm("Reset them?", f"this takes away what is listed above, from {count(len(plan.lost), 'submodule')}")
-    result = carry_out(plan)
+    result = carry_out(plan, tell_restore)
     return finish_moves(result.moves, lost=lost_json(repo, plan.lost), restore=result.restore, dry_run=False)
 
 

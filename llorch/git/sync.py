@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llorch.errors import LlorchError
-from llorch.git.backup import Backup, Loss, find_loss, keep, now, remove
-from llorch.git.repo import Repo, at_once
-from llorch.git.status import THREADS, Declared, load_declared
+from llorch.git.backup import Backup, Loss, find_again, find_loss, keep, now, way_back
+from llorch.git.disk import remove
+from llorch.git.repo import Repo, Say, at_once
+from llorch.git.status import THREADS, Declared, check_place, load_declared
 from llorch.git.submodules import (
     Move,
     Urls,
+    failure,
     fetch_branch,
     fetch_commit,
     has_new_url,
@@ -41,11 +43,8 @@ class Result(NamedTuple):
 
     backups: tuple[Backup, ...]
     moves: tuple[Move, ...]
-
-    @property
-    def restore(self) -> str | None:
-        """The one command that brings everything back."""
-        return " && ".join(backup.restore for backup in self.backups) or None
+    restore: str | None
+    """The one command that brings everything back, also what only moved; None if nothing was lost."""
 
 
 def plan_sync(repo: Repo, branch: str) -> Plan:
@@ -71,23 +70,32 @@ def plan_reset(repo: Repo, chosen: Sequence[Declared]) -> Plan:
     return Plan(repo, None, level, losses, failed)
 
 
-def carry_out(plan: Plan) -> Result:
+def carry_out(plan: Plan, tell: Say | None = None) -> Result:
     """Keep what is lost, then do what is planned.
 
+    Args:
+        tell: is given the way back before anything is taken away, so that it is known whatever happens then.
+
     Raises:
+        Refused: what is there is not what was planned for, or cannot be kept.
         LlorchError: the repository itself could not be moved; the hint has the way back. Of submodules see the moves.
     """
     urls = load_urls(plan.repo) if plan.target is not None else {}
+    losses = at_once(plan.losses, find_again, THREADS)
     moment = now()
-    backups = tuple(keep(loss, moment) for loss in plan.lost)
+    kept = {loss.repo: keep(loss, moment) for loss in losses if not loss.is_none}
+    backups = tuple(kept.values())
+    back = [kept[loss.repo].restore if loss.repo in kept else way_back(loss) for loss in losses]
+    restore = " && ".join(filter(None, back)) if kept else None
+    if restore and tell:
+        tell(restore)
     try:
-        for loss in plan.lost:
+        for loss in losses:
             remove(loss.repo, loss.files)
         if plan.target is not None:
             plan.repo.run("reset", "-q", "--hard", plan.target)
     except (LlorchError, OSError) as error:
-        restore = Result(backups, ()).restore
-        hint = f"what was taken away until then comes back with: {restore}" if restore else None
+        hint = f"what was taken away until then comes back with: {restore}" if restore else getattr(error, "hint", None)
         raise LlorchError(f"it could not be finished: {error}", hint=hint) from error
     failed = {move.declared.path: move for move in plan.failed}
     planned = {loss.repo.root for loss in plan.losses}
@@ -97,7 +105,7 @@ def carry_out(plan: Plan) -> Result:
             return failed[declared.path]
         return to_recorded(declared, force=declared.repo.root in planned)
 
-    return Result(backups, tuple(move_all(plan.submodules, act, act, urls)))
+    return Result(backups, tuple(move_all(plan.submodules, act, act, urls)), restore)
 
 
 def check_origin(repo: Repo) -> None:
@@ -123,13 +131,14 @@ def _find_losses(
 
     def look(declared: Declared) -> tuple[Declared, ...]:
         try:
+            check_place(declared)
             if has_new_url(declared, urls) and not declared.repo.has(declared.recorded):
                 return ()
             fetch_commit(declared.repo, declared.recorded)
             loss = find_loss(declared.repo, declared.recorded, "leaves", untracked=untracked)
             inner = load_declared(declared.repo, declared.path + "/", tree=declared.recorded)
-        except LlorchError as error:
-            failed.append(Move(declared, "failed", error=error))
+        except (LlorchError, OSError) as error:
+            failed.append(failure(declared, error))
             return ()
         losses.append(loss)
         return inner

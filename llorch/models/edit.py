@@ -5,9 +5,6 @@ to be written, and why, is for others.
 """
 
 import copy
-import errno
-import fcntl
-import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from llorch.config import Settings, Workspace
-from llorch.errors import Busy, ConfigError, DiskFull, LlorchError
-from llorch.models.catalog import PART, SHIPPED, Entry, load_models
-from llorch.models.part import sync_folder
+from llorch.errors import Busy, ConfigError, LlorchError
+from llorch.models.catalog import SHIPPED, Entry, load_models
+from llorch.rewrite import edited, rewrite, without_table
 from llorch.toml import load
 
 Raw = Mapping[str, Any]
@@ -77,7 +74,7 @@ class Draft:
     def remove(self, id: str) -> None:
         """Take an entry out."""
         del self._meant["models"][id]
-        text = _without(self.text, id)
+        text = without_table(self.text, ("models", id))
         if self._says(text):
             self.text = text
             return
@@ -155,23 +152,14 @@ def edit_catalog(
     """
     place = _place(workspace, settings)
     name = workspace.name(settings.paths.catalog)
+
+    def change(old: str | None) -> str:
+        return _edited(old, name, workspace, settings, edit)
+
     if dry_run:
-        _edited(place, name, workspace, settings, edit)
-        return name
-    part = place.with_name(place.name + PART)
-    try:
-        with _locked(part) as fd:
-            text = _edited(place, name, workspace, settings, edit)
-            os.ftruncate(fd, 0)
-            if place.exists():
-                os.fchmod(fd, place.stat().st_mode & 0o7777)
-            with open(fd, "wb", closefd=False) as file:
-                file.write(text.encode())
-            os.fsync(fd)
-            os.replace(part, place)
-        sync_folder(place.parent)
-    except OSError as error:
-        raise _cannot_write(error, name, place) from error
+        edited(place, change)
+    else:
+        rewrite(place, name, change)
     return name
 
 
@@ -196,95 +184,21 @@ def _place(workspace: Workspace, settings: Settings) -> Path:
     return Path(os.path.realpath(workspace.path(settings.paths.catalog)))
 
 
-def _edited(place: Path, name: str, workspace: Workspace, settings: Settings, edit: Callable[[Draft], None]) -> str:
+def _edited(old: str | None, name: str, workspace: Workspace, settings: Settings, edit: Callable[[Draft], None]) -> str:
     """Return what the catalog is to say."""
-    try:
-        old = place.read_bytes().decode()
-    except FileNotFoundError:
-        old = NEW
-    crlf = "\r\n" in old
-    draft = Draft(name, old.replace("\r\n", "\n"))
+    draft = Draft(name, NEW if old is None else old)
     edit(draft)
     draft.check()
     try:
         load_models(workspace, settings, draft.text)
     except ConfigError as error:
         raise ConfigError(error.problems, hint=f"nothing was changed; this is what `{name}` would be like") from None
-    return draft.text.replace("\n", "\r\n") if crlf else draft.text
-
-
-@contextmanager
-def _locked(part: Path) -> Iterator[int]:
-    """Open the file that is to take the catalog's place, waiting for another run that has it."""
-    while True:
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            try:
-                same = os.path.samestat(os.fstat(fd), os.lstat(part))
-            except FileNotFoundError:  # the other run has given it its name
-                same = False
-            if not same:
-                continue
-            try:
-                yield fd
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-            return
-        finally:
-            os.close(fd)
-
-
-def _cannot_write(error: OSError, name: str, place: Path) -> DiskFull:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk is full: `{name}` cannot be written", hint="make room; it is as it was")
-    return DiskFull(
-        f"`{name}` cannot be written: {error.strerror}",
-        hint=f"check who may write to `{place.parent}`; it is as it was",
-    )
+    return draft.text
 
 
 def changed_meanwhile(name: str) -> Busy:
     """Return the error for a catalog that says something else than what was decided upon."""
     return Busy(f"`{name}` was changed while this was under way; nothing was written", hint="run it again")
-
-
-def _without(text: str, id: str) -> str:
-    """Return a catalog's text without the tables of a model, but with all comments on what follows them."""
-    lines = text.split("\n")
-    headers = [*(n for n, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines)]
-    for start, end in reversed([*itertools.pairwise(headers)]):
-        if _table_of(lines[start]) != ("models", id):
-            continue
-        rest = end
-        while rest > start + 1 and lines[rest - 1].strip()[:1] in ("", "#"):
-            rest -= 1
-        while rest < end and not lines[rest].strip():
-            rest += 1
-        del lines[start:rest]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _table_of(line: str) -> tuple[str, ...]:
-    """Return the first two keys of a table's header.
-
-    >>> _table_of('[[models."a.b".files]]'), _table_of("[1, 2],")
-    (('models', 'a.b'), ())
-    """
-    import tomli
-
-    try:
-        data = tomli.loads(line)
-    except tomli.TOMLDecodeError:  # it goes on with an array
-        return ()
-    return tuple(itertools.islice(_first_keys(data), 2))
-
-
-def _first_keys(data: Any) -> Iterator[str]:
-    while isinstance(data, dict) and data:
-        key, data = next(iter(data.items()))
-        yield key
 
 
 def _paths(files: Any) -> list[str]:

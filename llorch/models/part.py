@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, NamedTuple
 from llorch.errors import Busy, DiskFull, IntegrityError
 from llorch.models.catalog import PART, REPLACED
 from llorch.progress import Progress
+from llorch.rewrite import sync_folder
 from llorch.state import CHUNK
 from llorch.switches import is_on
 
@@ -268,15 +269,6 @@ def git_oid(file: IO[bytes], size: int) -> str:
     while chunk := file.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def cannot_write(error: OSError, name: str, place: Path) -> DiskFull:

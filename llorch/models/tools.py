@@ -117,7 +117,7 @@ def install(tool: Tool, progress: Progress) -> bool:
         raise Offline(
             f"`{tool.name}` is not here, and LLORCH_OFFLINE is set", hint=f"unset it, or run `tool:{tool.name}` before"
         )
-    from llorch.models.part import sync_folder  # like the one below only when something is installed
+    from llorch.rewrite import sync_folder  # like the one below only when something is installed
 
     place = tool.folder
     place.parent.mkdir(parents=True, exist_ok=True)

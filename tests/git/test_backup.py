@@ -2,14 +2,15 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from llorch.errors import Refused
-from llorch.git.backup import Loss, check_kept, find_loss, in_the_way, keep, now, remove, rescue, untracked_files
+from llorch.errors import LlorchError, Refused
+from llorch.git.backup import Loss, check_kept, find_loss, keep, now, rescue
+from llorch.git.disk import remove, untracked_files
 from llorch.git.repo import Repo, find_repo
+from llorch.git.sync import carry_out, plan_sync
 from tests.git.conftest import World, commit, git, head, repository, state
 
 
@@ -153,15 +154,16 @@ def test_nobody_needs_a_name_for_a_backup(root: Path, tmp_path: Path, monkeypatc
 
 
 def test_a_file_that_was_to_be_added_later_is_back_too(root: Path, tmp_path: Path) -> None:
-    """Of `git add --intent-to-add` the file comes back, and is one that git does not track."""
-    (root / "later").write_text("intended")
-    git(root, "add", "-N", "later")
+    """Of `git add --intent-to-add` the file comes back, and so does the intent."""
+    (root / "it's later").write_text("intended")
+    git(root, "add", "-N", "it's later")
+    before = state(root)
     loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
-    assert loss.changes == ("later",)
+    assert loss.changes == ("it's later",)
     backup = keep(loss, now())
     wipe(loss, "goal")
     run(backup.restore, tmp_path)
-    assert (root / "later").read_text() == "intended"
+    assert state(root) == before
 
 
 def test_nothing_is_lost_where_nothing_changes(root: Path) -> None:
@@ -206,16 +208,6 @@ def test_a_checkout_that_would_lose_changes_is_refused(root: Path) -> None:
         check_kept(Repo(root=root), "goal")
 
 
-def test_what_is_in_the_way_is_found_through_links_and_folders(root: Path, tmp_path: Path) -> None:
-    """A link where a folder comes is in the way itself; what it leads to is not."""
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside/x").touch()
-    (root / "untracked").symlink_to(tmp_path / "outside")
-    assert in_the_way(Repo(root=root), "goal") == ("untracked",)
-    git(root, "add", "untracked")
-    assert in_the_way(Repo(root=root), "goal") == ()
-
-
 def test_commits_that_nothing_reaches_are_rescued(world: World) -> None:
     """A detached HEAD's own commits get a ref, and only those."""
     repo = find_repo(world.work / "reference/candle")
@@ -229,28 +221,126 @@ def test_commits_that_nothing_reaches_are_rescued(world: World) -> None:
     assert rescue(repo) is None
 
 
-def test_an_emptied_folder_goes_with_its_files(root: Path, make_deep: Callable[[str], None]) -> None:
-    """Files are removed with the folders that they leave empty, and no others; one that is gone already is no error."""
-    make_deep("x/y/z")
-    make_deep("x/kept")
-    remove(Repo(root=root), ["x/y/z", "x/y/gone"])
-    assert sorted(path.name for path in (root / "x").iterdir()) == ["kept"]
+def test_a_file_that_was_moved_and_is_to_be_added_later_is_back_too(root: Path, tmp_path: Path) -> None:
+    """Its new name comes back, and one that is gone by now has nothing to keep."""
+    (root / "gone").touch()
+    (root / "a").rename(root / "moved later")
+    git(root, "add", "-N", "moved later", "gone")
+    (root / "gone").unlink()
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
+    assert loss.changes == ("gone", "moved later")
+    backup = keep(loss, now())
+    wipe(loss, "goal")
+    assert not (root / "moved later").exists()
+    run(backup.restore, tmp_path)
+    assert (root / "moved later").read_text() == "a"
 
 
-@pytest.fixture
-def make_deep(root: Path) -> Callable[[str], None]:
-    """Make a file with the folders above it."""
+def test_files_come_back_beside_one_to_be_added_later(root: Path, tmp_path: Path) -> None:
+    """A file that is meant for the next commit is no obstacle, and a file that was made anew is not overwritten."""
+    (root / "later").write_text("intended")
+    git(root, "add", "-N", "later")
+    (root / "new").write_text("new")
+    repo = Repo(root=root)
+    before = state(root)
+    loss = Loss(repo, find_loss(repo, "HEAD", "leaves", untracked=True).status, "stays", files=untracked_files(repo))
+    assert loss.files == ("new",)
+    backup = keep(loss, now())
+    remove(repo, loss.files)
+    run(backup.restore, tmp_path)
+    assert state(root) == before
+    (root / "new").write_text("newer")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(backup.restore, tmp_path)
+    assert (root / "new").read_text() == "newer"
 
-    def make(name: str) -> None:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
 
-    return make
+def test_a_change_of_the_same_size_and_time_is_kept(root: Path, tmp_path: Path) -> None:
+    """What differs in nothing that a file system tells, and within the second of the index, is looked into."""
+    git(root, "config", "core.trustctime", "false")
+    os.utime(root / "a", (1_700_000_000, 1_700_000_000))
+    git(root, "update-index", "--refresh")
+    os.utime(root / ".git/index", (1_700_000_000, 1_700_000_000))
+    (root / "a").write_text("A")
+    os.utime(root / "a", (1_700_000_000, 1_700_000_000))
+    before = state(root)
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
+    assert loss.changes == ("a",)
+    backup = keep(loss, now())
+    wipe(loss, "goal")
+    run(backup.restore, tmp_path)
+    assert state(root) == before
 
 
-def test_embedded_repositories_are_nobodys_files(root: Path) -> None:
-    """A repository in the work tree is not listed, so that nothing takes it away."""
-    repository(root / "embedded")
-    (root / "new").touch()
-    assert untracked_files(Repo(root=root)) == ("new",)
-    assert head(root / "embedded")
+@pytest.mark.parametrize("crlf", ["input", "true", "false"])
+def test_line_ends_come_back_as_they_were(root: Path, tmp_path: Path, crlf: str) -> None:
+    """Whatever git's settings make of line ends, files have the ones that they had."""
+    git(root, "config", "core.autocrlf", crlf)
+    git(root, "config", "core.safecrlf", "true")
+    for number, text in enumerate((b"one\r\ntwo\r\n", b"one\ntwo\n", b"one\r\ntwo\n")):
+        (root / f"new {number}").write_bytes(text)
+        (root / "abc"[number]).write_bytes(text)
+    before = state(root)
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=True)
+    backup = keep(loss, now())
+    wipe(loss, "goal")
+    run(backup.restore, tmp_path)
+    assert state(root) == before
+
+
+def test_folders_and_files_in_each_others_places_come_back(root: Path, tmp_path: Path) -> None:
+    """A tracked file that is a folder now, and a folder that is a file, are lost with what they are now."""
+    commit(root, "d folder/x/y")
+    commit(root, "e folder/x")
+    git(root, "branch", "-f", "goal")
+    for name in ("a", "d folder/x/y"):
+        (root / name).unlink()
+        (root / name).mkdir()
+        (root / name / "data").write_text("precious")
+    (root / "e folder/x").unlink()
+    (root / "e folder").rmdir()
+    (root / "e folder").symlink_to("precious")
+    before = state(root)
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
+    assert loss.files == ("a/data", "d folder/x/y/data", "e folder")
+    backup = keep(loss, now())
+    wipe(loss, "goal")
+    assert (root / "a").read_text() == "a"
+    run(backup.restore, tmp_path)
+    assert state(root) == before
+
+
+@pytest.mark.parametrize("kind", ["changes", "files"])
+def test_what_could_not_be_kept_is_not_lost(root: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git does not take what is listed into the backup, all stays, and there is no ref that claims otherwise."""
+    if kind == "files":
+        (root / "folder").mkdir()
+        os.mkfifo(root / "folder/pipe")
+    else:
+        (root / "a").write_text("changed")
+    loss = find_loss(Repo(root=root), "goal", "reset", untracked=False)
+    assert loss.changes + loss.files == ("folder/pipe",) if kind == "files" else ("a",)
+    if kind == "changes":
+        (root / "a").write_text("a")  # as when git overlooks the change
+    before = head(root), git(root, "status", "--porcelain")
+    with pytest.raises(LlorchError) as caught:
+        keep(loss, now())
+    assert "a" in caught.value.message
+    assert git(root, "for-each-ref", "refs/llorch") == ""
+    assert (head(root), git(root, "status", "--porcelain")) == before
+
+
+def test_work_outside_of_a_sparse_checkout_comes_back(world: World) -> None:
+    """What the settings leave out of the work tree, and is there all the same, is kept as all else is."""
+    commit(world.origin, "left/out", "theirs")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    commit(world.origin, "left/out", "theirs again")
+    commit(world.origin, "left/new", "theirs")
+    git(world.work, "sparse-checkout", "set", "reference")
+    (world.work / "left").mkdir()
+    for name in ("out", "new"):
+        (world.work / "left" / name).write_text("mine")
+    result = carry_out(plan_sync(find_repo(world.work), ""))
+    assert head(world.work) == head(world.origin)
+    subprocess.run(["sh", "-c", str(result.restore)], check=True)
+    assert [(world.work / "left" / name).read_text() for name in ("out", "new")] == ["mine", "mine"]

@@ -31,11 +31,12 @@ def test_models_and_our_own_files_stay(root: Path) -> None:
 
 
 def test_a_link_does_not_hide_the_model_folder(root: Path, tmp_path: Path) -> None:
-    """A model folder that is reached through a link is protected; a link to it may go, it is but a link."""
-    (root / "models").symlink_to("data/models")
-    files = plan_clean(Repo(root=root), [root / "models", root / ".llorch"]).files
-    assert "data/models/tiny/m.gguf" not in files
-    assert "models" in files
+    """A model folder that is reached through links is protected, and so is each of these; others may go."""
+    (root / "models").symlink_to("by way of")
+    (root / "by way of").symlink_to("data")
+    (root / "elsewhere").symlink_to("models2")
+    files = plan_clean(Repo(root=root), [root / "models/models", root / ".llorch"]).files
+    assert files == ("data/other", "elsewhere", "folder/a\nb", "models2/x", "new")
 
 
 def test_in_the_middle_of_something_nothing_is_taken(root: Path) -> None:

@@ -182,7 +182,7 @@ def test_sync_says_what_is_lost_and_asks(world: World, tmp_path: Path, llorch: L
     for command in (["git", "sync", "--force"], ["git", "sync", "--yes", "--json"]):
         done = llorch(*command)
         assert (done.code, head(world.work)) == (0, head(world.origin))
-        restore = done.json["restore"] if "--json" in command else done.out.splitlines()[-1]
+        restore = done.json["restore"] if "--json" in command else done.out.splitlines()[0]
         subprocess.run(["sh", "-c", restore], cwd=tmp_path, check=True)
         assert state(world.work) == before
 
@@ -227,7 +227,7 @@ def test_clean_asks_and_gives_back(world: World, tmp_path: Path, llorch: Llorch)
     done = llorch("git", "clean", "--yes", env=env)
     assert (done.code, (world.work / "folder").exists()) == (0, False)
     assert (world.work / "m/tiny/model.gguf").exists()
-    subprocess.run(["sh", "-c", done.out.splitlines()[-1]], cwd=tmp_path, check=True)
+    subprocess.run(["sh", "-c", done.out.splitlines()[0]], cwd=tmp_path, check=True)
     assert state(world.work) == before
     document = llorch("git", "clean", "--yes", "--json", env=env).json
     assert document["removed"] == ["folder/b", "new ü"]

@@ -29,7 +29,8 @@ def test_it_leaves_what_is_wrong_to_the_command(workspace: Path, monkeypatch: py
 
 def quick(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Run `llorch git status` in a folder, with more of a script before it."""
-    code = f"import sys\nbefore = set(sys.modules)\nfrom llorch.__main__ import main\n{script}\n"
+    code = "import os, sys\nos._exit = sys.exit\n"  # so that there is an end to tell at
+    code += f"before = set(sys.modules)\nfrom llorch.__main__ import main\n{script}\n"
     code += "try:\n    main()\nfinally:\n    "
     code += "sys.stderr.write(str(sorted({'click', 'dataclasses', 'llorch.config'} & set(sys.modules) - before)))"
     command = [sys.executable, "-c", code, "git", "status"]

@@ -9,7 +9,7 @@ from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, text_of
+from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore, text_of
 from llorch.git.status import Declared, State, Submodule
 from llorch.git.submodules import Move
 from llorch.text import shown
@@ -71,7 +71,7 @@ def test_times_are_utc() -> None:
 
 @pytest.mark.parametrize("json", [False, True])
 def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
-    """What moved, what is kept and where, how lost work comes back, and what failed, which has the exit code."""
+    """What moved, what is kept and where, and what failed, which has the exit code; programs get the way back too."""
     ui.mode.json = json
     declared = DECLARED._replace(path="lib")
     moves = [
@@ -93,7 +93,6 @@ def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
         "b cloned, at 222222222",
         "c skipped, as its settings say",
         "d failed",
-        "git back",
     ]
     assert "lib: commits that no branch has are kept as `refs/llorch/rescue/x`" in err
     assert "1 of 5 submodules could not be moved: it is as it was\n  d: no\n    hint: do so\n" in err
@@ -115,3 +114,12 @@ def test_a_path_in_a_hint_is_no_option() -> None:
     assert describe(Submodule(DECLARED._replace(path="-e8"), "uninitialized")) == (
         "`llorch git submodules update --pinned -- -e8` clones it"
     )
+
+
+def test_the_way_back_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a line of its own on stdout; a program gets it in its document, and nothing before that."""
+    tell_restore("git back")
+    assert capsys.readouterr().out == "git back\n"
+    ui.mode.json = True
+    tell_restore("git back")
+    assert capsys.readouterr() == ("", "")

@@ -1,5 +1,6 @@
 """Which submodules names mean, and moving them without losing anything."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import DiskFull, LlorchError, NotFound, Refused, UnknownName
+from llorch.git.branches import switch
 from llorch.git.repo import Repo, find_repo
-from llorch.git.status import load_submodules
+from llorch.git.status import Declared, load_submodules
 from llorch.git.submodules import (
     Move,
     choose,
@@ -20,8 +22,9 @@ from llorch.git.submodules import (
     to_recorded,
     to_tip,
 )
+from llorch.git.sync import carry_out, plan_sync
 from tests.conftest import as_mortal
-from tests.git.conftest import World, add_submodule, commit, git, head, repository
+from tests.git.conftest import World, add_submodule, clone, commit, git, head, repository, state
 
 
 def move(world: World, *names: str, tip: bool = False) -> dict[str, Move]:
@@ -198,3 +201,68 @@ def test_a_folder_that_may_not_be_entered_stops_no_other(world: World) -> None:
         place.chmod(0o755)
     assert isinstance(moves["reference/candle"].error, DiskFull)
     assert moves["reference/llama ü"].after == made
+
+
+def test_a_lost_index_is_no_leave_to_overwrite(world: World) -> None:
+    """Where there are files and no index, they are local changes like others."""
+    llama = world.work / "reference/llama ü"
+    (llama / "README").write_text("mine")
+    (world.work / ".git/modules/reference/llama ü/index").unlink()
+    commit(world.sources["reference/llama ü"], "README", "theirs")
+    assert isinstance(move(world, "llama ü", tip=True)["reference/llama ü"].error, Refused)
+    assert (llama / "README").read_text() == "mine"
+
+
+@pytest.mark.parametrize("tip", [False, True])
+def test_nothing_is_done_through_a_link(world: World, tmp_path: Path, tip: bool) -> None:
+    """A submodule's folder that is a link to a clone elsewhere is left alone, and so is that clone."""
+    llama = world.work / "reference/llama ü"
+    shutil.rmtree(llama)
+    mine = clone(world.sources["reference/llama ü"], tmp_path / "mine")
+    commit(mine, "mine")
+    llama.symlink_to(mine)
+    before = state(mine)
+    (known,) = choose(load_every(find_repo(world.work)), ["llama ü"])
+    error = move_all([known], to_tip if tip else to_recorded, to_recorded)[0].error
+    assert isinstance(error, Refused)
+    assert "is a link" in error.message
+    with pytest.raises(Refused, match="is a link"):
+        switch(known, "main", create=False)
+    assert state(mine) == before
+
+
+def test_what_the_disk_refuses_stops_one_submodule(world: World) -> None:
+    """It is that submodule's failure; a mistake of ours stays what it is."""
+    (known, *_) = load_every(find_repo(world.work))
+
+    def fail(number: int) -> list[Move]:
+        def act(declared: Declared) -> Move:
+            raise OSError(number, "no", "place")
+
+        return move_all([known], act, act)
+
+    (move,) = fail(errno.EACCES)
+    assert "`place` cannot be used: no" in str(move.error)
+    with pytest.raises(OSError, match="place"):
+        fail(errno.EBADF)
+
+
+def test_sync_takes_over_a_new_address(world: World) -> None:
+    """What only the new one has comes in the same run; where local changes are in the way the submodule stays."""
+    source = world.sources["reference/llama ü"]
+    world.sources["reference/llama ü"] = source.rename(source.parent / "moved")
+    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (source.parent / "moved").as_uri())
+    made = world.advance("reference/llama ü")
+    llama = world.work / "reference/llama ü"
+    before = head(llama)
+    (llama / "news").write_text("mine")
+    repo = find_repo(world.work)
+    moves = {move.declared.path: move for move in carry_out(plan_sync(repo, "")).moves}
+    assert isinstance(moves["reference/llama ü"].error, Refused)
+    assert ((llama / "news").read_text(), head(llama)) == ("mine", before)
+    git(world.work, "reset", "-q", "--hard", "HEAD~")
+    git(world.work, "submodule", "--quiet", "sync")
+    (llama / "news").unlink()
+    result = carry_out(plan_sync(repo, ""))
+    assert [move.error for move in result.moves if move.error] == []
+    assert head(llama) == made

@@ -81,7 +81,7 @@ def test_reset(world: World, tmp_path: Path, llorch: Llorch) -> None:
     assert state(world.work) == before
     done = llorch("git", "submodules", "reset", "candle", "--yes")
     assert git(world.work, "status", "--porcelain") == ""
-    subprocess.run(["sh", "-c", done.out.splitlines()[-1]], cwd=tmp_path, check=True)
+    subprocess.run(["sh", "-c", done.out.splitlines()[0]], cwd=tmp_path, check=True)
     assert state(world.work) == before
 
 

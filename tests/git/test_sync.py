@@ -1,5 +1,6 @@
 """Hard resets of a repository and its submodules, and the way back from them."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,12 +9,12 @@ import pytest
 
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName
 from llorch.git import sync
-from llorch.git.backup import remove
+from llorch.git.disk import remove
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import load_submodules
 from llorch.git.submodules import choose, load_every
 from llorch.git.sync import Result, carry_out, plan_reset, plan_sync
-from tests.git.conftest import World, add_submodule, commit, git, head, repository, state
+from tests.git.conftest import World, add_submodule, clone, commit, git, head, repository, state
 
 
 def work_everywhere(world: World) -> None:
@@ -225,38 +226,161 @@ def test_what_stops_in_the_middle_has_its_way_back(
     assert state(world.work) == before
 
 
-def test_a_new_address_of_a_submodule_is_taken_over(world: World) -> None:
-    """What only the new one has comes in the same run; where local changes are in the way the submodule stays."""
-    source = world.sources["reference/llama ü"]
-    world.sources["reference/llama ü"] = source.rename(source.parent / "moved")
-    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (source.parent / "moved").as_uri())
-    made = world.advance("reference/llama ü")
+def test_folders_in_the_place_of_files_come_back(world: World, tmp_path: Path) -> None:
+    """What was put in the place of a tracked file is listed, in submodules too, and comes back."""
+    for root in (world.work, world.work / "reference/candle"):
+        (root / "README").unlink()
+        (root / "README").mkdir()
+        (root / "README/data").write_text("precious")
+    before = state(world.work)
+    plan = plan_sync(find_repo(world.work), "")
+    assert [loss.files for loss in plan.lost] == [("README/data",), ("README/data",)]
+    result = carry_out(plan)
+    assert (world.work / "README").read_text() == "first\n"
+    restore(result, tmp_path)
+    assert state(world.work) == before
+
+
+@pytest.mark.parametrize("within", ["", "reference/candle"])
+def test_a_repository_in_the_way_is_left_alone(world: World, within: str) -> None:
+    """Where origin has a file in its place, neither it nor what is around it is touched, and it is named."""
+    if within:
+        world.advance(within)
+    else:
+        commit(world.origin, "news")
+    mine = repository(world.work / within / "news")
+    if within:
+        result = carry_out(plan_sync(find_repo(world.work), ""))
+        (failed,) = (move for move in result.moves if move.error)
+        assert isinstance(failed.error, Refused)
+        assert "cannot be kept: `news`" in failed.error.message
+    else:
+        with pytest.raises(Refused, match="cannot be kept: `news`"):
+            plan_sync(find_repo(world.work), "")
+    assert head(mine)
+
+
+@pytest.mark.parametrize("how", ["a file", "a link", "a folder"])
+def test_what_is_in_a_submodules_place_is_not_touched(world: World, tmp_path: Path, how: str) -> None:
+    """A file, a link to a clone elsewhere, or a folder with something in it stays as it is, and is named."""
     llama = world.work / "reference/llama ü"
-    before = head(llama)
-    (llama / "news").write_text("mine")
+    mine = clone(world.sources["reference/llama ü"], tmp_path / "mine")
+    (mine / "README").write_text("mine")
+    before = state(mine)
+    shutil.rmtree(llama)
+    if how == "a link":
+        llama.symlink_to(mine)
+    elif how == "a file":
+        llama.write_text("precious")
+    else:
+        llama.mkdir()
+        (llama / "README").write_text("precious")
     repo = find_repo(world.work)
-    moves = {move.declared.path: move for move in carry_out(plan_sync(repo, "")).moves}
-    assert isinstance(moves["reference/llama ü"].error, Refused)
-    assert ((llama / "news").read_text(), head(llama)) == ("mine", before)
-    git(world.work, "reset", "-q", "--hard", "HEAD~")
-    git(world.work, "submodule", "--quiet", "sync")
-    (llama / "news").unlink()
-    result = carry_out(plan_sync(repo, ""))
-    assert [move.error for move in result.moves if move.error] == []
-    assert head(llama) == made
+    if how == "a folder":
+        assert isinstance(carry_out(plan_sync(repo, "")).moves[-1].error, Refused)
+    else:
+        with pytest.raises(Refused, match="cannot be kept: `reference/llama ü`"):
+            plan_sync(repo, "")
+    result = carry_out(plan_reset(repo, choose(load_every(repo), ["llama ü"])))
+    assert [(move.declared.path, type(move.error)) for move in result.moves] == [("reference/llama ü", Refused)]
+    assert state(mine) == before
+    if how == "a link":
+        assert llama.readlink() == mine
+    else:
+        assert (llama if how == "a file" else llama / "README").read_text() == "precious"
 
 
-def test_work_outside_of_a_sparse_checkout_comes_back(world: World) -> None:
-    """What the settings leave out of the work tree, and is there all the same, is kept as all else is."""
-    commit(world.origin, "left/out", "theirs")
-    git(world.work, "pull", "-q", "--no-recurse-submodules")
-    commit(world.origin, "left/out", "theirs again")
-    commit(world.origin, "left/new", "theirs")
-    git(world.work, "sparse-checkout", "set", "reference")
-    (world.work / "left").mkdir()
-    for name in ("out", "new"):
-        (world.work / "left" / name).write_text("mine")
+@pytest.mark.parametrize("what", ["file", "more", "branch", "merge"])
+def test_what_is_done_while_the_question_is_open_is_not_lost(world: World, what: str) -> None:
+    """If more would be lost than was told, or something is in progress by now, nothing is done."""
+    commit(world.origin, "news", "of origin")
+    (world.work / "README").write_text("changed")
+    plan = plan_sync(find_repo(world.work), "")
+    if what == "file":
+        (world.work / "news").write_text("mine")
+    elif what == "more":
+        (world.work / "reference/candle/README").write_text("mine")
+    elif what == "branch":
+        git(world.work, "switch", "-qc", "another")
+    else:
+        git(world.work / "reference/candle", "bisect", "start")
+    before = state(world.work)
+    with pytest.raises(Refused) as caught:
+        carry_out(plan)
+    assert what == "merge" or "has changed since it was listed" in caught.value.message
+    assert state(world.work) == before
+    assert git(world.work, "for-each-ref", "refs/llorch") == ""
+
+
+def test_git_does_not_reach_into_what_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that have git move submodules along change nothing: one in the middle of a merge keeps what it has."""
+    candle = world.work / "reference/candle"
+    world.advance("reference/candle")
+    git(candle, "switch", "-qc", "mine")
+    commit(candle, "README", "mine")
+    git(candle, "switch", "-q", "--detach", "HEAD~")
+    commit(candle, "README", "theirs")
+    with pytest.raises(AssertionError):
+        git(candle, "merge", "mine")
+    (candle / "README").write_text("decided")
+    git(world.work, "config", "submodule.recurse", "true")
+    before = state(candle)
+    result = carry_out(plan_sync(find_repo(world.work), ""))
+    assert isinstance(result.moves[0].error, Refused)
+    assert state(candle) == before
+
+
+def test_submodules_without_losses_come_back_too(world: World, tmp_path: Path) -> None:
+    """The way back leads to where each submodule was, also one that lost nothing, on its branch if it had one."""
+    git(world.work / "reference/candle", "switch", "-qc", "dev")
+    made = commit(world.sources["reference/llama ü"], "news")
+    llama = world.work / "reference/llama ü"
+    git(llama, "fetch", "-q")
+    git(llama, "checkout", "-q", "--detach", made)
+    git(world.work, "commit", "-qam", "Another pin")
+    world.advance("reference/candle")
+    git(world.work, "config", "submodule.recurse", "true")
+    before = state(world.work)
+    told: list[str] = []
+    result = carry_out(plan_sync(find_repo(world.work), ""), told.append)
+    assert told == [result.restore]
+    assert head(llama) != made
+    restore(result, tmp_path)
+    assert state(world.work) == before
+
+
+def test_where_only_a_submodule_loses_all_comes_back(world: World, tmp_path: Path) -> None:
+    """What moved without a loss is where it was as well, so that the submodule fits."""
+    world.advance("reference/candle")
+    (world.work / "reference/llama ü/README").write_text("changed")
+    before = state(world.work)
     result = carry_out(plan_sync(find_repo(world.work), ""))
     assert head(world.work) == head(world.origin)
-    subprocess.run(["sh", "-c", str(result.restore)], check=True)
-    assert [(world.work / "left" / name).read_text() for name in ("out", "new")] == ["mine", "mine"]
+    restore(result, tmp_path)
+    assert state(world.work) == before
+
+
+def test_the_way_back_is_told_before_anything_goes(world: World) -> None:
+    """Whatever ends the run from then on, the command that brings everything back is known."""
+    work_everywhere(world)
+    before = state(world.work)
+
+    def interrupt(command: str) -> None:
+        assert "stash apply" in command
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan_sync(find_repo(world.work), ""), interrupt)
+    assert state(world.work) == before
+
+
+def test_reset_and_back_without_an_index(world: World, tmp_path: Path) -> None:
+    """Where a submodule's index is gone, its files are kept all the same."""
+    llama = world.work / "reference/llama ü"
+    (llama / "README").write_text("mine")
+    (world.work / ".git/modules/reference/llama ü/index").unlink()
+    repo = find_repo(world.work)
+    result = carry_out(plan_reset(repo, choose(load_every(repo), ["llama ü"])))
+    assert (llama / "README").read_text() == "first\n"
+    restore(result, tmp_path)
+    assert (llama / "README").read_text() == "mine"

@@ -1,0 +1,210 @@
+"""The machines that commands can run on, as the workspace's `hosts.toml` and the user's own declare them.
+
+What they say is hostile until checked: no name can be an option of ssh or code of a shell. How ssh gets to a machine
+is `route`'s business.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+from llorch.config import Workspace, user_folder
+from llorch.errors import ConfigError, Problem, UnknownName
+from llorch.toml import Document, load, visible
+
+HOSTS = "hosts.toml"
+NO_JUMP = "none"
+"""What `jump` says, as ssh's ProxyJump does, where ssh's configuration has one and there is to be none."""
+
+# Nothing that a shell or an option's parser would act upon (CVE-2023-51385).
+_DESTINATION = re.compile(r"([\w.:%][\w.:%-]*@)*[\w.:%][\w.:%-]*", re.ASCII)
+
+
+def check_destination(value: str) -> str | None:
+    """Return what is wrong with a host, a user, or `user@host`, or None.
+
+    >>> check_destination("vince@box"), check_destination("vince@-oProxyCommand=x") is None
+    (None, False)
+    """
+    if _DESTINATION.fullmatch(value):
+        return None
+    return f"`{value}` is not a name for ssh: letters, digits, `.`, `_`, `:`, `@`, `%` and `-`, but no `-` first"
+
+
+def _check_jump(value: str) -> str | None:
+    return next(filter(None, map(check_destination, value.split(","))), None)
+
+
+def _check_port(value: int) -> str | None:
+    return None if 0 < value < 65536 else f"must be from 1 to 65535, and is {value}"
+
+
+def _check_path(value: str) -> str | None:
+    if not value:
+        return "is empty"
+    return "has control characters" if "\n" in value or "\t" in value else None  # TOML's reader finds the others
+
+
+def _check_words(value: tuple[str, ...]) -> str | None:
+    wrong = next((word for word in value if not re.fullmatch(r"\w[\w.-]*", word, re.ASCII)), None)
+    return None if wrong is None else f"`{wrong}` may have letters, digits, `.`, `_` and `-`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """`[hosts.NAME]`: what is not said is as ssh's own configuration has it; `port` is TCP's, paths are text."""
+
+    host: str = field(default="", metadata={"check": check_destination})
+    user: str | None = field(default=None, metadata={"check": check_destination})
+    port: int | None = field(default=None, metadata={"check": _check_port})
+    identity_file: str | None = field(default=None, metadata={"check": _check_path})
+    repo_path: str = field(default="~/Projects/llama-orch", metadata={"check": _check_path})
+    jump: str | None = field(default=None, metadata={"check": _check_jump})
+    tags: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
+    backends: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
+    transport: Literal["paramiko", "openssh"] = "paramiko"
+    llorch: str | None = field(default=None, metadata={"check": _check_path})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host(Entry):
+    """A machine by its name; `host` is never empty."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    hosts: Mapping[str, Entry] = field(default_factory=dict)
+
+
+def hosts_file(workspace: Workspace, *, user_file: bool, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the workspace's file is, or the user's own."""
+    return (user_folder(environ) if user_file else workspace.root) / HOSTS
+
+
+def load_hosts(
+    workspace: Workspace, environ: Mapping[str, str] = os.environ, *, drafts: Mapping[Path, str] | None = None
+) -> Mapping[str, Host]:
+    """Return the hosts of the workspace, then those that only the user's own file has.
+
+    Args:
+        environ: says where the user's file is.
+        drafts: what a file is to say, to be checked before it does.
+
+    Raises:
+        ConfigError: with every mistake of both files.
+    """
+    hosts: dict[str, Host] = {}
+    documents: dict[str, Document] = {}
+    read: list[Document] = []
+    for user_file in (False, True):
+        document = _document(workspace, hosts_file(workspace, user_file=user_file, environ=environ), drafts or {})
+        file = document.read(_File)
+        read.append(document)
+        for name, entry in file.hosts.items() if file is not None else ():
+            if _is_name(name, document) and name not in hosts:
+                hosts[name] = _named(name, entry)
+                documents[name] = document
+    for loop in _loops(hosts):
+        way = " → ".join(f"`{name}`" for name in (*loop, loop[0]))
+        documents[loop[0]].complain(("hosts", loop[0], "jump"), f"leads back to where it began: {way}")
+    problems = [problem for document in read for problem in document.problems]
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
+    return hosts
+
+
+def select_hosts(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
+    """Return the declared hosts that `text` means, each once, in the order in which it names them.
+
+    Args:
+        text: names, `@` and a tag or backend, or `all`, with commas between them.
+
+    Raises:
+        UnknownName: nothing is declared under one of them.
+
+    >>> mac, box = Host(name="mac", host="mac"), Host(name="box", host="box", backends=("cuda",))
+    >>> [host.name for host in select_hosts("@cuda,all", {"mac": mac, "box": box})]
+    ['box', 'mac']
+    """
+    found = {host.name: host for word in text.split(",") for host in _meant(word.strip(), hosts)}
+    return tuple(found.values())
+
+
+def find_host(text: str, hosts: Mapping[str, Host]) -> Host:
+    """Return one host: the declared one, else whatever ssh would make of it, as `user@box`.
+
+    This is for what needs nothing but a connection; what works in a host's repository takes declared ones only.
+
+    Raises:
+        UnknownName: it can be neither.
+    """
+    if text in hosts:
+        return hosts[text]
+    if check_destination(text) is not None:
+        raise _unknown("host", text, hosts, tuple(hosts))
+    return Host(name=text, host=text)
+
+
+def _document(workspace: Workspace, path: Path, drafts: Mapping[Path, str]) -> Document:
+    name = workspace.name(path)
+    if path in drafts:
+        return Document(name, drafts[path])
+    try:
+        return load(path, name)
+    except (FileNotFoundError, NotADirectoryError):
+        return Document(name, "")
+    except OSError as error:
+        raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
+
+
+def _is_name(name: str, document: Document) -> bool:
+    """Tell whether a table's name can be a host's, complaining if not."""
+    complaint = check_destination(name)
+    if name in ("all", NO_JUMP):
+        complaint = f"`{name}` has a meaning of its own; call the host something else"
+    if complaint is not None:
+        document.complain(("hosts", name), complaint)
+    return complaint is None
+
+
+def _named(name: str, entry: Entry) -> Host:
+    values = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    return Host(**{**values, "name": name, "host": entry.host or name})
+
+
+def _loops(hosts: Mapping[str, Host]) -> Iterator[tuple[str, ...]]:
+    """Yield the names of each loop of jumps."""
+    done: set[str] = set()
+    for name in hosts:
+        way: list[str] = []
+        while name in hosts and name not in done:
+            done.add(name)
+            way.append(name)
+            hops = (hosts[name].jump or NO_JUMP).split(",")
+            # Only the first one's own jump is taken: the others are reached through the one before.
+            name = next((hop for hop in hops if hop in way), hops[0])
+        if name in way:
+            yield tuple(way[way.index(name) :])
+
+
+def _meant(word: str, hosts: Mapping[str, Host]) -> list[Host]:
+    if word == "all" and hosts:
+        return [*hosts.values()]
+    if word.startswith("@"):
+        tags = {tag for host in hosts.values() for tag in (*host.tags, *host.backends)}
+        if word[1:] not in tags:
+            raise _unknown("tag or backend", word[1:], hosts, sorted(tags))
+        return [host for host in hosts.values() if word[1:] in (*host.tags, *host.backends)]
+    if word not in hosts:
+        raise _unknown("host", word, hosts, tuple(hosts))
+    return [hosts[word]]
+
+
+def _unknown(kind: str, name: str, hosts: Mapping[str, Host], known: Sequence[str]) -> UnknownName:
+    action = "list` shows those there are" if hosts else "add NAME` declares one"
+    return UnknownName(kind, visible(name), known, hint=f"`llorch remote hosts {action}")
