@@ -1,5 +1,6 @@
 """Where `llorch` and `python -m llorch` begin."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -7,11 +8,11 @@ from llorch import __version__
 
 
 def main() -> NoReturn:
-    """Answer what needs no command line at once, and leave the rest to that."""
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(f"llorch {__version__}\n")
+    """Answer what needs no command line at once, and leave the rest to that, also what cannot be written."""
+    here = sys.stdout is not None  # else it is closed
+    if here and sys.argv[1:] == ["--version"] and _write(f"llorch {__version__}"):
         sys.exit()
-    if sys.argv[1:] == ["git", "status"]:
+    if here and sys.argv[1:] == ["git", "status"]:
         _answer()
     from llorch.cli import main
 
@@ -21,7 +22,6 @@ def main() -> NoReturn:
 def _answer() -> None:
     """Show the state of the repository, and end; return where there is more to say than that."""
     import gc
-    import os
 
     gc.disable()  # what is made here is used to the end, and looking for what is not takes 1.5 ms
     from llorch.errors import INTERRUPTED
@@ -29,17 +29,25 @@ def _answer() -> None:
 
     try:
         text = quick_status()
-        if text is not None:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+        if text is not None and _write(text):
             os._exit(0)  # the interpreter would take every module apart first, which takes 4 ms
         gc.enable()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
+
+
+def _write(text: str) -> bool:
+    """Write the answer; tell whether there was room for it."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter writes the rest
         sys.exit(128 + 13)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

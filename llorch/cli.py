@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from io import TextIOWrapper
+from typing import IO, Any, NamedTuple, NoReturn
 
 import click
 
@@ -75,7 +76,19 @@ SUBMODULES: Mapping[str, Place] = {
 }
 
 
-class Command(click.Command):
+class Parsed(click.Command):
+    """A command whose mistaken options are told with its own name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and say where a mistake was made: click does not for all."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class Command(Parsed):
     """A command with the options that all have, an example, and the workspace as its current folder."""
 
     def __init__(self, *args: Any, example: str, **more: Any) -> None:
@@ -93,7 +106,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
 
-class Table(click.Group):
+class Table(Parsed, click.Group):
     """A group whose commands are in a table and are imported when called."""
 
     def __init__(self, *args: Any, table: Mapping[str, Place], example: str, **more: Any) -> None:
@@ -229,10 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code."""
+    if not _have_streams():
+        return 1
     stdout = sys.stdout
     ends = arguments.index("--") if "--" in arguments else len(arguments)
     ui.mode.json = "--json" in arguments[:ends]  # known before the rest is, so that a wrong rest is told in JSON too
     try:
+        if isinstance(stdout, TextIOWrapper):
+            stdout.reconfigure(errors="surrogateescape")  # a command that is printed has paths as the bytes they are
         code = _run(arguments)
         sys.stdout.flush()
         return code
@@ -240,14 +257,41 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone, as `head` does; click wraps sys.stdout then, and exits with 1.
         if isinstance(error, SystemExit) and sys.stdout is stdout:
             raise
-        # The interpreter must not try to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        _let_go_of(stdout)
         return 128 + 13
+    except OSError as error:
+        known = of_system(error)
+        if known is None:
+            raise
+        ui.mode.json = False  # no document can be written either
+        ui.show_error(known)
+        _let_go_of(stdout)
+        return known.exit_code
+
+
+def _have_streams() -> bool:
+    """Make sure that there is something to write to before anything is done; a closed stdin has nothing to read."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a file that is opened later must not get the number of a stream that is closed
+    os.close(nowhere)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    if sys.stdout is not None:
+        return True
+    ui.show_error(LlorchError("stdout is closed", hint="`>/dev/null` throws away what llorch writes"))
+    return False
+
+
+def _let_go_of(stdout: IO[str]) -> None:
+    """Have the interpreter not try to write the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        return int(root.main(arguments, prog_name="llorch", standalone_mode=False) or 0)
+        code = int(root.main(arguments, prog_name="llorch", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
     except LlorchError as error:
         ui.show_error(error)
         return error.exit_code
@@ -262,10 +306,19 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         # What the disk refuses is no mistake of ours, and may come up at any place that opens a file.
         known = of_system(error)
-        if known is None:
+        if known is None or not _takes_more(sys.stdout):
             raise
         ui.show_error(known)
         return known.exit_code
+
+
+def _takes_more(stdout: IO[str]) -> bool:
+    """Tell whether what was written could be; what could not is still held then."""
+    try:
+        stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _show_usage_error(error: click.ClickException) -> int:

@@ -265,8 +265,15 @@ _REFUSALS = (
 )  # fmt: skip
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a file refuses that is open: no name comes with it."""
+
+
 def of_system(error: OSError) -> LlorchError | None:
     """Return our error for what the user's disk or rights refuse, None for what only a mistake of ours can cause."""
+    if error.errno in _FULL and error.filename is None:
+        hint = "check the room on the disk, and where stdout and stderr lead"
+        return DiskFull(f"what llorch writes cannot be written: {error.strerror}", hint=hint)
     if error.errno not in _REFUSALS or error.filename is None:
         return None
     hint = "check who may read and write it, what is in its place, and the room on the disk"

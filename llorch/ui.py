@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from llorch.errors import LlorchError, Refused
 from llorch.switches import is_on
+from llorch.text import json_text, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -49,7 +50,7 @@ def emit_json(document: Mapping[str, Any]) -> None:
     """Write the one JSON document of this run to stdout."""
     import json
 
-    emit(json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False))
+    emit(json_text(json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False)))
 
 
 def tell(text: str) -> None:
@@ -68,9 +69,14 @@ def show_error(error: LlorchError) -> None:
     if mode.json:
         emit_json({"error": error.as_json()})
         return
-    print_err(style("error:", "bad", sys.stderr) + f" {error.message}")
+    print_err(style("error:", "bad", sys.stderr) + f" {harmless(error.message)}")
     if error.hint:
-        print_err(f"\nhint: {error.hint}")
+        print_err(f"\nhint: {harmless(error.hint)}")
+
+
+def harmless(message: str) -> str:
+    """Return a message with lines of its own, in which names may be of others, so that no terminal obeys those."""
+    return shown(message, keep="\n\t")
 
 
 def print_err(text: str) -> None:

@@ -26,6 +26,8 @@ from llorch.session import session
 IN_CI = bool(os.environ.get("CI"))
 BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
+MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+"""Before a command: root, too, has no more rights to files than their modes give."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,13 @@ def llorch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 def program(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
     """Run `doit` or `llorch` as a program of its own."""
+    return program_of(str(BIN / command[0]), *command[1:], cwd=cwd, env=env)
+
+
+def program_of(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
+    """Run any program."""
     done = subprocess.run(
-        [str(BIN / command[0]), *command[1:]],
+        command,
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ LAYERS = {
     "parallel": 0,
     "progress": 0,
     "switches": 0,
+    "text": 0,
     "toml": 1,
     "config": 1,
     "shell": 1,
@@ -53,7 +54,7 @@ ALLOWED = {
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}
 
 # What `llorch --help` may load besides what click itself loads and what every interpreter has.
-START_UP = {"llorch", "llorch.__main__", "llorch.cli", "llorch.errors", "llorch.switches", "llorch.ui"}
+START_UP = {"llorch", "llorch.__main__", "llorch.cli", "llorch.errors", "llorch.switches", "llorch.text", "llorch.ui"}
 
 
 def imports(path: Path, *, inside_functions: bool) -> set[str]:

@@ -84,6 +84,7 @@ def test_a_group_alone_shows_its_help(workspace: Path, llorch: Llorch, group: tu
         (("zzz",), "there is no command `zzz`\n\n"),
         (("--nope",), "No such option '--nope'"),
         (("models", "info"), "Missing argument 'ID'.\n\nhint: `llorch models info --help` shows what it takes\n"),
+        (("git", "--nope"), "No such option '--nope'.\n\nhint: `llorch git --help` shows"),
         (("models", "download"), "name one or more models, or give --all"),
     ],
 )
@@ -97,6 +98,12 @@ def test_usage_errors(tiny: Path, llorch: Llorch, arguments: tuple[str, ...], sa
         failed = llorch(*line)
         assert (failed.code, failed.json["error"]["code"], failed.err) == (2, "usage", "")
         assert said.partition("\n")[0].replace("'", "")[:20] in failed.json["error"]["message"].replace("'", "")
+
+
+def test_an_option_without_its_value_is_a_commands_mistake(tiny: Path, llorch: Llorch) -> None:
+    """The hint has the command whose option it is."""
+    done = llorch("git", "sync", "--branch")
+    assert (done.code, done.err.splitlines()[-1]) == (2, "hint: `llorch git sync --help` shows what it takes")
 
 
 def test_what_follows_two_dashes_is_a_name(tiny: Path, llorch: Llorch) -> None:

@@ -162,10 +162,11 @@ def test_nearest_guesses_only_what_is_near(name: str, near: str | None) -> None:
         (PermissionError(13, "Permission denied", "a b"), "`a b` cannot be used: Permission denied"),
         (OSError(28, "No space left on device", "x"), "`x` cannot be used: No space left on device"),
         (FileNotFoundError(2, "No such file or directory", "x"), None),
-        (OSError(28, "No space left on device"), None),
+        (OSError(28, "No space left on device"), "what llorch writes cannot be written: No space left on device"),
+        (PermissionError(13, "Permission denied"), None),
     ],
 )
 def test_refusals_of_the_system_are_told_from_mistakes(error: OSError, message: str | None) -> None:
-    """What the disk or the rights refuse has a message; what should have been there, or names nothing, is ours."""
+    """What the disk or the rights refuse has a message; what should have been there is ours."""
     known = errors.of_system(error)
     assert (known.message if known is not None else None) == message

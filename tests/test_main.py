@@ -9,7 +9,10 @@ import pytest
 
 from llorch import __version__
 from llorch.__main__ import main
-from tests.conftest import program
+from tests.conftest import BIN, program, program_of
+from tests.git.conftest import isolated, repository
+
+__all__ = ["isolated"]  # a fixture
 
 
 @pytest.mark.parametrize("command", [("llorch",), ("python", "-m", "llorch")])
@@ -33,6 +36,29 @@ def test_the_version_needs_nothing(workspace: Path) -> None:
         check=True,
     )
     assert done.stdout == f"llorch {__version__}\nFalse\n"
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+@pytest.mark.parametrize(
+    "command", ["--version", "git status", "--help", "models catalog", "git log --json", "no --json"]
+)
+def test_what_cannot_be_written_is_said(tmp_path: Path, command: str, buffering: str) -> None:
+    """Where stdout leads to a full disk, or nowhere, each command ends with one message that says so."""
+    root = repository(tmp_path / "r")
+    (root / "llorch.toml").touch()
+    for where, told in ((">/dev/full", "No space left on device"), (">&-", "stdout is closed")):
+        script = f"exec '{BIN / 'llorch'}' {command} {where}"
+        done = program_of("sh", "-c", script, cwd=root, env={"PYTHONUNBUFFERED": buffering})
+        assert (done.code, told in done.err, done.err.count("error: ")) == (1, True, 1)
+        assert "Traceback" not in done.err
+
+
+def test_closed_streams_are_nobodys(tmp_path: Path) -> None:
+    """Without a stdin and a stderr a command works, and no file that it opens takes their numbers."""
+    root = repository(tmp_path / "r")
+    (root / "llorch.toml").touch()
+    done = program_of("sh", "-c", f"exec '{BIN / 'llorch'}' git log <&- 2>&-", cwd=root)
+    assert (done.code, done.out.endswith("Write README\n")) == (0, True)
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--help"], 0), (["nope"], 2)])

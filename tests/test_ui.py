@@ -34,6 +34,15 @@ def python(script: str, *, columns: int = 80, typed: str = "", env: dict[str, st
     return in_terminal(sys.executable, "-c", "from llorch import ui\n" + script, columns=columns, typed=typed, env=env)
 
 
+def test_names_of_others_are_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    """In an error nothing but its own line ends reaches the terminal as it is, and JSON is UTF-8 whatever it has."""
+    name = os.fsdecode(b"caf\xe9\x1b[2J")
+    ui.show_error(Refused(f"no:\n{name}", hint=name))
+    assert capsys.readouterr().err == "error: no:\ncaf\\xe9\\x1b[2J\n\nhint: caf\\xe9\\x1b[2J\n"
+    ui.emit_json({"name": name})
+    assert json.loads(capsys.readouterr().out.encode())["name"] == "caf\\xe9\x1b[2J"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "colored"),
     [

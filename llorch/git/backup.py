@@ -17,7 +17,7 @@ from llorch.errors import Refused
 from llorch.git.disk import in_the_way, untracked_files
 from llorch.git.failures import busy
 from llorch.git.porcelain import LOG, Commit, Status, fields, parse_log
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, listed
 from llorch.git.status import load_operation, load_status
 
 _OURS = {
@@ -93,9 +93,8 @@ def check_calm(repo: Repo, status: Status) -> None:
         hint = f"end it first, in `{repo.root}`: " + ("`git bisect reset`" if operation == "bisect" else ways)
         raise Refused(f"a {operation} is in progress in `{repo.root}`", hint=hint)
     if status.conflicted:
-        listed = ", ".join(status.conflicted)
         hint = "decide on each and `git add` it, or `git reset` to keep the files as they are with their marks"
-        raise Refused(f"files in `{repo.root}` are in conflict: {listed}", hint=hint)
+        raise Refused(f"files in `{repo.root}` are in conflict: {listed(status.conflicted)}", hint=hint)
 
 
 def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
@@ -150,7 +149,7 @@ def check_kept(repo: Repo, target: str) -> None:
     lost = sorted(differ.intersection(status.tracked)) + list(in_the_way(repo, target, differ))
     if lost:
         hint = f"commit or stash them, in `{repo.root}`, then repeat"
-        raise Refused(f"changes in `{repo.root}` would be lost: {', '.join(lost)}", hint=hint)
+        raise Refused(f"changes in `{repo.root}` would be lost: {listed(lost)}", hint=hint)
 
 
 def log(repo: Repo, *revisions: str) -> tuple[Commit, ...]:
@@ -222,11 +221,11 @@ def _stash(repo: Repo, base: str, loss: Loss) -> str:
         return _commit(repo, changed, parents, "What was there before llorch changed it")
 
 
-def _check_kept_all(repo: Repo, listed: Iterable[str], kept: Iterable[str]) -> None:
-    missing = sorted(set(listed).difference(kept))
+def _check_kept_all(repo: Repo, told: Iterable[str], kept: Iterable[str]) -> None:
+    missing = sorted(set(told).difference(kept))
     if missing:
         hint = "nothing was changed; move them away, then repeat"
-        raise Refused(f"what is in `{repo.root}` cannot be kept: {', '.join(missing)}", hint=hint)
+        raise Refused(f"what is in `{repo.root}` cannot be kept: {listed(missing)}", hint=hint)
 
 
 def _steps(loss: Loss, base: str, ref: str) -> Iterator[str]:
@@ -260,10 +259,12 @@ def _index(repo: Repo, index: Path, paths: Sequence[str], *command: str) -> str:
     """Change paths in an index by a command, and return its tree."""
     variables = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
     if paths:
-        listed = index.with_suffix(".paths")
-        listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
-        exact = (*_AS_IT_IS, "-c", "core.safecrlf=false")
-        repo.run(*exact, *command, f"--pathspec-from-file={listed}", "--pathspec-file-nul", **variables)
+        names = index.with_suffix(".paths")
+        names.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        # What a sparse checkout leaves out may be there all the same. git knows the option since 2.34.
+        sparse = ["--sparse"] if repo.says_yes("config", "core.sparseCheckout") else []
+        exact = (*_AS_IT_IS, "-c", "core.safecrlf=false", command[0], *sparse, *command[1:])
+        repo.run(*exact, f"--pathspec-from-file={names}", "--pathspec-file-nul", **variables)
     return os.fsdecode(repo.run("write-tree", **variables)).rstrip("\n")
 
 

@@ -1,13 +1,14 @@
 """Branches: which there are, and switching a submodule to one."""
 
-from shlex import quote
 from typing import Any, NamedTuple
 
 from llorch.errors import LlorchError, Refused, UnknownName
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, as_argument
 from llorch.git.status import Declared, check_place, load_status
+from llorch.git.submodules import fetch_branch
+from llorch.text import shown
 
 LAST = "-20"
 """Commits that `log` shows."""
@@ -77,27 +78,37 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     repo = declared.repo
     check_place(declared)
     if not declared.is_there:
-        hint = f"`llorch git submodules update --pinned {quote(declared.path)}` gets it"
-        raise LlorchError(f"`{declared.path}` is not initialized", hint=hint)
+        hint = f"`llorch git submodules update --pinned {as_argument(declared.path)}` clones it"
+        raise LlorchError(f"`{shown(declared.path)}` is not initialized", hint=hint)
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch", branch, (), hint="a branch's name has no spaces and none of ~^:?*[\\")
     if create:
         _create(repo, branch)
         return None
-    repo.run("fetch", "-q", "--no-recurse-submodules", "origin")
     known = {each.ref.name for each in load_branches(repo)}
     here, there = f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"
-    if here not in known and there not in known:
-        names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
-        hint = f"`llorch git submodules branch {quote(declared.path)}` lists them; `--create` makes one"
-        raise UnknownName("branch", branch, names, hint=hint)
+    try:
+        fetch_branch(repo, branch)
+    except UnknownName:
+        if here not in known:
+            names = sorted({each.short.removeprefix("origin/") for each in load_branches(repo)})
+            hint = f"`llorch git submodules branch {as_argument(declared.path)}` lists them; `--create` makes one"
+            raise UnknownName("branch", branch, names, hint=hint) from None
     check_kept(repo, here if here in known else there)
     kept = rescue(repo)
     if here in known:
         repo.run("switch", "-q", "--no-overwrite-ignore", branch)
     else:
+        _follow(repo, branch)
         repo.run("switch", "-q", "--no-overwrite-ignore", "-c", branch, "--track", f"origin/{branch}")
     return kept
+
+
+def _follow(repo: Repo, branch: str) -> None:
+    """Have git fetch a branch of origin from now on: a shallow clone, or one of a single branch, leaves out others."""
+    specs = repo.line("config", "--get-all", "remote.origin.fetch").split("\n")
+    if not {"+refs/heads/*:refs/remotes/origin/*", f"+refs/heads/{branch}:refs/remotes/origin/{branch}"} & set(specs):
+        repo.run("remote", "set-branches", "--add", "origin", branch)
 
 
 def _create(repo: Repo, branch: str) -> None:

@@ -17,13 +17,13 @@ from llorch.git.show import (
     lost_json,
     names,
     render_status,
-    shown,
     submodule_json,
     tell_lost,
     tell_restore,
     text_of,
 )  # fmt: skip
 from llorch.switches import is_on
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,10 @@ def pull() -> int:
         ui.emit(f"{shown(done.branch)}: {count(len(done.commits), 'commit')}, {count(len(done.files), 'file')}")
         if done.files:
             ui.emit(names(done.files, None if ui.mode.verbose else NAMED))
+        if done.flattened:
+            hint = f"`git reset --keep {str(done.before)[:9]}` undoes it,"
+            hint += " and `git config pull.rebase merges` has pull keep them"
+            ui.warn(f"{count(len(done.flattened), 'merge commit')} of yours became a line of commits; {hint}")
     return finish_moves(
         done.moves,
         dry_run=False,
@@ -86,6 +90,7 @@ def pull() -> int:
         after=done.after,
         commits=[commit_json(commit) for commit in done.commits],
         files=[text_of(path) for path in done.files],
+        flattened=[commit_json(commit) for commit in done.flattened],
     )
 
 

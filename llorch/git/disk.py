@@ -14,6 +14,7 @@ from typing import Literal
 from llorch.errors import Refused
 from llorch.git.porcelain import fields
 from llorch.git.repo import Repo
+from llorch.text import shown
 
 _Kind = Literal["nothing", "other", "folder", "repository"]
 """What is in a place: `other` is a file, a link, or what else is no folder."""
@@ -52,7 +53,7 @@ def in_the_way(repo: Repo, target: str, among: Container[str] | None = None) -> 
             found |= set(_below(repo.root, path)) - tracked
     barred = sorted(path for path in {*found, *_bare(repo.root, found)} if path.endswith("/"))
     if barred:
-        listed = ", ".join(f"`{path.rstrip('/')}`" for path in barred)
+        listed = ", ".join(f"`{shown(path.rstrip('/'))}`" for path in barred)
         hint = "move what is there away, or `git submodule deinit` it if it is a submodule; then repeat"
         raise Refused(f"in `{repo.root}`, what would be replaced cannot be kept: {listed}", hint=hint)
     return tuple(sorted(found))

@@ -6,39 +6,62 @@ no value is taken from them.
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from shlex import quote
 
-from llorch.errors import AccessDenied, Busy, CommandFailed, DiskFull, LlorchError, Malformed, NotFound, Unreachable
-from llorch.git.repo import without_secrets
+from llorch.errors import (
+    AccessDenied,
+    Busy,
+    CommandFailed,
+    DiskFull,
+    LlorchError,
+    Malformed,
+    NotFound,
+    Refused,
+    Unreachable,
+)
+from llorch.git.repo import Repo, without_secrets
+from llorch.text import shown
 
-_NOISE = re.compile(r"^(remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision)")
+_NOISE = re.compile(r"remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision")
+_OWN = re.compile(r"(?!error: could not apply )(fatal|error|warning): ")
+"""What git says itself: not a hook of the user's, and not with a commit's subject in it."""
+_REMOTE = ("fetch", "ls-remote", "submodule")
+"""git's verbs that talk to a server."""
 
 
 def own_error(error: CommandFailed, root: Path) -> LlorchError:
     """Return the error that tells what git's failure in the repository at `root` means.
 
     Returns:
-        Busy, AccessDenied, Unreachable, NotFound, DiskFull or Malformed for what is recognised; else CommandFailed
-        with git's last words and no more of the command than git's own verb.
+        AccessDenied, Unreachable or NotFound for what a server does, and for nothing else; Busy, DiskFull, Malformed
+        or Refused for what is recognised of the rest; else CommandFailed with git's last words and no more of the
+        command than git's own verb.
     """
-    said = without_secrets(error.tail)
-    reason = _reason(said)
-    for words, make in _KINDS:
-        if re.search(words, said, re.IGNORECASE):
-            return make(root, reason)
+    said = without_secrets("\n".join(shown(line, keep="\t") for line in error.tail.splitlines()))
+    lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
+    reason = _reason(lines)
     verb = next((word for word in error.command[1:] if re.fullmatch(r"[a-z][a-z-]+", word)), "git")
+    own = "\n".join(line for line in lines if _OWN.match(line))
+    for text, kinds in ((own, _KINDS), ("\n".join(lines) if verb in _REMOTE else "", _REMOTE_KINDS)):
+        for words, make in kinds:
+            if re.search(words, text, re.IGNORECASE):
+                return make(root, reason)
     known = CommandFailed(error.command, error.returncode, said, hint=f"`git {verb}` ran in `{root}`")
     known.message = f"`git {verb}` exited with {error.returncode}" + (f":\n{said}" if said else "")
+    known.args = (known.message,)
     return known
 
 
-def _reason(said: str) -> str:
-    """Return the line of git's words that says most: the last one that begins as an error does."""
-    lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
-    errors = [line for line in lines if line.startswith(("fatal: ", "error: ", "ssh: "))]
+def _reason(lines: list[str]) -> str:
+    """Return what says most of git's words: the first line that begins as an error does, with the files it lists."""
+    starts = [n for n, line in enumerate(lines) if line.startswith(("fatal: ", "error: ", "ssh: "))]
     # The first one names the cause; what follows tells what it had for a consequence.
-    return re.sub(r"^(fatal|error): ", "", (errors or lines or ["it gave no reason"])[0])
+    start = (starts or [0])[0]
+    reason = re.sub(r"^(fatal|error): ", "", (lines or ["it gave no reason"])[start])
+    listed = takewhile(lambda line: line.startswith("\t"), lines[start + 1 :])
+    return " ".join([reason, ", ".join(line.strip() for line in listed)]).strip()
 
 
 def busy(root: Path, reason: str) -> LlorchError:
@@ -47,9 +70,13 @@ def busy(root: Path, reason: str) -> LlorchError:
     return Busy(f"another git is at work in `{root}`: {reason}", hint=hint)
 
 
+def _raced(root: Path, reason: str) -> LlorchError:
+    return Busy(f"another git has moved a branch of `{root}` meanwhile: {reason}", hint="repeat it")
+
+
 def _dubious(root: Path, reason: str) -> LlorchError:
     hint = f"if you trust it: `git config --global --add safe.directory {quote(str(root))}`"
-    return AccessDenied(f"git does not touch `{root}`, which belongs to another user", hint=hint)
+    return Refused(f"git does not touch `{root}`, which belongs to another user", hint=hint)
 
 
 def _denied(root: Path, reason: str) -> LlorchError:
@@ -69,7 +96,9 @@ def _unreachable(root: Path, reason: str) -> LlorchError:
 
 
 def _no_repository(root: Path, reason: str) -> LlorchError:
-    hint = "check the URL: `git remote -v`, for a submodule also `.gitmodules`"
+    if reason.startswith("'origin' "):  # it is no remote here, and taken for a path: there is no repository to have it
+        return _not_here(root, "not a git repository")
+    hint = "check the URL: `git remote -v`; for a submodule `.gitmodules`, whose URLs `git submodule sync` takes over"
     return NotFound(f"there is no such repository: {reason}", hint=hint)
 
 
@@ -91,13 +120,49 @@ def _corrupt(root: Path, reason: str) -> LlorchError:
     return Malformed(str(root), reason, hint="`git fsck` there says more; what is pushed can be cloned again")
 
 
+def _modules(root: Path, reason: str) -> LlorchError:
+    return Malformed(
+        str(root / ".gitmodules"), reason, hint="mend that entry: git takes no submodule while it is there"
+    )
+
+
+def _hidden(root: Path, reason: str) -> LlorchError:
+    hint = "`git ls-files -v` has a small letter or an S before such files;"
+    hint += " `git update-index --no-assume-unchanged --no-skip-worktree FILE` has git look at one again"
+    return Refused(f"in `{root}` git was told to overlook files that have changed: {reason}", hint=hint)
+
+
 def _not_here(root: Path, reason: str) -> LlorchError:
+    try:
+        (Repo(root=root).folder / "HEAD").stat()
+    except PermissionError as error:
+        return locked(root, error)
+    except OSError:
+        pass  # it is as git says
     return Malformed(str(root), reason, hint="its `.git` leads nowhere; move it away and clone it again")
 
 
+def locked(root: Path, error: OSError) -> LlorchError:
+    """Return the error for a repository that the user may not read."""
+    hint = f"`ls -ld {quote(str(error.filename))}` tells whom it belongs to, and who may read it"
+    return DiskFull(f"the repository in `{root}` may not be read: {error.strerror}: `{error.filename}`", hint=hint)
+
+
 _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
-    (r"\.lock'?: File exists|Another git process seems to be running|could not lock config file", busy),
+    (r"\.lock'?: File exists|could not lock config file", busy),
+    (r"cannot lock ref '.*': (is at .* but expected|reference already exists)", _raced),
     (r"dubious ownership", _dubious),
+    (r"overwritten by (checkout|merge):|Entry '.*' not uptodate", _hidden),
+    (r"No space left|Read-only file system|insufficient permission|Permission denied|Disk quota", _disk),
+    (r"not a git repository", _not_here),
+    (r"invalid value for '?submodule\.", _modules),
+    (
+        r"is corrupt|bad object|unable to read (tree|sha1)|unable to parse|missing (blob|tree|object)|object file .* is"
+        r" empty|index file (corrupt|smaller)|bad (index|tree|signature)|bad config|invalid gitfile|reference broken",
+        _corrupt,
+    ),
+)  # fmt: skip
+_REMOTE_KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED", _host_key),
     (r"Permission denied \(|Authentication failed|could not read (Username|Password)|error: 40[13]\b", _denied),
     (r"transport '.*' not allowed", _no_file_protocol),
@@ -109,11 +174,4 @@ _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     ),
     (r"couldn't find remote ref|not our ref|no such remote ref|Remote branch .* not found", _no_ref),
     (r"does not appear to be a git repository|repository '.*' (not found|does not exist)", _no_repository),
-    (r"No space left|Read-only file system|insufficient permission|Permission denied|Disk quota", _disk),
-    (r"not a git repository", _not_here),
-    (
-        r"is corrupt|bad object|unable to read (tree|sha1)|unable to parse|missing (blob|tree|object)|object file .* is"
-        r" empty|index file (corrupt|smaller)|bad (index|tree|signature)|bad config|invalid gitfile|broken",
-        _corrupt,
-    ),
 )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from llorch.errors import CommandFailed, Conflict, LlorchError, Refused
+from llorch.errors import Conflict, LlorchError, Refused
 from llorch.git.backup import check_calm, log
 from llorch.git.disk import in_the_way
-from llorch.git.porcelain import Commit, Status, fields
-from llorch.git.repo import Repo
+from llorch.git.porcelain import Commit, Status, fields, parse_config
+from llorch.git.repo import Repo, listed
 from llorch.git.status import load_declared, load_operation, load_status
-from llorch.git.submodules import Move, move_all, to_recorded
+from llorch.git.submodules import Move, load_urls, move_all, to_recorded
 
 
 class Pulled(NamedTuple):
@@ -20,6 +20,8 @@ class Pulled(NamedTuple):
     commits: tuple[Commit, ...]
     files: tuple[str, ...]
     moves: tuple[Move, ...]
+    flattened: tuple[Commit, ...]
+    """Merge commits of the branch's own that are no more: what they had merged is in a line now."""
 
 
 class Fetched(NamedTuple):
@@ -57,15 +59,16 @@ def pull(repo: Repo) -> Pulled:
         LlorchError: see `fetch`; or git fails.
     """
     status, upstream, commits = fetch(repo)
-    urls = {each.path: each.url for each in load_declared(repo)}
+    urls = load_urls(repo)
+    merges: tuple[Commit, ...] = ()
     if commits:
         _check_free(repo, upstream)
-        _rebase(repo, status, upstream)
+        merges = _rebase(repo, status, upstream)
     after = load_status(repo).commit
     assert after is not None, "a branch that was put on another has its commits"
     files = _files(repo, status.commit, after)
-    moves = move_submodules(repo, urls)
-    return Pulled(status.branch or "", status.commit, after, commits, files, tuple(moves))
+    moves = move_all(load_declared(repo), to_recorded, to_recorded, urls)
+    return Pulled(status.branch or "", status.commit, after, commits, files, tuple(moves), merges)
 
 
 def find_upstream(repo: Repo, status: Status) -> tuple[str, str]:
@@ -88,15 +91,6 @@ def find_upstream(repo: Repo, status: Status) -> tuple[str, str]:
     return ("" if remote == "." else remote), upstream
 
 
-def move_submodules(repo: Repo, urls: dict[str, str]) -> list[Move]:
-    """Bring all submodules to what is recorded; those whose URL is not the one in `urls` any more get the new one."""
-    level = load_declared(repo)
-    for each in level:
-        if each.is_there and urls.get(each.path, each.url) != each.url:
-            repo.run("submodule", "--quiet", "sync", "--", each.inner)
-    return move_all(level, to_recorded, to_recorded)
-
-
 def _of_unborn(repo: Repo, status: Status) -> tuple[str, str]:
     # A clone of an empty repository: its branch is in the settings and nowhere else.
     if not status.upstream:
@@ -109,38 +103,73 @@ def _check_free(repo: Repo, upstream: str) -> None:
     lost = in_the_way(repo, upstream)
     if lost:
         hint = "move them away or delete them, then repeat"
-        raise Refused(f"files that git does not track are in the way: {', '.join(lost)}", hint=hint)
+        raise Refused(f"files that git does not track are in the way: {listed(lost)}", hint=hint)
 
 
-def _rebase(repo: Repo, status: Status, upstream: str) -> None:
+def _rebase(repo: Repo, status: Status, upstream: str) -> tuple[Commit, ...]:
+    """Put the branch's own commits on top of its upstream; return the merges that are in a line then."""
     if status.commit is None:
         repo.run("merge", "-q", "--ff-only", upstream)
-        return
+        return ()
+    keep = _keeps_merges(repo, status)
+    merges = () if keep else log(repo, "--merges", "HEAD", "--not", upstream)
     try:
-        repo.run("rebase", "-q", "--autostash", upstream)
-    except CommandFailed:
-        now = load_status(repo)
-        if not now.conflicted:  # a hook says no, or git knows no name for the commits
-            if load_operation(repo) is not None:
-                repo.run("rebase", "--abort")
-            raise
-        raise Conflict(
-            f"your commits contradict what came from {_short(upstream)}: {_listed(now)}; the rebase waits",
-            hint="either mend the files, `git add` them and `git rebase --continue`;"
-            " or `git rebase --abort`, and all is as it was before, your changes too",
-        ) from None
+        repo.run("rebase", "-q", "--autostash", *(["--rebase-merges"] if keep else []), upstream)
+    except LlorchError as error:
+        raise _stopped(repo, status, upstream, error) from None
     now = load_status(repo)
     if now.stashes > status.stashes or now.conflicted:
         raise Conflict(
-            f"the commits of {_short(upstream)} came, and your uncommitted changes contradict them: {_listed(now)};"
+            f"the commits of {_short(upstream)} came, and your uncommitted changes contradict them: {_conflicts(now)};"
             " all of your changes are in `stash@{0}`",
             hint="either mend the files, `git add` them and `git stash drop`;"
             " or `git reset --hard`, and `git stash pop` when you are ready for them",
         )
+    return merges
 
 
-def _listed(status: Status) -> str:
-    return ", ".join(status.conflicted) or "see `git status`"
+def _keeps_merges(repo: Repo, status: Status) -> bool:
+    """Tell whether the user's settings want merges to stay merges, as git-pull(1) reads them."""
+    settings = parse_config(repo.look("config", "-z", "--list"))
+    how = settings.get(f"branch.{status.branch}.rebase") or settings.get("pull.rebase")
+    return how in ("merges", "m")
+
+
+def _stopped(repo: Repo, before: Status, upstream: str, error: LlorchError) -> LlorchError:
+    """Return what a rebase that stopped means: it waits for a decision, and is undone where there is none to make.
+
+    A hook that says no stops one, or a lock, or a disk that is full, or that git knows no name for the commits.
+    """
+    if load_operation(repo) is None:
+        return error
+    now = load_status(repo)
+    if now.conflicted:
+        return Conflict(
+            f"your commits contradict what came from {_short(upstream)}: {_conflicts(now)}; the rebase waits",
+            hint="either mend the files, `git add` them and `git rebase --continue`;"
+            " or `git rebase --abort`, and all is as it was before, your changes too",
+        )
+    stash = repo.folder / "rebase-merge/autostash"
+    try:
+        if (repo.folder / "rebase-merge/head-name").exists():
+            repo.run("rebase", "--abort")
+            # Where the branch is locked git leaves HEAD beside it, and says that all went well.
+            repo.run("symbolic-ref", "HEAD", f"refs/heads/{before.branch}")
+            return error
+        repo.run("rebase", "--quit")  # it could not even begin, and has put the changes aside
+    except LlorchError as second:
+        kept = f"; what was not committed is the commit in `{stash}`" if stash.exists() else ""
+        hint = "mend what is in the way, then `git rebase --abort`;"
+        hint += " where that fails `git rebase --quit` keeps the rest in `git stash list`"
+        return LlorchError(f"{error.message}\nand the rebase could not be undone: {second.message}{kept}", hint=hint)
+    return LlorchError(
+        f"{error.message}\nnothing came, and all that was not committed is in `stash@{{0}}`",
+        hint=f"{error.hint}; `git stash pop` brings back what `git status` does not show",
+    )
+
+
+def _conflicts(status: Status) -> str:
+    return listed(status.conflicted) or "see `git status`"
 
 
 def _files(repo: Repo, before: str | None, after: str) -> tuple[str, ...]:

@@ -5,13 +5,15 @@ What a failure of git means is `failures`' business.
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple, TypeVar
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError
 from llorch.parallel import in_parallel
+from llorch.text import shown
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -42,7 +44,8 @@ class Repo(NamedTuple):
         if place.is_dir():
             return place
         # A linked work tree or a submodule: a file that says where.
-        return self.root / os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+        leads = os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+        return Path(os.path.normpath(self.root / leads))
 
     def look(self, *arguments: str) -> bytes:
         """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
@@ -61,14 +64,25 @@ class Repo(NamedTuple):
         """
         env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": str(self.root.parent), **variables}
         try:
+            if ":" in str(self.root.parent):
+                self._check_own(env)
             # Else a reset would reach into submodules, of which each is dealt with by itself.
-            return shell.output(
-                ["git", "-c", "submodule.recurse=false", *arguments], cwd=self.root, env=env, hint=_HINT
-            )
+            command = ["git", "-c", "submodule.recurse=false", *arguments]
+            return shell.output(command, cwd=self.root, env=env, hint=_HINT)
         except CommandFailed as error:
             from llorch.git.failures import own_error
 
             raise own_error(error, self.root) from None
+        except PermissionError as error:  # of the folder
+            from llorch.git.failures import locked
+
+            raise locked(self.root, error) from None
+
+    def _check_own(self, env: Mapping[str, str | None]) -> None:
+        # Colons separate ceilings and cannot be in one. GIT_DIR would do too, but has git ask for no owner.
+        command = ["git", "rev-parse", "--show-cdup"]
+        if shell.output(command, cwd=self.root, env=env, hint=_HINT) != b"\n":
+            raise CommandFailed(command, 128, "fatal: not a git repository")
 
     def has(self, commit: str) -> bool:
         """Tell whether a commit, or a ref's, is here."""
@@ -103,6 +117,20 @@ def without_secrets(text: str) -> str:
     'see https://example.org/x'
     """
     return re.sub(r"(\w+://)[^/@\s']+@", r"\1", text)
+
+
+def listed(paths: Iterable[str]) -> str:
+    """Return paths as a message names them."""
+    return ", ".join(map(shown, paths))
+
+
+def as_argument(path: str) -> str:
+    """Return a path as a command in a hint takes it.
+
+    >>> as_argument("a b"), as_argument("-x")
+    ("'a b'", '-- -x')
+    """
+    return ("-- " if path.startswith("-") else "") + quote(shown(path))
 
 
 def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llorch import ui
-from llorch.git.repo import Repo
+from llorch.git.repo import Repo, as_argument, listed
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.git.backup import Loss
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 NAMED = 5
 """Files of a kind that `status` names, and the rest it counts, unless everything is asked for with `-v`."""
 _STYLES: dict[str, ui.Style] = {"ok": "good", "broken": "bad", "uninitialized": "dim"}
-
-
-def shown(path: str) -> str:
-    r"""Return a path for people and JSON: what is no text, and what a terminal would obey, written out.
-
-    >>> print(shown("a\udcff\nb"))
-    a\xff\nb
-    """
-    text = os.fsencode(path).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_of(path: str) -> str:
@@ -55,7 +46,7 @@ def submodule_json(submodule: "Submodule") -> dict[str, Any]:
         "changed": len(status.tracked),
         "untracked": len(status.untracked),
         "operation": submodule.operation,
-        "error": submodule.error,
+        "error": submodule.error or submodule.unfetched,
     }
 
 
@@ -64,10 +55,14 @@ def describe(submodule: "Submodule") -> str:
     status = submodule.status
     if submodule.error:
         return shown(submodule.error.splitlines()[0])
+    # The reason without git's words for it, which JSON has.
+    unfetched = (
+        [f"could not be fetched: {shown(submodule.unfetched.partition(': ')[0])}"] if submodule.unfetched else []
+    )
+    if submodule.state == "uninitialized" and unfetched:
+        return unfetched[0]
     if submodule.state == "uninitialized":
-        from shlex import quote
-
-        return f"`llorch git submodules update --pinned {quote(shown(submodule.path))}` gets it"
+        return f"`llorch git submodules update --pinned {as_argument(submodule.path)}` clones it"
     where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
     if submodule.ahead is None:
         away = f"recorded {submodule.declared.recorded[:9]}, which is not here"
@@ -80,7 +75,7 @@ def describe(submodule: "Submodule") -> str:
     )
     changes = [f"{count} {word}" for count, word in counts if count]
     doing = [f"{submodule.operation} in progress"] if submodule.operation else []
-    return ", ".join([where, *([away] if away else []), *changes, *doing])
+    return ", ".join([where, *([away] if away else []), *changes, *doing, *unfetched])
 
 
 def distance(ahead: int, behind: int | None, what: str) -> str:
@@ -97,7 +92,7 @@ def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -
     """Return the state of a repository and its submodules in words; of those as recorded only how many, unless `-v`."""
     lines = list(_lines(repository))
     if submodules:
-        told = [each for each in submodules if each.state != "ok" or ui.mode.verbose]
+        told = [each for each in submodules if each.state != "ok" or each.unfetched or ui.mode.verbose]
         fine = sum(each.state == "ok" for each in submodules)
         lines += ["", f"{count(len(submodules), 'submodule')}, {fine} as recorded"]
         width = max((len(shown(each.path)) for each in told), default=0)
@@ -109,9 +104,8 @@ def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -
 
 def names(paths: "Sequence[str]", most: int | None = None) -> str:
     """Return paths in a line, the first `most` of them if there are more."""
-    some = ", ".join(shown(path) for path in paths[:most])
     rest = len(paths) - len(paths[:most])
-    return some + (f" and {rest} more" if rest else "")
+    return listed(paths[:most]) + (f" and {rest} more" if rest else "")
 
 
 def count(number: int, what: str) -> str:
@@ -180,13 +174,22 @@ def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: An
             if move.rescue:
                 ui.warn(f"{shown(move.declared.path)}: commits that no branch has are kept as `{move.rescue}`")
         if failed:
-            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: they are as they were")
-        for move in failed:
-            assert move.error is not None
-            ui.print_err(f"  {shown(move.declared.path)}: {move.error.message}")
-            if move.error.hint:
-                ui.print_err(f"    hint: {move.error.hint}")
+            they = "it is as it was" if len(failed) == 1 else "they are as they were"
+            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: {they}")
+            _tell_failed(failed)
     return next((move.error.exit_code for move in failed if move.error is not None), 0)
+
+
+def _tell_failed(failed: "Sequence[Move]") -> None:
+    """Say why submodules could not be moved, once where several have one reason."""
+    reasons: dict[tuple[str, str | None], list[str]] = {}
+    for move in failed:
+        assert move.error is not None, "only what failed is told here"
+        reasons.setdefault((move.error.message, move.error.hint), []).append(move.declared.path)
+    for (message, hint), paths in reasons.items():
+        ui.print_err(f"  {listed(paths)}: {ui.harmless(message)}")
+        if hint:
+            ui.print_err(f"    hint: {ui.harmless(hint)}")
 
 
 def _sentence(move: "Move") -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
 from llorch.git.repo import Repo, at_once, without_secrets
+from llorch.git.unfetched import load_unfetched
 
 State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
 _STATUS = (
@@ -63,8 +64,12 @@ class Declared(NamedTuple):
 
     @property
     def is_there(self) -> bool:
-        """Tell whether it has a work tree."""
-        return os.path.lexists(self.repo.root / ".git")
+        """Tell whether it has a work tree, or something that may not be looked at."""
+        try:
+            os.lstat(self.repo.root / ".git")
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return True
 
 
 class Submodule(NamedTuple):
@@ -77,6 +82,8 @@ class Submodule(NamedTuple):
     behind: int | None = None
     operation: str | None = None
     error: str | None = None
+    unfetched: str | None = None
+    """Why it could not be fetched when that was tried last."""
 
     @property
     def is_usable(self) -> bool:
@@ -157,7 +164,7 @@ def load_submodule(declared: Declared) -> Submodule:
         if not declared.is_there:
             if declared.error:
                 return Submodule(declared=declared, state="broken", error=declared.error)
-            return Submodule(declared=declared, state="uninitialized")
+            return Submodule(declared=declared, state="uninitialized", unfetched=load_unfetched(declared))
         # Threads of each git's own would only be in the way of the other submodules' gits.
         status = parse_status(repo.look("-c", "core.preloadIndex=false", *_STATUS, "--no-ahead-behind"))
         ahead, behind = _distance(repo, declared.recorded, status.commit)
@@ -173,6 +180,7 @@ def load_submodule(declared: Declared) -> Submodule:
         ahead=ahead,
         behind=behind,
         operation=operation,
+        unfetched=load_unfetched(declared),
     )
 
 

@@ -6,6 +6,8 @@ except by `force`, whose caller has kept them.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from shlex import quote
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,7 @@ from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
 from llorch.git.backup import check_kept, rescue
 from llorch.git.repo import NETWORK, Repo, at_once
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
+from llorch.git.unfetched import remember
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
 
@@ -36,6 +39,7 @@ class Move(NamedTuple):
 
 
 Act = Callable[[Declared], Move]
+Urls = dict[str, str]
 
 
 def choose(known: Sequence[Declared], names: Iterable[str]) -> list[Declared]:
@@ -46,7 +50,7 @@ def choose(known: Sequence[Declared], names: Iterable[str]) -> list[Declared]:
     """
     found: dict[str, Declared] = {}
     for name in names:
-        wanted = name.strip("/")
+        wanted = os.path.normpath(name).strip("/")
         exact = [each for each in known if each.path == wanted]
         meant = exact or [each for each in known if each.path.endswith("/" + wanted)]
         if not meant:
@@ -70,18 +74,40 @@ def outermost(chosen: Sequence[Declared]) -> list[Declared]:
     return [each for each in chosen if not any(each.path.startswith(path) for path in paths)]
 
 
-def move_all(level: Sequence[Declared], act: Act, inside: Act) -> list[Move]:
-    """Move submodules, then those in them by `inside`; a failure stops none of the others."""
+def load_urls(repo: Repo, prefix: str = "") -> Urls:
+    """Return what `.gitmodules` has for URLs now, by the submodules' paths."""
+    return {each.path: each.url for each in load_declared(repo, prefix)}
+
+
+def move_all(level: Sequence[Declared], act: Act, inside: Act, before: Urls | None = None) -> list[Move]:
+    """Move submodules, then those in them by `inside`; a failure stops none of the others.
+
+    Args:
+        before: the URLs that `.gitmodules` had. One that is another now is taken over, and so are those in submodules
+            that move; a URL of the user's own stays as long as `.gitmodules` does not change.
+    """
+    urls = dict(before or {})
     moves: list[Move] = []
     while level:
-        refused = _register(level)
+        refused = _register(level, urls)
         moves += refused
         failed = {move.declared.path for move in refused}
+        for each in level:
+            with suppress(LlorchError):  # it is broken, as its move will say
+                urls |= load_urls(each.repo, each.path + "/") if _has_modules(each) else {}
         done = at_once([each for each in level if each.path not in failed], _caught(act), NETWORK)
         moves += done
+        for move in (*refused, *done):
+            if move.error is not None:
+                remember(move.declared, move.error)
         level = [inner for move in done if move.error is None for inner in _inside(move.declared)]
         act = inside
     return sorted(moves, key=lambda move: move.declared.path)
+
+
+def has_new_url(declared: Declared, before: Urls) -> bool:
+    """Tell whether `.gitmodules` has another URL for a submodule than it had before."""
+    return bool(declared.url) and before.get(declared.path, declared.url) != declared.url
 
 
 def to_recorded(declared: Declared, *, force: bool = False) -> Move:
@@ -142,7 +168,7 @@ def fetch_branch(repo: Repo, branch: str) -> str:
         spec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
         repo.run("fetch", "-q", "--no-recurse-submodules", "origin", spec)
     except NotFound as error:
-        heads = repo.look("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin").decode()
+        heads = repo.line("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin")
         if repo.look("ls-remote", "--heads", "origin", f"refs/heads/{branch}"):
             raise
         raise UnknownName("branch of origin", branch, heads.split(), hint=hint) from error
@@ -173,21 +199,27 @@ def _inside(declared: Declared) -> list[Declared]:
     return list(load_declared(declared.repo, declared.path + "/")) if declared.is_there else []
 
 
-def _register(level: Sequence[Declared]) -> list[Move]:
-    """Let git know what it is to clone, one after the other: it locks its settings for that."""
+def _has_modules(declared: Declared) -> bool:
+    return declared.is_there and os.path.isfile(declared.repo.root / ".gitmodules")
+
+
+def _register(level: Sequence[Declared], before: Urls) -> list[Move]:
+    """Let git know what it is to clone and from where, one after the other: it locks its settings for that."""
     failed = []
     for declared in level:
-        if not declared.is_there:
-            move = _caught(_init)(declared)
-            failed += [move] if move.error else []
+        move = _caught(partial(_init, renew=has_new_url(declared, before)))(declared)
+        failed += [move] if move.error else []
     return failed
 
 
-def _init(declared: Declared) -> Move:
-    if declared.error:
-        hint = "mend it, or take the submodule out: `git rm --cached`"
-        raise LlorchError(f"`{declared.path}` cannot be cloned: {declared.error}", hint=hint)
-    declared.parent.run("submodule", "--quiet", "init", "--", declared.inner)
+def _init(declared: Declared, *, renew: bool) -> Move:
+    if not declared.is_there:
+        if declared.error:
+            hint = "mend it, or take the submodule out: `git rm --cached`"
+            raise LlorchError(f"`{declared.path}` cannot be cloned: {declared.error}", hint=hint)
+        declared.parent.run("submodule", "--quiet", "init", "--", declared.inner)
+    if renew:
+        declared.parent.run("submodule", "--quiet", "sync", "--", declared.inner)
     return Move(declared, "same")
 
 

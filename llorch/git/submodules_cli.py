@@ -14,7 +14,6 @@ from llorch.git.show import (
     describe,
     finish_moves,
     lost_json,
-    shown,
     submodule_json,
     tell_lost,
     tell_restore,
@@ -23,6 +22,7 @@ from llorch.git.show import (
 from llorch.git.status import THREADS, Declared, load_submodule, load_submodules
 from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
+from llorch.text import shown
 
 
 @click.group(cls=Table, table=SUBMODULES, example="llorch git submodules list\nllorch git submodules reset candle")

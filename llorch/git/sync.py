@@ -8,7 +8,18 @@ from llorch.git.backup import Backup, Loss, find_again, find_loss, keep, now, wa
 from llorch.git.disk import remove
 from llorch.git.repo import Repo, Say, at_once
 from llorch.git.status import THREADS, Declared, check_place, load_declared
-from llorch.git.submodules import Move, failure, fetch_branch, fetch_commit, move_all, outermost, to_recorded
+from llorch.git.submodules import (
+    Move,
+    Urls,
+    failure,
+    fetch_branch,
+    fetch_commit,
+    has_new_url,
+    load_urls,
+    move_all,
+    outermost,
+    to_recorded,
+)
 
 
 class Plan(NamedTuple):
@@ -48,14 +59,14 @@ def plan_sync(repo: Repo, branch: str) -> Plan:
     target = fetch_branch(repo, branch)
     loss = find_loss(repo, target, "reset", untracked=False)
     level = load_declared(repo, tree=target)
-    losses, failed = _find_losses(level, untracked=False)
+    losses, failed = _find_losses(level, load_urls(repo), untracked=False)
     return Plan(repo, target, level, (loss, *losses), failed)
 
 
 def plan_reset(repo: Repo, chosen: Sequence[Declared]) -> Plan:
     """Plan to make submodules, and those in them, what is recorded, without anything that is not tracked."""
     level = tuple(outermost(chosen))
-    losses, failed = _find_losses(level, untracked=True)
+    losses, failed = _find_losses(level, {}, untracked=True)
     return Plan(repo, None, level, losses, failed)
 
 
@@ -69,6 +80,7 @@ def carry_out(plan: Plan, tell: Say | None = None) -> Result:
         Refused: what is there is not what was planned for, or cannot be kept.
         LlorchError: the repository itself could not be moved; the hint has the way back. Of submodules see the moves.
     """
+    urls = load_urls(plan.repo) if plan.target is not None else {}
     losses = at_once(plan.losses, find_again, THREADS)
     moment = now()
     kept = {loss.repo: keep(loss, moment) for loss in losses if not loss.is_none}
@@ -83,7 +95,7 @@ def carry_out(plan: Plan, tell: Say | None = None) -> Result:
         if plan.target is not None:
             plan.repo.run("reset", "-q", "--hard", plan.target)
     except (LlorchError, OSError) as error:
-        hint = f"what was taken away until then comes back with: {restore}" if restore else None
+        hint = f"what was taken away until then comes back with: {restore}" if restore else getattr(error, "hint", None)
         raise LlorchError(f"it could not be finished: {error}", hint=hint) from error
     failed = {move.declared.path: move for move in plan.failed}
     planned = {loss.repo.root for loss in plan.losses}
@@ -93,7 +105,7 @@ def carry_out(plan: Plan, tell: Say | None = None) -> Result:
             return failed[declared.path]
         return to_recorded(declared, force=declared.repo.root in planned)
 
-    return Result(backups, tuple(move_all(plan.submodules, act, act)), restore)
+    return Result(backups, tuple(move_all(plan.submodules, act, act, urls)), restore)
 
 
 def check_origin(repo: Repo) -> None:
@@ -107,14 +119,21 @@ def check_origin(repo: Repo) -> None:
         raise LlorchError(f"`{repo.root}` has no remote called origin", hint=hint)
 
 
-def _find_losses(level: Sequence[Declared], *, untracked: bool) -> tuple[tuple[Loss, ...], tuple[Move, ...]]:
-    """Return what submodules and those in them would lose, and those that cannot be dealt with."""
+def _find_losses(
+    level: Sequence[Declared], urls: Urls, *, untracked: bool
+) -> tuple[tuple[Loss, ...], tuple[Move, ...]]:
+    """Return what submodules and those in them would lose, and those that cannot be dealt with.
+
+    One whose commit has to come from a URL that it does not have yet loses nothing: it is moved only if it need not.
+    """
     losses: list[Loss] = []
     failed: list[Move] = []
 
     def look(declared: Declared) -> tuple[Declared, ...]:
         try:
             check_place(declared)
+            if has_new_url(declared, urls) and not declared.repo.has(declared.recorded):
+                return ()
             fetch_commit(declared.repo, declared.recorded)
             loss = find_loss(declared.repo, declared.recorded, "leaves", untracked=untracked)
             inner = load_declared(declared.repo, declared.path + "/", tree=declared.recorded)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BIN, Run, program, sha256, write_catalog, write_dodo
+from tests.conftest import BIN, MORTAL, Run, program, sha256, write_catalog, write_dodo
 from tests.hub import Fault, Hub
 
 DATA = bytes(3 << 20)
@@ -77,9 +77,6 @@ def test_read_only_with_something_to_do(workspace: Path, door: str) -> None:
     assert "Read-only file system" in run.err
     assert "hint: " in run.err
     assert "Traceback" not in run.err
-
-
-MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 
 
 @pytest.mark.parametrize("place", ["m/a.gguf", "m", ""])

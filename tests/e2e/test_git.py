@@ -1,5 +1,8 @@
 """The program on real repositories: one day's work with a submodule, and the shapes of every document."""
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +10,8 @@ import pytest
 from llorch import cli
 from tests.conftest import program
 from tests.e2e.test_json import ERROR, NUMBER_OR_NULL, TEXT_OR_NULL, mismatch
-from tests.git.conftest import World, commit, git, head, isolated, world
+from tests.git.conftest import World, add_submodule, clone, commit, git, head, isolated, repository, world
+from tests.rust import SYSROOT, needs_cargo
 
 __all__ = ["isolated", "world"]  # fixtures
 
@@ -78,6 +82,7 @@ SHAPES: dict[tuple[str, ...], dict[str, Any]] = {
         "after": str,
         "commits": [COMMIT],
         "files": [str],
+        "flattened": [COMMIT],
         "restore": TEXT_OR_NULL,
         "submodules": [MOVE],
     },
@@ -158,3 +163,59 @@ def test_a_branch_of_a_submodule_is_tried_and_left(world: World) -> None:
     assert (world.work / "built").read_text() == "first\n"
     status = program("llorch", "git", "status", "--json").json
     assert {each["path"]: each["state"] for each in status["submodules"]}["reference/llama ü"] == "dirty"
+
+
+CRATE = {
+    ".gitignore": "/target\n/Cargo.lock\n",
+    "Cargo.toml": '[package]\nname = "tiny"\nversion = "0.1.0"\nedition = "2021"\n',
+    "src/main.rs": 'fn main() { println!("{}", tiny::word()) }\n',
+    "src/lib.rs": 'pub fn word() -> &\'static str { "pinned" }\n#[test]\nfn says() { assert_eq!(word(), "pinned") }\n',
+}
+SETTINGS = """
+version = 1
+
+[build.tiny]
+manifest = "reference/tiny/Cargo.toml"
+
+[test.tiny]
+manifest = "reference/tiny/Cargo.toml"
+needs = ["build:tiny"]
+"""
+
+
+def make_and_test(root: Path) -> str:
+    """Build the crate and run its tests, which pass; return what the binary says."""
+    built = program("llorch", "build", "tiny", cwd=root)
+    assert built.code == 0, built.err
+    tested = program("llorch", "test", "tiny", "--json", cwd=root)
+    assert (tested.code, tested.json["suites"][0]["passed"]) == (0, 1), tested.err
+    said = subprocess.run([root / "reference/tiny/target/release/tiny"], capture_output=True, text=True, check=True)
+    return said.stdout.rstrip("\n")
+
+
+@needs_cargo
+def test_a_crate_is_built_and_tested_on_another_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch a crate's branch, build, test, switch back: cargo makes what is there, and is not called for nothing."""
+    assert SYSROOT is not None
+    monkeypatch.setenv("PATH", os.pathsep.join([str(SYSROOT / "bin"), os.environ["PATH"]]))
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "cargo"))
+    crate = repository(tmp_path / "sources" / "tiny")
+    for name, text in CRATE.items():
+        commit(crate, name, text)
+    origin = repository(tmp_path / "origin")
+    commit(origin, "llorch.toml", SETTINGS)
+    commit(origin, ".gitignore", ".llorch/\n")
+    add_submodule(origin, crate, "reference/tiny")
+    git(crate, "switch", "-qc", "feature/words")
+    commit(crate, "src/lib.rs", CRATE["src/lib.rs"].replace("pinned", "feature"))
+    git(crate, "switch", "-q", "main")
+    root = clone(origin, tmp_path / "Wörk trée")
+    assert make_and_test(root) == "pinned"
+    switched = program("llorch", "git", "submodules", "branch", "tiny", "feature/words", cwd=root)
+    assert (switched.code, "feature/words, 1 ahead of recorded" in switched.out) == (0, True)
+    assert make_and_test(root) == "feature"
+    back = program("llorch", "git", "submodules", "update", "tiny", "--pinned", cwd=root)
+    assert (back.code, "it was on feature/words" in back.out) == (0, True)
+    assert make_and_test(root) == "pinned"
+    assert program("llorch", "build", "tiny", cwd=root).err == "nothing to do: build:tiny is up to date\n"
+    assert program("llorch", "git", "status", cwd=root).out.endswith("\n1 submodule, 1 as recorded\n")

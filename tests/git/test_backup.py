@@ -10,6 +10,7 @@ from llorch.errors import LlorchError, Refused
 from llorch.git.backup import Loss, check_kept, find_loss, keep, now, rescue
 from llorch.git.disk import remove, untracked_files
 from llorch.git.repo import Repo, find_repo
+from llorch.git.sync import carry_out, plan_sync
 from tests.git.conftest import World, commit, git, head, repository, state
 
 
@@ -327,3 +328,19 @@ def test_what_could_not_be_kept_is_not_lost(root: Path, kind: str, monkeypatch: 
     assert "a" in caught.value.message
     assert git(root, "for-each-ref", "refs/llorch") == ""
     assert (head(root), git(root, "status", "--porcelain")) == before
+
+
+def test_work_outside_of_a_sparse_checkout_comes_back(world: World) -> None:
+    """What the settings leave out of the work tree, and is there all the same, is kept as all else is."""
+    commit(world.origin, "left/out", "theirs")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    commit(world.origin, "left/out", "theirs again")
+    commit(world.origin, "left/new", "theirs")
+    git(world.work, "sparse-checkout", "set", "reference")
+    (world.work / "left").mkdir()
+    for name in ("out", "new"):
+        (world.work / "left" / name).write_text("mine")
+    result = carry_out(plan_sync(find_repo(world.work), ""))
+    assert head(world.work) == head(world.origin)
+    subprocess.run(["sh", "-c", str(result.restore)], check=True)
+    assert [(world.work / "left" / name).read_text() for name in ("out", "new")] == ["mine", "mine"]

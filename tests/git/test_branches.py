@@ -108,4 +108,31 @@ def test_what_cannot_be_switched(world: World) -> None:
     git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/candle")
     with pytest.raises(LlorchError, match="is not initialized") as caught:
         switch(submodule, "main", create=False)
-    assert caught.value.hint == "`llorch git submodules update --pinned reference/candle` gets it"
+    assert caught.value.hint == "`llorch git submodules update --pinned reference/candle` clones it"
+
+
+def test_a_clone_of_a_single_branch_gets_another(world: World) -> None:
+    """What a shallow clone has left out is found, and fetched from then on."""
+    source = world.sources["reference/candle"]
+    git(source, "branch", "dev")
+    submodule = candle(world)
+    root = submodule.repo.root
+    git(root, "remote", "set-branches", "origin", "main")
+    assert switch(submodule, "dev", create=False) is None
+    assert git(root, "rev-parse", "--symbolic-full-name", "@{u}") == "refs/remotes/origin/dev"
+    git(source, "switch", "-q", "dev")
+    made = commit(source, "more")
+    git(root, "fetch", "-q")
+    assert git(root, "rev-parse", "@{u}") == made
+    git(root, "switch", "-q", "main")
+    git(root, "branch", "-qD", "dev")
+    switch(submodule, "dev", create=False)
+    assert len(git(root, "config", "--get-all", "remote.origin.fetch").splitlines()) == 2
+
+
+def test_a_branch_that_only_the_submodule_has(world: World) -> None:
+    """It is switched to though origin does not know it."""
+    submodule = candle(world)
+    git(submodule.repo.root, "branch", "mine")
+    switch(submodule, "mine", create=False)
+    assert git(submodule.repo.root, "branch", "--show-current") == "mine"

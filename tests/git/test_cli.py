@@ -1,5 +1,6 @@
 """`llorch git …`: what is shown, asked and given back."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tests.conftest import BIN, Run, in_terminal, program
 from tests.git.conftest import World, add_submodule, commit, git, head, repository, state
 
+STRICT = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
 Llorch = Callable[..., Run]
 
 
@@ -112,6 +114,13 @@ def test_status_of_eleven_submodules_is_one_screen(world: World, tmp_path: Path)
         "reference/more-4": "moved",
     }
     assert any("dev, 1 ahead of recorded" in line for line in lines)
+    told = [line.split("  ")[-1] for line in lines if " uninitialized " in line]
+    assert told[:2] == ["could not be fetched: there is no such repository"] * 2
+    assert told[2] == "`llorch git submodules update --pinned reference/more-2` clones it"
+    documents = program("llorch", "git", "status", "--json").json["submodules"]
+    errors = {each["path"]: each["error"] for each in documents}
+    assert errors["reference/more-0"].startswith(f"there is no such repository: '{tmp_path}/sources/more 0'")
+    assert errors["reference/more-2"] is None
 
 
 def test_pull_tells_what_came(world: World, llorch: Llorch) -> None:
@@ -131,6 +140,18 @@ def test_pull_tells_what_came(world: World, llorch: Llorch) -> None:
     assert (document["branch"], document["before"], document["after"]) == ("main", before, head(world.work))
     assert {each["path"]: each["after"] for each in document["submodules"]}["reference/candle"] == made
     assert llorch("git", "pull").out == "main: 0 commits, 0 files\n"
+
+
+def test_merges_that_pull_puts_in_a_line_are_told(world: World, llorch: Llorch) -> None:
+    """How many, how that is undone, and which setting keeps them."""
+    git(world.work, "switch", "-qc", "side")
+    commit(world.work, "side")
+    git(world.work, "switch", "-q", "main")
+    git(world.work, "merge", "-q", "--no-ff", "-m", "Merge", "side")
+    before = head(world.work)[:9]
+    commit(world.origin, "new")
+    done = llorch("git", "pull")
+    assert f"warning: 1 merge commit of yours became a line of commits; `git reset --keep {before}`" in done.err
 
 
 def test_sync_says_what_is_lost_and_asks(world: World, tmp_path: Path, llorch: Llorch) -> None:
@@ -225,3 +246,41 @@ print(sorted(heavy & (set(sys.modules) - before)), file=sys.stderr)
 """
     done = program("python", "-c", script)
     assert (done.code, done.err) == (0, "[]\n")
+
+
+def test_documents_are_utf_8(world: World) -> None:
+    """Branches, authors and subjects that are not UTF-8 are spelled, for programs and for people."""
+    latin = os.fsdecode(b"caf\xe9")
+    git(world.work, "config", "i18n.logOutputEncoding", "latin-1")
+    git(world.work, "switch", "-qc", latin)
+    git(world.work, "-c", f"user.name={latin}", "commit", "-q", "--allow-empty", "-m", "café")
+    for command in ("status", "log", "branches", "sync --dry-run --branch main"):
+        with_bytes = subprocess.run(
+            [BIN / "llorch", "git", *command.split(), "--json"], capture_output=True, check=True, env=STRICT
+        )
+        assert "caf\\\\xe9" in with_bytes.stdout.decode("utf-8")
+        subprocess.run([BIN / "llorch", "git", *command.split()], capture_output=True, check=True, env=STRICT)
+    unknown = program("llorch", "git", "sync", "--branch", latin)
+    assert (unknown.code, r"caf\xe9" in unknown.err) == (3, True)
+
+
+def test_a_restore_command_has_the_bytes_of_a_path(world: World) -> None:
+    """It works where a folder's name is no text, whatever the locale says."""
+    root = world.work.rename(world.work.parent / os.fsdecode(b"caf\xe9"))
+    (root / "README").write_text("mine")
+    command = [str(BIN / "llorch"), "git", "sync", "--yes"]
+    done = subprocess.run(command, cwd=root, capture_output=True, check=True, env=STRICT)
+    assert (root / "README").read_text() == "first\n"
+    subprocess.run(["sh", "-c", os.fsdecode(done.stdout.splitlines()[-1])], check=True)
+    assert (root / "README").read_text() == "mine"
+
+
+def test_a_colon_in_the_path(world: World) -> None:
+    """A submodule whose `.git` is empty is broken there too, and nothing is fetched elsewhere for it."""
+    root = world.work.rename(world.work.parent / "a:b")
+    (root / "reference/llama ü/.git").unlink()
+    (root / "reference/llama ü/.git").mkdir()
+    status = program("llorch", "git", "status", cwd=root)
+    assert "reference/llama ü  broken" in status.out
+    update = program("llorch", "git", "submodules", "update", "--all", cwd=root)
+    assert (update.code, "its `.git` leads nowhere" in update.err) == (6, True)

@@ -1,5 +1,7 @@
 """What failures of git mean: by its words, and as real ones come."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from llorch.errors import (
     LlorchError,
     Malformed,
     NotFound,
+    Refused,
     Unreachable,
 )
 from llorch.git.failures import own_error
 from llorch.git.repo import Repo
+from tests.conftest import MORTAL
 from tests.git.conftest import commit, repository
 
 
@@ -25,7 +29,7 @@ from tests.git.conftest import commit, repository
     [
         ("fatal: Unable to create '/r/.git/index.lock': File exists.\n\nAnother git process", Busy, "index.lock"),
         ("error: could not lock config file .git/config: File exists", Busy, "config"),
-        ("fatal: detected dubious ownership in repository at '/r'", AccessDenied, "belongs to another user"),
+        ("fatal: detected dubious ownership in repository at '/r'", Refused, "belongs to another user"),
         ("Host key verification failed.\nfatal: Could not read from remote repository.", AccessDenied, "host key"),
         ("git@x: Permission denied (publickey).\nfatal: Could not read", AccessDenied, "does not let us in"),
         ("fatal: could not read Username for 'https://x': terminal prompts disabled", AccessDenied, "Username"),
@@ -42,6 +46,10 @@ from tests.git.conftest import commit, repository
         ("fatal: not a git repository: /x/modules/y", Malformed, "not a git repository"),
         ("error: object file .git/objects/12/34 is empty\nfatal: loose object 12 is corrupt", Malformed, "is empty"),
         ("fatal: index file corrupt", Malformed, "index file corrupt"),
+        ("error: cannot lock ref 'refs/x': is at 12 but expected 34", Busy, "another git has moved"),
+        ("fatal: invalid value for 'submodule.x.update'", Malformed, "`/r/.gitmodules` is malformed: invalid value"),
+        ("error: Entry 'a\x1b[2J' not uptodate. Cannot merge.", Refused, r"a\x1b[2J"),
+        ("fatal: 'origin' does not appear to be a git repository", Malformed, "not a git repository"),
     ],
 )
 def test_words_have_a_meaning(said: str, kind: type[LlorchError], told: str) -> None:
@@ -93,3 +101,33 @@ def test_real_failures(
     change(root)
     with pytest.raises(kind):
         Repo(root=root).run(*command)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: could not apply 12... handle: index file corrupt\nhint: Could not apply 12... bad object",
+        "no broken link\nPermission denied\nConnection refused",
+    ],
+)
+def test_what_others_say_has_no_meaning(said: str) -> None:
+    """A commit's subject and a hook's words are told, and no more is made of them."""
+    failed = CommandFailed(["git", "rebase"], 1, said)
+    assert isinstance(own_error(failed, Path("/r")), CommandFailed)
+
+
+def test_what_may_not_be_read_is_not_gone(tmp_path: Path) -> None:
+    """A repository that the user has no right to is told from one that is not there, and nobody is to move it away."""
+    root = repository(tmp_path / "r")
+    script = "import sys\nfrom pathlib import Path\nfrom llorch.git.repo import Repo\n"
+    script += "try:\n    Repo(root=Path(sys.argv[1])).look('status')\n"
+    script += "except Exception as error:\n    print(type(error).__name__, error, error.hint)"
+    for place in (root / ".git", root):
+        place.chmod(0)
+        try:
+            command = [*MORTAL, sys.executable, "-c", script, str(root)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        finally:
+            place.chmod(0o755)
+        assert said.startswith(f"DiskFull the repository in `{root}` may not be read: Permission denied: `{place}")
+        assert "`ls -ld " in said

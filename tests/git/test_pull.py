@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import Busy, Conflict, LlorchError, NotFound, Refused
+from llorch.errors import Busy, CommandFailed, Conflict, LlorchError, Malformed, NotFound, Refused
 from llorch.git.pull import fetch, pull
 from llorch.git.repo import find_repo
 from llorch.git.status import load_operation, load_status
@@ -150,6 +150,14 @@ def test_a_branch_may_follow_one_of_its_own_repository(world: World) -> None:
     assert pull(find_repo(world.work)).after == made
 
 
+def hook(world: World, name: str, script: str) -> None:
+    """Have git run a script."""
+    path = world.work / ".git/hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 def detach(world: World) -> None:
     """Leave the branch."""
     git(world.work, "checkout", "-q", "--detach")
@@ -207,10 +215,7 @@ def test_a_failing_hook_is_no_conflict(world: World) -> None:
     """Where a rebase cannot begin, git's own words are told."""
     commit(world.origin, "new")
     commit(world.work, "mine")
-    hook = world.work / ".git/hooks/pre-rebase"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho no rebase today >&2\nexit 1\n")
-    hook.chmod(0o755)
+    hook(world, "pre-rebase", "echo no rebase today >&2; exit 1")
     before = state(world.work)
     with pytest.raises(LlorchError, match="no rebase today"):
         pull(find_repo(world.work))
@@ -223,11 +228,157 @@ def test_a_rebase_that_stops_for_another_reason_is_undone(world: World) -> None:
     commit(world.work, "mine")
     (world.work / "README").write_text("uncommitted")
     before = state(world.work)
-    hook = world.work / ".git/hooks/prepare-commit-msg"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho no commits today >&2\nexit 1\n")
-    hook.chmod(0o755)
+    hook(world, "prepare-commit-msg", "echo no commits today >&2; exit 1")
     with pytest.raises(LlorchError):
         pull(find_repo(world.work))
     assert load_operation(find_repo(world.work)) is None
     assert state(world.work) == before
+
+
+@pytest.mark.parametrize("subject", ["Fix broken link", "handle: Connection refused", "the index file corrupt"])
+def test_a_subject_is_no_reason(world: World, subject: str) -> None:
+    """What a commit that contradicts is called says nothing of why it stopped."""
+    commit(world.origin, "README", "theirs")
+    commit(world.work, "README", "mine", subject)
+    (world.work / "llorch.toml").write_text("version = 1\n# uncommitted\n")
+    repo = find_repo(world.work)
+    with pytest.raises(Conflict, match="contradict what came from origin/main: README; the rebase waits"):
+        pull(repo)
+    assert load_operation(repo) == "rebase"
+
+
+@pytest.mark.parametrize("words", ["the link is broken", "Connection refused", "Permission denied"])
+def test_what_a_hook_says_is_told_as_it_is(world: World, words: str) -> None:
+    """A hook's words are not taken for git's."""
+    commit(world.origin, "new")
+    commit(world.work, "mine")
+    hook(world, "pre-rebase", f"echo '{words}' >&2; exit 1")
+    with pytest.raises(CommandFailed, match=words):
+        pull(find_repo(world.work))
+
+
+def test_a_locked_branch_changes_nothing(world: World) -> None:
+    """Where the branch cannot be moved in the end, the rebase is undone: HEAD is on it, and local changes are there."""
+    commit(world.origin, "new")
+    commit(world.work, "mine")
+    (world.work / "README").write_text("uncommitted")
+    before = state(world.work)
+    lock = world.work / ".git/refs/heads/main.lock"
+    lock.touch()
+    repo = find_repo(world.work)
+    with pytest.raises(Busy, match=r"main\.lock"):
+        pull(repo)
+    assert state(world.work) == before
+    assert (load_operation(repo), load_status(repo).stashes) == (None, 0)
+    lock.unlink()
+    assert [each.subject for each in pull(repo).commits] == ["Write new"]
+
+
+def test_a_rebase_that_cannot_begin_is_ended(world: World) -> None:
+    """Where git puts changes aside and can do no more, they are in the stash as the message says, and nothing waits."""
+    commit(world.origin, "new")
+    (world.work / ".git/info/attributes").write_text("README filter=odd\n")
+    git(world.work, "config", "filter.odd.clean", "cat")
+    git(world.work, "config", "filter.odd.smudge", "false")
+    git(world.work, "config", "filter.odd.required", "true")
+    (world.work / "README").write_text("uncommitted")
+    before = head(world.work)
+    repo = find_repo(world.work)
+    with pytest.raises(LlorchError, match=r"(?s)smudge filter.*not committed is in `stash@\{0\}`") as caught:
+        pull(repo)
+    assert "`git stash pop`" in str(caught.value.hint)
+    assert (head(world.work), load_operation(repo)) == (before, None)
+    assert git(world.work, "show", "stash@{0}:README") == "uncommitted"
+
+
+def test_a_rebase_that_cannot_be_undone_is_told(world: World) -> None:
+    """Where the way back is closed too, the message says where the changes are, and the ways out of the hint work."""
+    commit(world.origin, "new")
+    commit(world.work, "mine")
+    (world.work / "README").write_text("uncommitted")
+    before = state(world.work)
+    hook(world, "prepare-commit-msg", "touch .git/index.lock; exit 1")
+    repo = find_repo(world.work)
+    with pytest.raises(LlorchError, match=r"(?s)could not be undone: .*index\.lock.*rebase-merge/autostash") as caught:
+        pull(repo)
+    assert "`git rebase --abort`" in str(caught.value.hint)
+    (world.work / ".git/index.lock").unlink()
+    git(world.work, "rebase", "--abort")
+    assert state(world.work) == before
+
+
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+def test_files_that_git_overlooks_are_named(world: World, how: str) -> None:
+    """Changes that git was told not to see stop a pull, which says how it sees them again."""
+    commit(world.origin, "README", "theirs")
+    git(world.work, "update-index", how, "README")
+    (world.work / "README").write_text("mine")
+    before = state(world.work)
+    with pytest.raises(Refused, match=r"told to overlook files that have changed: .*README") as caught:
+        pull(find_repo(world.work))
+    assert "--no-assume-unchanged --no-skip-worktree" in str(caught.value.hint)
+    assert state(world.work) == before
+
+
+def test_names_in_a_message_are_harmless(world: World) -> None:
+    """What came from elsewhere cannot write to the terminal."""
+    commit(world.origin, "new\x1b[2J\nhint: x")
+    (world.work / "new\x1b[2J\nhint: x").write_text("mine")
+    with pytest.raises(Refused, match=r"in the way: new\\x1b\[2J\\nhint: x$"):
+        pull(find_repo(world.work))
+
+
+@pytest.mark.parametrize("key", ["pull.rebase", "branch.main.rebase", ""])
+def test_merges_stay_where_the_settings_say_so(world: World, key: str) -> None:
+    """Merges of the branch's own become a line, as git's rebase has it, and are told; or they stay."""
+    git(world.work, "switch", "-qc", "side")
+    commit(world.work, "side")
+    git(world.work, "switch", "-q", "main")
+    commit(world.work, "mine")
+    git(world.work, "merge", "-q", "--no-ff", "-m", "Merge side", "side")
+    merge = head(world.work)
+    commit(world.origin, "new")
+    if key:
+        git(world.work, "config", key, "merges")
+    done = pull(find_repo(world.work))
+    assert [each.id for each in done.flattened] == ([] if key else [merge])
+    assert git(world.work, "log", "--merges", "--format=%s") == ("Merge side" if key else "")
+    assert head(world.work) != merge
+    git(world.work, "reset", "-q", "--keep", str(done.before))
+    assert head(world.work) == merge
+
+
+def test_a_new_address_is_taken_over_in_every_level(world: World) -> None:
+    """It reaches a submodule in a submodule, one that is not there, and one that is broken stops none of them."""
+    away = world.origin.parent / "away"
+    away.mkdir()
+    paths = {path: world.sources[path] for path in ("reference/candle/inner lib", "reference/llama ü")}
+    for path, source in paths.items():
+        world.sources[path] = away / source.name
+        source.rename(away / source.name)
+    candle = world.sources["reference/candle"]
+    git(candle, "submodule", "--quiet", "set-url", "inner lib", (away / "inner").as_uri())
+    inner = commit(away / "inner", "inner news")
+    git(candle / "inner lib", "fetch", "-q", (away / "inner").as_uri())
+    git(candle / "inner lib", "checkout", "-q", inner)
+    git(candle, "commit", "-qam", "Moved")
+    git(world.origin / "reference/candle", "config", "fetch.recurseSubmodules", "false")
+    world.advance("reference/candle")
+    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (away / "llama").as_uri())
+    git(world.origin, "commit", "-qam", "Moved")
+    wanted = world.advance("reference/llama ü")
+    git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/llama ü")
+    git(world.work, "submodule", "--quiet", "init", "reference/llama ü")
+    shutil.rmtree(world.work / ".git/modules/reference/llama ü")
+    done = pull(find_repo(world.work))
+    assert [move.error for move in done.moves if move.error] == []
+    assert head(world.work / "reference/candle/inner lib") == inner
+    assert head(world.work / "reference/llama ü") == wanted
+    for path in ("reference/candle", "reference/llama ü"):
+        git(world.origin, "submodule", "--quiet", "set-url", path, world.sources[path].as_uri() + "/")
+    git(world.origin, "commit", "-qam", "Another way to write it")
+    (world.work / "reference/candle/.git").write_text("gitdir: /nowhere\n")
+    failed = {move.declared.path: move.error for move in pull(find_repo(world.work)).moves}
+    assert isinstance(failed["reference/candle"], Malformed)
+    assert failed["reference/llama ü"] is None
+    assert git(world.work / "reference/llama ü", "remote", "get-url", "origin").endswith("llama/")

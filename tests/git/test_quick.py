@@ -60,13 +60,16 @@ def test_where_there_is_more_to_say_the_command_line_says_it(tmp_path: Path) -> 
     assert failed.err.startswith("error: ")
 
 
+INTERRUPT = "import llorch.git.quick as q\ndef fail(): raise KeyboardInterrupt\nq.quick_status = fail"
+READER_GONE = "import os\nreader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 1)"
+
+
 @pytest.mark.parametrize(
-    ("kind", "code", "told"), [("KeyboardInterrupt", 130, "interrupted\n[]"), ("BrokenPipeError", 141, "[]")]
+    ("script", "code", "told"), [(INTERRUPT, 130, "interrupted\n[]"), (READER_GONE, 141, "[]")], ids=["key", "reader"]
 )
-def test_its_end_is_that_of_any_command(tmp_path: Path, kind: str, code: int, told: str) -> None:
+def test_its_end_is_that_of_any_command(tmp_path: Path, script: str, code: int, told: str) -> None:
     """An interrupt and a reader that has gone have their codes, without a traceback."""
     root = repository(tmp_path / "r")
     (root / "llorch.toml").touch()
-    script = f"import llorch.git.quick as q\ndef fail(): raise {kind}\nq.quick_status = fail"
     done = quick(root, script)
     assert (done.returncode, done.stderr) == (code, told)

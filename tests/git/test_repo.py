@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llorch import shell
-from llorch.errors import LlorchError, ToolMissing
+from llorch.errors import LlorchError, Malformed, ToolMissing
 from llorch.git.repo import Repo, at_once, find_repo
 from tests.git.conftest import World, commit, git, head, repository
 
@@ -80,3 +80,12 @@ def test_an_interrupt_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         at_once([1], interrupt, 2)
     assert ended == [True]
     assert at_once([1, 2, 3], lambda item: item * 2, 2) == [2, 4, 6]
+
+
+def test_a_colon_in_the_path_opens_no_repository_above(tmp_path: Path) -> None:
+    """Where git cannot be told where to stop looking, it works in the repository that is meant, or not at all."""
+    root = repository(tmp_path / "a:b" / "r")
+    assert Repo(root=root).line("rev-parse", "HEAD") == head(root)
+    (root / "inner/.git").mkdir(parents=True)
+    with pytest.raises(Malformed, match="not a git repository"):
+        Repo(root=root / "inner").look("status")

@@ -9,9 +9,10 @@ from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, shown, tell_restore, text_of
+from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore, text_of
 from llorch.git.status import Declared, State, Submodule
 from llorch.git.submodules import Move
+from llorch.text import shown
 
 DECLARED = Declared(path="a\x1b[31m", inner="a", parent=Repo(root=Path("/r")), recorded="1" * 40)
 AT = "2" * 40
@@ -30,7 +31,7 @@ def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
     ("found", "told"),
     [
         (submodule("broken", error="why\x07\nmore"), r"why\x07"),
-        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` gets it"),
+        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` clones it"),
         (submodule("ok", Status(commit=AT), ahead=0, behind=0), "detached at 222222222"),
         (
             submodule("moved", Status(commit=AT, branch="dev"), ahead=2, behind=1),
@@ -41,6 +42,11 @@ def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
             submodule("dirty", CONFLICT, ahead=0, behind=0, operation="merge"),
             "dev, 2 changed, 1 untracked, 1 in conflict, merge in progress",
         ),
+        (
+            submodule("ok", Status(commit=AT), ahead=0, behind=0, unfetched="the server is gone: why"),
+            "detached at 222222222, could not be fetched: the server is gone",
+        ),
+        (submodule("uninitialized", unfetched="gone\x1b: x"), r"could not be fetched: gone\x1b"),
         (submodule("moved"), "detached at nothing, recorded 111111111, which is not here"),
     ],
 )
@@ -89,10 +95,25 @@ def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
         "d failed",
     ]
     assert "lib: commits that no branch has are kept as `refs/llorch/rescue/x`" in err
-    assert "1 of 5 submodules could not be moved: they are as they were\n  d: no\n    hint: do so" in err
+    assert "1 of 5 submodules could not be moved: it is as it was\n  d: no\n    hint: do so\n" in err
     ui.mode.verbose = True
     assert finish_moves(moves[4:]) == 0
     assert capsys.readouterr().out == "e is at 222222222 already\n"
+
+
+def test_a_reason_of_several_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Submodules that failed alike are in one line."""
+    failed = [Move(DECLARED._replace(path=path), "failed", error=Refused("no")) for path in ("a", "b\x1b")]
+    assert finish_moves(failed) == 8
+    err = capsys.readouterr().err
+    assert err == "2 of 2 submodules could not be moved: they are as they were\n  a, b\\x1b: no\n"
+
+
+def test_a_path_in_a_hint_is_no_option() -> None:
+    """A path that begins with a hyphen is kept apart from the options."""
+    assert describe(Submodule(DECLARED._replace(path="-e8"), "uninitialized")) == (
+        "`llorch git submodules update --pinned -- -e8` clones it"
+    )
 
 
 def test_the_way_back_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from llorch.errors import LlorchError, Malformed
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import Submodule, load_all, load_declared, load_operation, load_status, load_submodules
+from tests.conftest import as_mortal
 from tests.git.conftest import World, add_submodule, commit, git, head, repository
 
 
@@ -203,3 +204,15 @@ def test_what_is_wrong_with_the_repository_itself_is_an_error(world: World, tmp_
         load_all(find_repo(world.work))
     with pytest.raises(LlorchError, match="is not in a git repository"):
         find_repo(tmp_path.parent)
+
+
+def test_a_folder_that_may_not_be_entered_is_not_gone(world: World) -> None:
+    """A submodule whose folder is closed to the user is broken, not uninitialized, and hides no other."""
+    place = world.work / "reference/llama ü"
+    place.chmod(0)
+    try:
+        found = as_mortal(lambda: submodules(world.work))
+    finally:
+        place.chmod(0o755)
+    assert (found["reference/llama ü"].state, found["reference/candle"].state) == ("broken", "ok")
+    assert "may not be read: Permission denied" in str(found["reference/llama ü"].error)

@@ -1,12 +1,13 @@
 """Which submodules names mean, and moving them without losing anything."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.errors import DiskFull, LlorchError, NotFound, Refused, UnknownName
 from llorch.git.branches import switch
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import Declared, load_submodules
@@ -21,6 +22,8 @@ from llorch.git.submodules import (
     to_recorded,
     to_tip,
 )
+from llorch.git.sync import carry_out, plan_sync
+from tests.conftest import as_mortal
 from tests.git.conftest import World, add_submodule, clone, commit, git, head, repository, state
 
 
@@ -36,7 +39,7 @@ def move(world: World, *names: str, tip: bool = False) -> dict[str, Move]:
 def test_names_may_be_short(world: World) -> None:
     """A whole path, or an end of one that no other has, names a submodule, once however often."""
     known = load_every(find_repo(world.work))
-    meant = choose(known, ["candle", "reference/candle/", "llama ü", "inner lib"])
+    meant = choose(known, ["candle", "./reference/candle/", "reference/../candle", "llama ü", "inner lib"])
     assert [each.path for each in meant] == ["reference/candle", "reference/llama ü", "reference/candle/inner lib"]
     with pytest.raises(UnknownName, match="there is no submodule `kandle`; did you mean `candle`"):
         choose(known, ["kandle"])
@@ -174,6 +177,9 @@ def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> Non
     git(world.origin, "switch", "-qc", "trunk")
     assert default_branch(repo) == "trunk"
     assert fetch_branch(repo, "") == head(world.origin)
+    git(world.work, "update-ref", os.fsdecode(b"refs/remotes/origin/caf\xe9"), "HEAD")
+    with pytest.raises(UnknownName, match="did you mean `trunk`"):
+        fetch_branch(repo, "trunc")
     git(world.origin, "checkout", "-q", "--detach")
     with pytest.raises(NotFound) as caught:
         default_branch(repo)
@@ -181,6 +187,20 @@ def test_the_remote_says_its_default_branch(world: World, tmp_path: Path) -> Non
     git(world.work, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
     with pytest.raises(NotFound, match="no such repository"):
         fetch_branch(Repo(root=world.work.resolve()), "main")
+
+
+def test_a_folder_that_may_not_be_entered_stops_no_other(world: World) -> None:
+    """It is told of the one whose folder it is, and the others move."""
+    made = world.advance("reference/llama ü")
+    git(world.work, "pull", "-q", "--no-recurse-submodules")
+    place = world.work / "reference/candle"
+    place.chmod(0)
+    try:
+        moves = as_mortal(lambda: move(world))
+    finally:
+        place.chmod(0o755)
+    assert isinstance(moves["reference/candle"].error, DiskFull)
+    assert moves["reference/llama ü"].after == made
 
 
 def test_a_lost_index_is_no_leave_to_overwrite(world: World) -> None:
@@ -225,3 +245,24 @@ def test_what_the_disk_refuses_stops_one_submodule(world: World) -> None:
     assert "`place` cannot be used: no" in str(move.error)
     with pytest.raises(OSError, match="place"):
         fail(errno.EBADF)
+
+
+def test_sync_takes_over_a_new_address(world: World) -> None:
+    """What only the new one has comes in the same run; where local changes are in the way the submodule stays."""
+    source = world.sources["reference/llama ü"]
+    world.sources["reference/llama ü"] = source.rename(source.parent / "moved")
+    git(world.origin, "submodule", "--quiet", "set-url", "reference/llama ü", (source.parent / "moved").as_uri())
+    made = world.advance("reference/llama ü")
+    llama = world.work / "reference/llama ü"
+    before = head(llama)
+    (llama / "news").write_text("mine")
+    repo = find_repo(world.work)
+    moves = {move.declared.path: move for move in carry_out(plan_sync(repo, "")).moves}
+    assert isinstance(moves["reference/llama ü"].error, Refused)
+    assert ((llama / "news").read_text(), head(llama)) == ("mine", before)
+    git(world.work, "reset", "-q", "--hard", "HEAD~")
+    git(world.work, "submodule", "--quiet", "sync")
+    (llama / "news").unlink()
+    result = carry_out(plan_sync(repo, ""))
+    assert [move.error for move in result.moves if move.error] == []
+    assert head(llama) == made
