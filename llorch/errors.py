@@ -18,7 +18,8 @@
     ├── TimedOut           5  another program was not done in time
     ├── IntegrityError     6  size or checksum differs from what was promised
     ├── Malformed          6  a file is not what its format says a file must be
-    ├── ConnectionFailed   7  no connection to a host, or one that is not trusted
+    ├── ConnectionFailed   7  no connection to a host: unreachable, or it does not let us in
+    ├── HostKeyRefused     7  a host's key is unknown, changed or revoked
     └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
 
 Usage errors end in 2 (click) and an interrupt in 130. What does not derive from `LlorchError` is a bug and keeps
@@ -26,7 +27,7 @@ its traceback.
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 INTERRUPTED = 130
@@ -237,7 +238,7 @@ class Malformed(LlorchError):
 
 
 class ConnectionFailed(LlorchError):
-    """Report that there is no connection to a host: unreachable, authentication, host key unknown or changed."""
+    """Report that there is no connection to a host: it is unreachable, or does not let us in."""
 
     code = "connection-failed"
     exit_code = 7
@@ -250,6 +251,37 @@ class ConnectionFailed(LlorchError):
     def details(self) -> Mapping[str, Any]:
         """Return the host and the reason."""
         return {"host": self.host, "reason": self.reason}
+
+
+class HostKeyRefused(ConnectionFailed):
+    """Refuse to talk to a host whose key is not trusted.
+
+    Attributes:
+        presented: the key's kind and fingerprint.
+        recorded: those of the keys that are on record instead.
+        accept: puts the key on record; None where that must not be done by a word.
+    """
+
+    code = "host-key"
+
+    def __init__(
+        self,
+        host: str,
+        reason: str,
+        *,
+        hint: str,
+        presented: str,
+        recorded: Sequence[str],
+        accept: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(host, reason, hint=hint)
+        self.presented = presented
+        self.recorded = tuple(recorded)
+        self.accept = accept
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the host, the reason and the keys."""
+        return {**super().details(), "presented": self.presented, "recorded": list(self.recorded)}
 
 
 class Refused(LlorchError):

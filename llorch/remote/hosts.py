@@ -16,6 +16,8 @@ from llorch.errors import ConfigError, Problem, UnknownName
 from llorch.toml import Document, load, visible
 
 HOSTS = "hosts.toml"
+REPO_PATH = "~/Projects/llama-orch"
+"""Where a host's repository is if its entry does not say so."""
 NO_JUMP = "none"
 """What `jump` says, as ssh's ProxyJump does, where ssh's configuration has one and there is to be none."""
 
@@ -61,7 +63,7 @@ class Entry:
     user: str | None = field(default=None, metadata={"check": check_destination})
     port: int | None = field(default=None, metadata={"check": _check_port})
     identity_file: str | None = field(default=None, metadata={"check": _check_path})
-    repo_path: str = field(default="~/Projects/llama-orch", metadata={"check": _check_path})
+    repo_path: str | None = field(default=None, metadata={"check": _check_path})
     jump: str | None = field(default=None, metadata={"check": _check_jump})
     tags: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
     backends: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
@@ -74,6 +76,11 @@ class Host(Entry):
     """A machine by its name; `host` is never empty."""
 
     name: str
+
+    @property
+    def repository(self) -> str:
+        """Where the repository is on it, said or not."""
+        return self.repo_path or REPO_PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 from llorch.config import Workspace
 from llorch.errors import ConfigError, LlorchError, Refused, UnknownName
 from llorch.remote.hosts import Entry, Host, hosts_file, load_hosts
-from llorch.rewrite import rewrite, without_table
+from llorch.rewrite import edited, rewrite, without_table
 
 NEW = "version = 1\n"
 """What the first `hosts.toml` begins with."""
@@ -22,8 +22,18 @@ _Change = Callable[[str, dict[str, Any]], Iterator[str]]
 """Makes the hosts what they are meant to be, then yields texts of the file, one of which says so."""
 
 
-def add_host(workspace: Workspace, host: Host, *, user_file: bool, environ: Mapping[str, str] = os.environ) -> str:
+def add_host(
+    workspace: Workspace,
+    host: Host,
+    *,
+    user_file: bool,
+    environ: Mapping[str, str] = os.environ,
+    write: bool = True,
+) -> str:
     """Declare a host at the end of the workspace's file, or the user's own, and return how that is called.
+
+    Args:
+        write: else only see whether it can be.
 
     Raises:
         Refused: the file has one of that name, or the workspace's file has and would hide it.
@@ -40,7 +50,7 @@ def add_host(workspace: Workspace, host: Host, *, user_file: bool, environ: Mapp
 
     if user_file and host.name in _own(workspace, environ):
         raise _declared(host.name, _name(workspace, False, environ))
-    return _edit(workspace, add, user_file, environ)
+    return _edit(workspace, add, user_file, environ, write)
 
 
 def remove_host(workspace: Workspace, name: str, *, user_file: bool, environ: Mapping[str, str] = os.environ) -> str:
@@ -96,7 +106,9 @@ def render_host(name: str, entry: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _edit(workspace: Workspace, change: _Change, user_file: bool, environ: Mapping[str, str]) -> str:
+def _edit(
+    workspace: Workspace, change: _Change, user_file: bool, environ: Mapping[str, str], write: bool = True
+) -> str:
     """Edit a file and return its name. A link to it stays one."""
     path = hosts_file(workspace, user_file=user_file, environ=environ)
     name = workspace.name(path)
@@ -120,6 +132,9 @@ def _edit(workspace: Workspace, change: _Change, user_file: bool, environ: Mappi
             raise ConfigError(error.problems, hint=hint) from None
         return new
 
+    if not write:
+        edited(Path(os.path.realpath(path)), edit)
+        return name
     if user_file:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the XDG base directories are to be
     rewrite(Path(os.path.realpath(path)), name, edit)

@@ -65,7 +65,8 @@ llorch = "/srv/llorch"
         ),
         "v@fe80::1%eth0": Host(name="v@fe80::1%eth0", host="v@fe80::1%eth0"),
     }
-    assert hosts["v@fe80::1%eth0"].repo_path == "~/Projects/llama-orch"
+    assert hosts["v@fe80::1%eth0"].repository == "~/Projects/llama-orch"
+    assert hosts["workstation"].repository == "~/Prøjects/llama orch"
 
 
 def test_the_workspace_comes_before_the_user(workspace: Path) -> None:
