@@ -13,6 +13,8 @@ from typing import Any
 
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
+PIPE = subprocess.PIPE
+Started = subprocess.Popen[bytes]
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
@@ -51,7 +53,7 @@ def run(
     timer: threading.Timer | None = None
     expired = threading.Event()
     try:
-        with _uninterrupted():
+        with uninterrupted():
             process = _start(
                 command, hint, cwd, variables, inherit, stderr=subprocess.STDOUT, text=True, errors="replace"
             )
@@ -91,7 +93,7 @@ def output(
     variables = _variables(env)
     process: subprocess.Popen[bytes] | None = None
     try:
-        with _uninterrupted():
+        with uninterrupted():
             process = _start(command, hint, cwd, variables, stderr=subprocess.PIPE)
         out, err = process.communicate()
     finally:
@@ -146,7 +148,7 @@ def _start(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread alone
@@ -161,6 +163,40 @@ def _uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
     for came in held:
         signal.raise_signal(came)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stdin: int | None = None,
+    stdout: int = PIPE,
+    stderr: int | None = None,
+    hint: str | None = None,
+) -> Started:
+    """Start a program beside this process, in its group and at its terminal; the caller reads it and sees to its end.
+
+    Args:
+        stdin: an open file, or None for nothing.
+        stdout: an open file, or `PIPE`.
+        stderr: likewise, or None for this process's own.
+
+    Raises:
+        ToolMissing: there is no such program.
+    """
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr
+        )
+    except (FileNotFoundError, PermissionError):
+        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint) from None
+
+
+def hang_up(process: Started) -> None:
+    """End a program that `start` started, as a terminal that goes away does."""
+    for request in (signal.SIGHUP, signal.SIGKILL):
+        process.send_signal(request)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
 
 
 def run_interactive(command: Sequence[str]) -> None:
@@ -181,6 +217,17 @@ def run_interactive(command: Sequence[str]) -> None:
 def terminate(number: int, frame: FrameType | None) -> None:
     """Handle SIGTERM: exit as shells tell of a signal, so that `run` ends what it runs on the way out."""
     raise SystemExit(128 + number)
+
+
+@contextmanager
+def terminated() -> Iterator[None]:
+    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out."""
+    handlers = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def end_all() -> None:

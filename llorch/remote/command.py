@@ -1,0 +1,48 @@
+r"""What is sent to a host: scripts of sh, and words quoted for whatever its login shell is.
+
+A login shell may be any of sh, bash, dash, zsh and fish, and may print what it likes before our program starts. So a
+command is one `exec sh -c SCRIPT`, every word of it quoted in a way that all of them read alike, and the script first
+writes a line with a mark that nobody can foresee, with its process number in it.
+"""
+
+import re
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+,-]+")  # zsh reads `=ls`, old fish `%1`
+EXPAND = (
+    'mark=$1 folder=$2; shift 2; unset CDPATH; case $folder in "~") folder=$HOME;;'
+    ' "~/"*) folder=$HOME/${folder#"~/"};; esac;'
+)
+"""Begins every script: takes the mark and a folder off its arguments."""
+FOLDER = (
+    EXPAND
+    + ' if [ -n "$folder" ] && ! cd -- "$folder" 2>/dev/null; then printf "%s no-folder 0\\n" "$mark"; exit 1; fi;'
+)
+"""Begins a script that works in the folder, or at home where that is empty."""
+OK = ' printf "%s ok %s\\n" "$mark" "$$";'
+"""Says that the script begins its work."""
+RUN = FOLDER + OK + ' exec "$@"'
+"""Runs its arguments."""
+SIGNAL = 'kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2"'
+"""Sends a signal to a process group, or, where the number leads none, to the process."""
+
+
+def quote(word: str) -> str:
+    r"""Return a word such that any of the login shells reads it as just this word.
+
+    fish obeys backslashes also between single quotes, so they and the quotes stand between double ones.
+
+    >>> quote("plain"), quote(""), quote("two words")
+    ('plain', "''", "'two words'")
+    >>> print(quote("it's a \\"))
+    'it'"'"'s a '"\\"
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    parts = re.findall(r"'+|\\+|[^'\\]+", word)
+    quoted = ('"' + part.replace("\\", "\\\\") + '"' if part[0] in "'\\" else f"'{part}'" for part in parts)
+    return "".join(quoted) or "''"
+
+
+def script(text: str, *arguments: str) -> str:
+    """Return the command line that has `sh` run a script, with arguments, in place of the login shell."""
+    return " ".join(["exec sh -c", *map(quote, (text, "sh", *arguments))])

@@ -1,0 +1,213 @@
+"""Connections by paramiko: made through all hops within one deadline, with the host's key checked, and run upon."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llorch import shell
+from llorch.errors import ConnectionFailed
+from llorch.remote.command import SIGNAL, script
+from llorch.remote.known_hosts import SSH_PORT, append, judge, load_known_hosts, preferred_types, refusal
+from llorch.remote.login import Ask, log_in
+from llorch.remote.route import Route
+from llorch.remote.streams import CHUNK, SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
+from llorch.remote.transport import Deadline, Socket, connect_tcp, keep_alive, load_paramiko, negotiate, socket_of
+
+if TYPE_CHECKING:
+    import paramiko
+
+_FOR_A_SIGNAL = 1.0
+"""Seconds that a server has to pass on a signal."""
+
+
+class SshConnection:
+    """A connection to a host and the hops that it goes through."""
+
+    def __init__(self, host: str, transports: Sequence["paramiko.Transport"], timeout: float) -> None:
+        """Take the transports to each hop and the host; `timeout` is how many seconds a script has to begin."""
+        self.host = host
+        self.timeout = timeout
+        self._transports = tuple(transports)
+
+    def start(self, request: Request, out: Sink, err: Sink) -> "SshProcess":
+        """Start a script; see `streams.Connection`."""
+        from paramiko import SSHException
+
+        transport = self._transports[-1]
+        try:
+            channel = transport.open_session(timeout=self.timeout)
+            if request.terminal is not None:
+                kind, columns, lines = request.terminal
+                channel.get_pty(kind, columns, lines)
+            mark = new_mark()
+            # Bytes, since an argument may be any.
+            command = os.fsencode(script(request.text, mark, *request.arguments))
+            channel.exec_command(command)
+        except (SSHException, EOFError, OSError) as error:
+            raise self.broken(f"the server does not start a program: {error or 'it hung up'}") from None
+        return SshProcess(self, channel, Beginning(mark, out, err), err, request)
+
+    def signal(self, name: str, pid: int) -> None:
+        """Send a signal to a process of ours, over a channel of its own: servers take none for root, or at all."""
+        from paramiko import SSHException
+
+        with suppress(SSHException, EOFError, OSError):  # then hanging up comes next
+            channel = self._transports[-1].open_session(timeout=_FOR_A_SIGNAL)
+            channel.exec_command(script(SIGNAL, name, str(pid)))
+            channel.settimeout(_FOR_A_SIGNAL)
+            channel.recv(1)
+            channel.close()
+
+    def broken(self, reason: str | None = None) -> ConnectionFailed:
+        """Return the error of a connection that does not work any more."""
+        for transport in self._transports:
+            silence = socket_of(transport).silence
+            if silence is not None:
+                reason = f"nothing came from it for {silence:.0f} s"
+        return ConnectionFailed(
+            self.host,
+            reason or "the connection broke",
+            hint="what was started there may go on; check the machine and the network",
+        )
+
+    def close(self) -> None:
+        """Hang up, the last hop first."""
+        for transport in reversed(self._transports):
+            transport.close()
+
+
+class SshProcess:
+    """A script that runs on a host; see `streams.Process`."""
+
+    def __init__(
+        self, connection: SshConnection, channel: "paramiko.Channel", beginning: Beginning, err: Sink, request: Request
+    ) -> None:
+        self.beginning = beginning
+        self._connection = connection
+        self._channel = channel
+        self._pumps = Pumps(channel.close)
+        self._pumps.start(channel.recv, beginning.feed, beginning.finish)
+        self._pumps.start(channel.recv_stderr, err)
+        # One of its own, as a program would have it: the caller may close his.
+        stdin = None if request.stdin is None else os.dup(request.stdin)
+        threading.Thread(target=self._send, args=[stdin], daemon=True).start()
+
+    def _send(self, stdin: int | None) -> None:
+        """Pass on what is read until its end."""
+        try:
+            with suppress(OSError, EOFError):  # the program has ended, or reads no more
+                while stdin is not None and (data := os.read(stdin, CHUNK)):
+                    self._channel.sendall(data)
+                self._channel.shutdown_write()
+        finally:
+            if stdin is not None:
+                os.close(stdin)
+
+    def wait(self) -> int:
+        """Wait for the end of the output and the program; see `streams.Process`."""
+        if not self.beginning.came.wait(self._connection.timeout):
+            self._channel.close()
+            raise self._connection.broken(f"its login shell has not begun after {self._connection.timeout:g} s")
+        self._pumps.wait()
+        self._channel.status_event.wait()
+        name = getattr(self._channel, "exit_signal", None)
+        code = self._channel.exit_status
+        self._channel.close()
+        if name is not None:
+            return 128 + int(getattr(signal, f"SIG{name}", 0))
+        if code < 0:
+            raise self._connection.broken()
+        return code
+
+    def interrupt(self) -> None:
+        """End the program; see `streams.Process`."""
+        for name, patience in SIGNALS:
+            if self.beginning.pid:
+                self._connection.signal(name, self.beginning.pid)
+            self._pumps.end_within(patience)
+        self._channel.close()
+
+    def resize(self, terminal: Terminal) -> None:
+        """Tell of the terminal's new size."""
+        from paramiko import SSHException
+
+        with suppress(OSError, EOFError, SSHException):  # it has ended, or its input has
+            self._channel.resize_pty(terminal.columns, terminal.lines)
+
+
+def connect(route: Route, name: str, timeout: float, ask: Ask) -> SshConnection:
+    """Return a connection to a host, all within `timeout` seconds but for a person's answers.
+
+    Args:
+        name: how messages call the host.
+
+    Raises:
+        ConnectionFailed: it cannot be reached, its key is not known, or it does not let us in.
+    """
+    load_paramiko()
+    deadline = Deadline(name, timeout)
+    transports: list[paramiko.Transport] = []
+    try:
+        for hop in (*route.jumps, route):
+            sock = _open(hop, transports[-1] if transports else None, deadline)
+            transports.append(_secure(sock, hop, deadline, ask))
+    except BaseException:
+        for transport in reversed(transports):
+            transport.close()
+        raise
+    return SshConnection(name, transports, timeout)
+
+
+def _open(hop: Route, before: "paramiko.Transport | None", deadline: Deadline) -> Socket:
+    """Return what carries bytes to a hop: a socket, a channel of the hop before it, or a program's ends."""
+    from paramiko import SSHException
+
+    if before is None:
+        if hop.proxy_command:
+            return _open_by_program(hop.proxy_command)
+        return connect_tcp(hop.hostname, hop.port, deadline)
+    try:
+        seconds = deadline.left("connecting through a hop")
+        channel = before.open_channel("direct-tcpip", (hop.hostname, hop.port), ("127.0.0.1", 0), timeout=seconds)
+    except SSHException as error:
+        deadline.left("connecting through a hop")
+        raise ConnectionFailed(
+            deadline.host,
+            f"{hop.hostname} port {hop.port} cannot be reached from the hop before it: {error}",
+            hint="check the address as that hop sees it, and that its sshd allows forwarding (AllowTcpForwarding)",
+        ) from None
+    return Socket(channel)
+
+
+def _secure(sock: Socket, hop: Route, deadline: Deadline, ask: Ask) -> "paramiko.Transport":
+    known = load_known_hosts((*hop.user_known_hosts, *hop.global_known_hosts))
+    # An alias stands in the files without a port.
+    name, port = (hop.host_key_alias, SSH_PORT) if hop.host_key_alias else (hop.hostname, hop.port)
+    transport = negotiate(sock, preferred_types(known, name, port), deadline)
+    try:
+        key = transport.get_remote_server_key()
+        verdict = judge(known, name, port, key.get_name(), key.asbytes())
+        if verdict.kind != "trusted":
+            file = next(iter(hop.user_known_hosts), Path(os.path.expanduser("~/.ssh/known_hosts")))
+            accept = partial(append, file, name, port, verdict.key_type, verdict.blob, hashed=hop.hashed)
+            raise refusal(deadline.host, verdict, accept)
+        log_in(transport, hop, deadline, ask)
+        keep_alive(transport)
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def _open_by_program(command: str) -> Socket:
+    """Return a socket whose other end is the stdin and stdout of a ProxyCommand, which ssh gives to a shell as well."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        program = shell.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
+    return Socket(ours, program)

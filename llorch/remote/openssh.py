@@ -1,0 +1,120 @@
+"""Connections by the system's own `ssh`, for what paramiko lacks: host certificates, ControlMaster, PKCS#11, GSSAPI."""
+
+import os
+import threading
+from functools import partial
+
+from llorch import shell
+from llorch.errors import ConnectionFailed
+from llorch.remote.command import SIGNAL, script
+from llorch.remote.streams import SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
+
+_UNINTERRUPTED = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
+"""Keeps Ctrl-C from ssh, which would leave what runs on the host alone; ssh heeds that (clientloop.c)."""
+_HINT = "install it: `apt install openssh-client`, `dnf install openssh-clients`; or leave out `transport`"
+FAILED = 255
+"""What ssh(1) exits with when it fails itself."""
+_SETTINGS = {
+    "ServerAliveInterval": "15",
+    "ServerAliveCountMax": "3",
+    "StrictHostKeyChecking": "yes",
+    "ForwardAgent": "no",
+    "ClearAllForwardings": "yes",
+}
+BULK = ("-o", "BatchMode=yes", "-o", "Ciphers=^aes128-gcm@openssh.com")
+"""Options for many bytes: nobody is asked anything, and the first cipher is the one that processors have."""
+
+
+class OpenSshConnection:
+    """A host as `ssh` reaches it: one `ssh` for each program, so ControlMaster pays."""
+
+    def __init__(self, name: str, destination: str, options: tuple[str, ...], timeout: float) -> None:
+        """Take what ssh(1) is to be called with.
+
+        Args:
+            name: how messages call the host.
+            options: what stands for the rest of its entry in hosts.toml.
+            timeout: seconds for the connection to stand.
+        """
+        self.name = name
+        self._destination = destination
+        self._command = ["ssh", *options, "-o", f"ConnectTimeout={timeout:.0f}"]
+        for name, value in _SETTINGS.items():
+            self._command += ["-o", f"{name}={value}"]
+
+    def start(self, request: Request, out: Sink, err: Sink) -> "OpenSshProcess":
+        """Start a script; see `streams.Connection`."""
+        mark = new_mark()
+        kind = "-tt" if request.terminal is not None else "-T"
+        command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
+        process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, hint=_HINT)
+        return OpenSshProcess(self, process, Beginning(mark, out, err), err)
+
+    def signal(self, name: str, pid: int) -> None:
+        """Send a signal to a process of ours on the host."""
+        command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
+        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, hint=_HINT)
+        process.communicate()
+
+    def close(self) -> None:
+        """Do nothing: each program has its own connection, or its master's, which is ssh's to close."""
+
+
+class OpenSshProcess:
+    """A script that runs on a host; see `streams.Process`."""
+
+    def __init__(self, connection: OpenSshConnection, process: shell.Started, beginning: Beginning, err: Sink) -> None:
+        self.beginning = beginning
+        self._connection = connection
+        self._process = process
+        self._err = err
+        self._said = b""
+        self._lock = threading.Lock()
+        beginning.begun = self._let_go
+        self._pumps = Pumps(process.kill)
+        assert process.stdout is not None, "both are pipes"
+        assert process.stderr is not None, "both are pipes"
+        self._pumps.start(partial(os.read, process.stdout.fileno()), beginning.feed, beginning.finish)
+        self._pumps.start(partial(os.read, process.stderr.fileno()), self._take_err)
+
+    def _take_err(self, data: bytes) -> None:
+        """Hold what `ssh` itself says until the script runs: it may be why it does not."""
+        with self._lock:
+            self._said += data
+        if self.beginning.state is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            said, self._said = self._said, b""
+        if said:
+            self._err(said)
+
+    def wait(self) -> int:
+        """Wait for the end of the output and the program; see `streams.Process`."""
+        self._pumps.wait()
+        code = self._close()
+        if code == FAILED and self.beginning.state is None:
+            reason = self._said.decode(errors="replace").strip() or "ssh does not say why"
+            raise ConnectionFailed(self._connection.name, reason, hint="`ssh -v` tells more")
+        self._let_go()
+        return code if code >= 0 else 128 - code
+
+    def interrupt(self) -> None:
+        """End the program; see `streams.Process`."""
+        for name, patience in SIGNALS:
+            if self.beginning.pid:
+                self._connection.signal(name, self.beginning.pid)
+            self._pumps.end_within(patience)
+        self._process.kill()
+        self._close()
+
+    def _close(self) -> int:
+        code = self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None, "both are pipes"
+            stream.close()
+        return code
+
+    def resize(self, terminal: Terminal) -> None:
+        """Do nothing: ssh sees to the size of its terminal itself."""

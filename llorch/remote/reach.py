@@ -1,0 +1,106 @@
+"""Get to a host, in the way that its entry asks for, and run a script on it to its end."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+from llorch import shell
+from llorch.errors import ConnectionFailed
+from llorch.remote.command import RUN
+from llorch.remote.hosts import Host
+from llorch.remote.login import Ask
+from llorch.remote.streams import Connection, Process, Request, Sink
+
+Hold = Callable[[Process], AbstractContextManager[None]]
+"""What surrounds the time in which a script runs."""
+
+
+class Reach(NamedTuple):
+    """What is needed to get to hosts.
+
+    Attributes:
+        hosts: all that are declared, since one may be another's hop.
+        timeout: seconds for a connection to stand.
+        ask: gets a key's passphrase from a person.
+    """
+
+    hosts: Mapping[str, Host]
+    timeout: float
+    ask: Ask
+
+    def connect(self, host: Host) -> Connection:
+        """Return a connection.
+
+        Raises:
+            ConnectionFailed: there is none, or no trust.
+        """
+        if host.transport == "openssh":
+            from llorch.remote.openssh import OpenSshConnection
+            from llorch.remote.route import options_for
+
+            return OpenSshConnection(host.name, host.host, options_for(host, self.hosts), self.timeout)
+        from llorch.remote.connection import connect
+        from llorch.remote.route import resolve
+
+        return connect(resolve(host, self.hosts), host.name, self.timeout, self.ask)
+
+    def connect_for_bulk(self, host: Host) -> Connection | None:
+        """Return a connection by the ssh program, which needs half of paramiko's time for many bytes.
+
+        None where there is no such program, or it would have to ask somebody something.
+        """
+        from shutil import which
+
+        from llorch.remote.openssh import BULK, OpenSshConnection
+        from llorch.remote.route import options_for
+
+        if which("ssh") is None:
+            return None
+        options = (*options_for(host, self.hosts), *BULK)
+        connection = OpenSshConnection(host.name, host.host, options, self.timeout)
+        try:
+            ended = run_on(connection, Request(RUN, ("", "true")), lambda _: None, lambda _: None)
+        except ConnectionFailed:
+            return None
+        return connection if ended.code == 0 else None
+
+    def run(self, host: Host, request: Request, out: Sink, err: Sink, hold: Hold = lambda _: nullcontext()) -> "Ended":
+        """Connect, run a script to its end, and hang up. An interrupt of this thread ends the script.
+
+        Raises:
+            ConnectionFailed: there is no connection, or it broke.
+        """
+        connection = self.connect(host)
+        try:
+            return run_on(connection, request, out, err, hold)
+        finally:
+            connection.close()
+
+
+def run_on(
+    connection: Connection, request: Request, out: Sink, err: Sink, hold: Hold = lambda _: nullcontext()
+) -> "Ended":
+    """Run a script to its end over a connection that stands. An interrupt of this thread ends the script.
+
+    Raises:
+        ConnectionFailed: it broke.
+    """
+    process: Process | None = None
+    try:
+        with shell.uninterrupted():
+            process = connection.start(request, out, err)
+        with hold(process):
+            code = process.wait()
+    except BaseException:
+        if process is not None:
+            process.interrupt()
+        raise
+    return Ended(code, process.beginning.state, process.beginning.more)
+
+
+class Ended(NamedTuple):
+    """How a script ended: its exit code, and what its first line said (`command`)."""
+
+    code: int
+    state: str | None
+    more: tuple[str, ...]
