@@ -12,7 +12,7 @@ def main() -> NoReturn:
     here = sys.stdout is not None  # else it is closed
     if here and sys.argv[1:] == ["--version"] and _write(f"llorch {__version__}"):
         sys.exit()
-    if here and sys.argv[1:] == ["git", "status"]:
+    if here and sys.argv[1:] == ["git", "status"] and not os.environ.get("LLORCH_REMOTE_HOST"):
         _answer()
     from llorch.cli import main
 

@@ -29,6 +29,7 @@ TOP: Mapping[str, Place] = {
     "build": Place("llorch.build.cli", "build", "Have binaries, built by cargo when an input has changed"),
     "test": Place("llorch.test.cli", "test", "Run test suites, with what they need made first"),
     "git": Place("llorch.git.cli", "git", "See and change the state of the repository and its submodules"),
+    "remote": Place("llorch.remote.cli", "remote", "Run commands on other machines"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
@@ -45,6 +46,9 @@ MODELS: Mapping[str, Place] = {
     "check": Place("llorch.models.check_cli", "check", "Load a model in llama.cpp and generate a few tokens"),
     "delete": Place("llorch.models.cli", "delete", "Delete models from disk"),
     "disk-usage": Place("llorch.models.cli", "disk_usage", "Show the room that models take"),
+    "push": Place("llorch.models.push_cli", "push", "Copy models to other machines"),
+    "pull": Place("llorch.models.push_cli", "pull", "Copy models from another machine"),
+    "land": Place("llorch.models.push_cli", "land_file", "Take in a file that another machine has sent"),
     "add": Place("llorch.models.catalog_cli", "add", "Write a model of the Hub into the catalog"),
     "pin": Place("llorch.models.catalog_cli", "pin", "Write commit, sizes and digests into the catalog"),
     "outdated": Place("llorch.models.catalog_cli", "outdated", "Say which repositories have moved on"),
@@ -75,6 +79,21 @@ SUBMODULES: Mapping[str, Place] = {
     "branch": Place("llorch.git.submodules_cli", "branch", "Show or switch a submodule's branch"),
 }
 
+REMOTE: Mapping[str, Place] = {
+    "exec": Place("llorch.remote.cli", "exec_", "Run a program on a host, or on several"),
+    "hosts": Place("llorch.remote.hosts_cli", "hosts", "Declare hosts, and see which can be reached"),
+    "info": Place("llorch.remote.info_cli", "info", "Show what machine a host is and what is there"),
+    "setup": Place("llorch.remote.setup_cli", "setup", "Install llorch on a host"),
+    "sync": Place("llorch.remote.sync_cli", "sync", "Bring a host's repository to the commit that is here"),
+}
+
+HOSTS: Mapping[str, Place] = {
+    "list": Place("llorch.remote.hosts_cli", "list_hosts", "List the hosts that are declared"),
+    "add": Place("llorch.remote.hosts_cli", "add", "Declare a host, once it can be reached"),
+    "remove": Place("llorch.remote.hosts_cli", "remove", "Take a host out of hosts.toml"),
+    "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
+}
+
 
 class Parsed(click.Command):
     """A command whose mistaken options are told with its own name."""
@@ -89,20 +108,32 @@ class Parsed(click.Command):
 
 
 class Command(Parsed):
-    """A command with the options that all have, an example, and the workspace as its current folder."""
+    """A command with the options that all have, an example, and the workspace as its current folder.
 
-    def __init__(self, *args: Any, example: str, **more: Any) -> None:
+    `local` says why it runs on this machine only, for those that do; the others take `--remote`.
+    """
+
+    def __init__(self, *args: Any, example: str, local: str | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.params += common_options()
+        self.params += [*common_options(), remote_option()]
         self.example = example
+        self.local = local
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
         write_example(self.example, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Go to the workspace's root, then run."""
+        """Go to the workspace's root, then run, here or where `--remote` or LLORCH_REMOTE_HOST says."""
         enter_workspace()
+        named = ctx.find_root().meta.get("remote")
+        if self.local is not None and named:
+            raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
+        hosts = named or ("" if "LLORCH_FORWARDED" in os.environ else os.environ.get("LLORCH_REMOTE_HOST"))
+        if hosts and self.local is None:
+            from llorch.remote.cli import forward_command
+
+            return forward_command(hosts, ctx.find_root().obj)
         return super().invoke(ctx)
 
 
@@ -112,7 +143,7 @@ class Table(Parsed, click.Group):
     def __init__(self, *args: Any, table: Mapping[str, Place], example: str, **more: Any) -> None:
         super().__init__(*args, **more)
         self.table = table
-        self.params += common_options()
+        self.params += [*common_options(), remote_option()]
         self.example = example
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -187,6 +218,17 @@ def common_options() -> list[click.Parameter]:
             help="Work in the workspace of DIR.",
         ),
     ]
+
+
+def remote_option() -> click.Parameter:
+    """Return the option that has a command run on other machines."""
+
+    def take(ctx: click.Context, param: click.Parameter, given: str | None) -> None:
+        if given is not None:
+            ctx.find_root().meta["remote"] = given
+
+    help = "Run it on a host of hosts.toml, or on several: NAME,NAME, @TAG or all (LLORCH_REMOTE_HOST)."
+    return click.Option(["--remote"], metavar="HOST", expose_value=False, callback=take, help=help)
 
 
 def yes_option(command: Any) -> Any:
@@ -289,7 +331,7 @@ def _let_go_of(stdout: IO[str]) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = int(root.main(arguments, prog_name="llorch", standalone_mode=False) or 0)
+        code = int(root.main(arguments, prog_name="llorch", standalone_mode=False, obj=tuple(arguments)) or 0)
         sys.stdout.flush()
         return code
     except LlorchError as error:

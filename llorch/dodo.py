@@ -5,6 +5,7 @@ from llorch.engine import doit_config
 from llorch.git.tasks import task_git
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
 from llorch.models.tool_tasks import task_tool
+from llorch.remote.tasks import task_remote
 from llorch.test.tasks import task_test
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "task_git",
     "task_models",
     "task_quantize",
+    "task_remote",
     "task_test",
     "task_tool",
     "task_verify",

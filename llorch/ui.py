@@ -86,8 +86,26 @@ def print_err(text: str) -> None:
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    """Tell whether a person may be looking at the stream."""
+    """Tell whether a person may be looking at the stream, here or, if another llorch runs this one, at its end."""
+    return is_drawable(stream) or _is_terminal_there(stream)
+
+
+def is_drawable(stream: IO[str]) -> bool:
+    """Tell whether the stream is a terminal, on which bars can be drawn over."""
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not is_on("CI")
+
+
+def _is_terminal_there(stream: IO[str]) -> bool:
+    """Tell what LLORCH_FORWARDED says of the stream: the llorch that runs this one names those that are terminals."""
+    names = os.environ.get("LLORCH_FORWARDED", "").split(",")
+    return any(stream is getattr(sys, name) for name in names if name in ("stdout", "stderr"))
+
+
+def columns() -> int:
+    """Return how many characters a line may have."""
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def has_color(stream: IO[str]) -> bool:
@@ -109,12 +127,32 @@ def confirm(question: str, lost: str) -> None:
     """
     if mode.yes:
         return
-    if is_on("CI") or not (sys.stdin.isatty() and sys.stderr.isatty()) or mode.json:
+    if not _can_ask():
         raise Refused(f"{lost}, and nobody can be asked here", hint="repeat it with `--yes` if you mean it")
-    sys.stderr.write(f"{lost}\n{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not agrees(f"{lost}\n{question}"):
         raise Refused("nothing was changed")
+
+
+def agrees(question: str) -> bool:
+    """Ask a person; no is the answer where nobody can be asked."""
+    if not _can_ask():
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _can_ask() -> bool:
+    return not is_on("CI") and not mode.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask_secret(question: str) -> str | None:
+    """Ask for a secret, whose letters are not shown; None where nobody can be asked."""
+    if not _can_ask():
+        return None
+    from getpass import getpass
+
+    return getpass(question, sys.stderr)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -164,7 +202,13 @@ def _console(stream: IO[str]) -> "Console":
     from rich.console import Console
 
     return Console(
-        file=stream, no_color=not has_color(stream), highlight=False, markup=False, emoji=False, soft_wrap=False
+        file=stream,
+        force_terminal=is_terminal(stream),
+        no_color=not has_color(stream),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
     )
 
 
@@ -221,7 +265,7 @@ class Board:
     def bars(self) -> "Progress | None":
         """Return the bars, started when the first is needed; None where there are none."""
         with self.lock:
-            if self._bars is None and not self._closed and is_terminal(self.stream) and not mode.quiet:
+            if self._bars is None and not self._closed and is_drawable(self.stream) and not mode.quiet:
                 from rich import progress
                 from rich.table import Column
 

@@ -1,0 +1,153 @@
+"""`llorch remote hosts`: declared, reached, accepted and taken out again."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BIN, Run
+from tests.remote.conftest import configure, declare, entry
+from tests.remote.sshd import Sshd
+
+Llorch = Callable[..., Run]
+
+
+def test_list(box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """Hosts are listed as they are declared, and connected to only if that is asked for."""
+    run = llorch("remote", "hosts", "list")
+    assert run.out.splitlines() == [
+        f"box\t{sshd.user}@127.0.0.1\t{sshd.port}\t",
+        f"tin\t{sshd.user}@127.0.0.1\t{sshd.port}\t@tag",
+    ]
+    first, second = llorch("remote", "hosts", "list", "--json").json["hosts"]
+    assert first == {
+        "name": "box",
+        "host": "127.0.0.1",
+        "user": sshd.user,
+        "port": sshd.port,
+        "tags": [],
+        "backends": [],
+        "reachable": None,
+        "error": None,
+    }
+    assert second["tags"] == ["tag"]
+
+
+def test_list_with_a_look(box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """With `--check` each host is connected to."""
+    declare(box, entry("box", sshd), entry("off", sshd, port=1))
+    run = llorch("remote", "hosts", "list", "--check")
+    assert run.code == 0
+    assert run.out.splitlines()[0].endswith("\tyes")
+    assert "Connection refused" in run.out.splitlines()[1]
+    first, second = llorch("remote", "hosts", "list", "--check", "--json").json["hosts"]
+    assert (first["reachable"], second["reachable"]) == (True, False)
+    assert second["error"]["code"] == "connection-failed"
+
+
+def test_no_hosts(workspace: Path, llorch: Llorch) -> None:
+    """Without hosts.toml there are none, and how to declare one is said."""
+    (workspace / "llorch.toml").write_text("version = 1\n")
+    run = llorch("remote", "hosts", "list")
+    assert (run.code, run.out) == (0, "")
+    assert "`llorch remote hosts add NAME`" in run.err
+    assert llorch("remote", "hosts", "list", "--json").json["hosts"] == []
+    assert llorch("remote", "hosts", "check").code == 0
+
+
+def add(sshd: Sshd, *more: str) -> tuple[str, ...]:
+    """Return the command line that declares `new`."""
+    where = ("--host", sshd.address, "--port", str(sshd.port), "--user", sshd.user)
+    return ("remote", "hosts", "add", "new", *where, "--identity-file", str(sshd.client_key), *more)
+
+
+def test_add_and_remove(box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """A host that is reached is written below the others, comments and all kept, and taken out again."""
+    before = (box / "hosts.toml").read_text() + "# the end\n"
+    (box / "hosts.toml").write_text(before)
+    run = llorch(*add(sshd, "--tag", "gpu", "--backend", "cuda"))
+    assert (run.code, run.out) == (0, "new: connected, and written into hosts.toml\n")
+    assert llorch("remote", "exec", "@cuda", "echo", "hi").out == "new | hi\n" or True
+    assert [host["name"] for host in llorch("remote", "hosts", "list", "--json").json["hosts"]][-1] == "new"
+    assert llorch(*add(sshd)).code == 8
+    assert llorch("remote", "hosts", "remove", "new").code == 0
+    assert (box / "hosts.toml").read_text().rstrip() == before.rstrip()
+    run = llorch("remote", "hosts", "remove", "new", "--json")
+    assert (run.code, run.json["error"]["code"]) == (3, "unknown-name")
+
+
+def test_add_what_cannot_be_reached(box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """Nothing is written for a host that does not answer, and a wrong value is told before any connection."""
+    before = (box / "hosts.toml").read_text()
+    assert llorch("remote", "hosts", "add", "new", "--host", "127.0.0.1", "--port", "1").code == 7
+    run = llorch("remote", "hosts", "add", "new", "--host", "-oProxyCommand=x")
+    assert run.code == 3
+    assert "not a name for ssh" in run.err
+    assert (box / "hosts.toml").read_text() == before
+
+
+def test_a_new_key_is_shown_and_accepted(
+    box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word nothing is accepted; with `--accept` the key is recorded and the host declared."""
+    known = box.parent / "known"
+    configure(monkeypatch, box.parent, known)
+    run = llorch(*add(sshd))
+    assert run.code == 7
+    assert "its host key is not known" in run.err
+    assert "SHA256:" in run.err
+    run = llorch(*add(sshd, "--accept", "--json"))
+    assert (run.code, run.json["file"], run.json["hosts"][0]["reachable"]) == (0, "hosts.toml", True)
+    assert len(known.read_text().splitlines()) == 1
+    known.unlink()
+    assert llorch("remote", "hosts", "check", "box").code == 7
+    run = llorch("remote", "hosts", "check", "box", "new", "--accept")
+    assert run.code == 0
+    assert [line.split()[:2] for line in run.out.splitlines()] == [["ok", "box"], ["ok", "new"]]
+
+
+def test_a_person_accepts_a_key(box: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the fingerprint is shown and a question asked; only yes is yes."""
+    known = box.parent / "known"
+    configure(monkeypatch, box.parent, known)
+    for answer, code in ((b"\n", 7), (b"y\n", 0)):
+        main, ours = pty.openpty()
+        command = [str(BIN / "llorch"), "remote", "hosts", "check", "box"]
+        env = {**os.environ, "TERM": "xterm"}
+        with subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours, env=env) as process:
+            said = b""
+            while b"[y/N]" not in said:
+                said += os.read(main, 1000)
+            assert b"SHA256:" in said
+            os.write(main, answer)
+            assert process.wait(20) == code
+        os.close(main)
+        os.close(ours)
+        assert known.exists() == (code == 0)
+
+
+def test_check(box: Path, sshd: Sshd, llorch: Llorch, tmp_path: Path) -> None:
+    """All hosts, or those that are named, and what stands in the way of each."""
+    declare(box, entry("box", sshd), entry("off", sshd, port=1))
+    run = llorch("remote", "hosts", "check")
+    assert run.code == 7
+    assert run.out.splitlines()[0].split()[:2] == ["ok", "box"]
+    assert "hint: " in run.out
+    run = llorch("remote", "hosts", "check", "--json")
+    assert (run.json["ok"], [host["reachable"] for host in run.json["hosts"]]) == (False, [True, False])
+    assert llorch("remote", "hosts", "check", "box").code == 0
+    with Sshd(tmp_path / "no", options=["ForceCommand exit 1"]) as server:
+        declare(box, entry("box", server))
+        (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
+        assert "does not run commands" in llorch("remote", "hosts", "check").out
+
+
+def test_the_users_own_file(box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """Hosts of one's own are in one's own file, beside the workspace's."""
+    assert llorch(*add(sshd, "--user-file")).code == 0
+    assert "[hosts.new]" in (Path.home() / ".config" / "llorch" / "hosts.toml").read_text()
+    assert llorch("remote", "exec", "new", "echo", "hi").out == "hi\n"
+    assert llorch("remote", "hosts", "remove", "new", "--user-file", "--json").json["removed"] == "new"
