@@ -1,0 +1,94 @@
+"""Scripts on one connection to a real server."""
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from llorch.config import find_workspace
+from llorch.errors import CommandFailed, ConnectionFailed, NotInWorkspace
+from llorch.remote.command import FOLDER
+from llorch.remote.hosts import load_hosts
+from llorch.remote.reach import Reach
+from llorch.remote.streams import Process
+from llorch.remote.there import BEGIN, There
+from tests.remote.box import declare
+from tests.remote.sshd import Sshd
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A server."""
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def place(workspace: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the repository of `box` is to be."""
+    return declare(workspace, sshd, monkeypatch)
+
+
+@pytest.fixture
+def there(place: Path) -> Iterator[There]:
+    """The host `box`."""
+    hosts = load_hosts(find_workspace())
+    with There(Reach(hosts, 10, lambda _: None), hosts["box"], lambda _: nullcontext(), print) as there:
+        yield there
+
+
+def test_scripts_run_one_after_the_other(place: Path, there: There, tmp_path: Path) -> None:
+    """Each in the repository or the folder named, with its arguments and its input."""
+    place.mkdir(parents=True)
+    assert there.run("pwd", FOLDER + BEGIN + ' pwd; printf "%s|" "$@"', "a b", "") == os.fsencode(f"{place}\na b||")
+    (tmp_path / "input").write_bytes(bytes(range(256)))
+    with open(tmp_path / "input", "rb") as file:
+        assert there.run("cat", FOLDER + BEGIN + " cat", folder="/", stdin=file.fileno()) == bytes(range(256))
+
+
+def test_failures_are_told(place: Path, there: There) -> None:
+    """A folder that is not there; a program that fails, with the end of what it said."""
+    with pytest.raises(NotInWorkspace, match="`box` has no folder"):
+        there.run("true", FOLDER + BEGIN)
+    with pytest.raises(CommandFailed) as failed:
+        there.run("git", FOLDER + BEGIN + " echo no data; echo 'it hurts' >&2; exit 3", folder="")
+    assert (failed.value.message, failed.value.returncode) == ("on `box`: `git` exited with 3:\nit hurts", 3)
+
+
+def test_an_interrupt_ends_the_script(place: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its signal before the connection is left."""
+    hosts = load_hosts(find_workspace())
+
+    class Interrupts:
+        def __init__(self, process: Process) -> None:
+            process.beginning.came.wait(10)
+
+        def __enter__(self) -> None:
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_: object) -> None:
+            raise AssertionError
+
+    mark = sshd.home / "ended"
+    with There(Reach(hosts, 10, lambda _: None), hosts["box"], Interrupts, print) as there:
+        with pytest.raises(KeyboardInterrupt):
+            there.run(
+                "sleep",
+                FOLDER + f" trap 'touch \"{mark}\"; exit' INT;" + BEGIN + " while :; do sleep 0.05; done",
+                folder="",
+            )
+        assert mark.exists()
+
+
+def test_no_connection(place: Path) -> None:
+    """It is told at once."""
+    hosts = load_hosts(find_workspace())
+    with pytest.raises(ConnectionFailed):
+        There(
+            Reach(hosts, 10, lambda _: None),
+            hosts["box"].__class__(name="x", host="127.0.0.1", port=1),
+            lambda _: nullcontext(),
+            print,
+        )
