@@ -4,8 +4,10 @@ Each row is the median of several runs of both programs in turn, so that whateve
 """
 
 import argparse
+import hashlib
 import os
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -23,6 +25,7 @@ from llorch.models.tools import CONVERT as CONVERTER
 from tests.hub import Fault, Generated, Hub  # found by the line above
 from tests.models.checkpoints import Dtype, configure, random_tensors, write_model
 from tests.models.vocabularies import Vocabulary, load_real
+from tests.remote.sshd import SSHD, Sshd
 from tests.rust import Rust
 
 BIN = Path(sys.executable).parent
@@ -307,13 +310,51 @@ def git_status_of(folder: Path, files: int, runs: int) -> None:
     )
 
 
+def push(folder: Path, runs: int) -> None:
+    """Measure copying a model of 1 GiB to hosts with and without llorch, and back, against scp with its defaults."""
+    if not all(map(shutil.which, ("ssh", "scp", SSHD))):
+        sys.exit("OpenSSH is not installed, and pushing is measured against scp")
+    data = os.urandom(1 << 20) * 1024
+    pins = f'size = {len(data)}, sha256 = "{hashlib.sha256(data).hexdigest()}"'
+    here, far, plain = (folder / name for name in ("here", "far", "plain"))
+    for place in (here, far, plain):
+        (place / "sources").mkdir(parents=True)
+        catalog = f'version = 1\n[models.m]\nsource = "file:sources"\nfiles = [{{ path = "a", {pins} }}]\n'
+        (place / "catalog.toml").write_text(catalog)
+    (here / "sources" / "a").write_bytes(data)
+    with Sshd(folder / "sshd") as sshd:
+        (folder / "config").write_text(f"Host *\nUserKnownHostsFile {sshd.known_hosts}\nIdentityAgent none\n")
+        os.environ["LLORCH_SSH_CONFIG"] = str(folder / "config")
+        base = f'host = "{sshd.address}"\nport = {sshd.port}\nidentity_file = "{sshd.client_key}"\n'
+        hosts = f'version = 1\n[hosts.far]\n{base}repo_path = "{far}"\nllorch = "{BIN / "llorch"}"\n'
+        hosts += f'[hosts.plain]\n{base}repo_path = "{plain}"\n'
+        (here / "hosts.toml").write_text(hosts)
+        llorch, copy = str(BIN / "llorch"), str(folder / "copy")
+        seconds(([llorch, "models", "download", "m"], here))
+        _, *options, to = ["-P" if word == "-p" else word for word in sshd.ssh()]
+        for name in ("far", "plain"):
+            there = str(folder / name)
+            ours = anew([f"{there}/.test-models", f"{there}/.llorch"], [llorch, "models", "push", "m", "--to", name])
+            theirs = anew([copy], ["scp", "-q", *options, str(here / "sources" / "a"), f"{to}:{copy}"])
+            what = "with llorch" if name == "far" else "with sh alone"
+            row(f"push 1 GiB to a host {what}, verified / scp", (ours, here), (theirs, here), 1.43, runs)
+        ours = anew([".test-models", ".llorch"], [llorch, "models", "pull", "m", "--from", "far"])
+        theirs = anew([copy], ["scp", "-q", *options, f"{to}:{here / 'sources' / 'a'}", copy])
+        row("pull 1 GiB, verified / scp", (ours, here), (theirs, here), 1.43, runs)
+
+
+def anew(gone: Sequence[str], command: Sequence[str]) -> Sequence[str]:
+    """Return a command that first removes what an earlier run of it has left."""
+    return ["sh", "-c", f"rm -rf {shlex.join(gone)}; exec {shlex.join(command)}"]
+
+
 def main() -> None:
     """Run the benches that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", "git", []],
+        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", "git", "push", []],
         help="default: all",
     )
     parser.add_argument("--runs", type=int, default=11)
@@ -327,6 +368,7 @@ def main() -> None:
         "convert": lambda folder: convert(folder, max(3, options.runs // 3)),
         "header": lambda folder: header(folder, options.runs),
         "git": lambda folder: git_status(folder, options.runs),
+        "push": lambda folder: push(folder, max(3, options.runs // 2)),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode

@@ -245,7 +245,9 @@ def _statuses() -> list[Status]:
 def _show(statuses: list[Status], nothing: str) -> None:
     total = sum(status.size for status in statuses)
     if ui.mode.json:
-        ui.emit_json({"models": [_summary(status) for status in statuses], "total_size": total})
+        run = session()
+        base = run.workspace.name(run.settings.paths.models)
+        ui.emit_json({"folder": base, "models": [_summary(status) for status in statuses], "total_size": total})
         return
     ui.table(
         ["id", "state", "size>", "license", "name"],

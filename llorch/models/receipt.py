@@ -67,9 +67,15 @@ def origin_of(model: Model) -> tuple[str, str, str]:
 def load_receipt(path: Path) -> Receipt | None:
     """Return the receipt at `path`, or None if there is none that can be used."""
     try:
-        if path.stat().st_size > LIMIT:
-            return None
-        data = json.loads(path.read_bytes())
+        return None if path.stat().st_size > LIMIT else parse_receipt(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_receipt(raw: bytes) -> Receipt | None:
+    """Return what a receipt says, or None if it cannot be used."""
+    try:
+        data = json.loads(raw)
         if data["schema"] != SCHEMA:
             return None
         files = {str(file["path"]): str(file["sha256"]) for file in data["files"]}
@@ -84,7 +90,7 @@ def load_receipt(path: Path) -> Receipt | None:
             verified_at=verified_at,
             made={made.path: made for made in map(_parse_made, data.get("made", []))},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None  # a claim that cannot be read claims nothing
 
 

@@ -17,6 +17,8 @@ from llorch.state import SMALL, State
 from tests.conftest import sha256, write_wheel
 from tests.models.smollm2 import read_vocabulary
 from tests.models.vocabularies import Kind, Vocabulary, load_real
+from tests.remote.far import Box, new_box, serving
+from tests.remote.sshd import Sshd
 
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
@@ -127,3 +129,16 @@ def real_vocabulary(packages: Path, smollm2: Path) -> Callable[[Kind], Vocabular
         return read_vocabulary(smollm2) if kind == "smollm2" else load_real(kind, packages)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def box_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One server for all hosts to copy to and from."""
+    with serving(tmp_path_factory.mktemp("server")) as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def box(box_server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """A host whose repository is empty."""
+    return new_box(box_server, tmp_path, monkeypatch)
