@@ -1,10 +1,15 @@
 """Where `llorch` and `python -m llorch` begin."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import NoReturn
 
 from llorch import __version__
+
+TYPE_CHECKING = False  # importing typing takes longer than all that `llorch git status` imports
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:

@@ -130,7 +130,8 @@ def cache_counts(wrapper: str, folder: Path) -> tuple[int, int] | None:
     if Path(wrapper).name != "sccache":
         return None
     try:
-        stats = json.loads(shell.output([wrapper, "--show-stats", "--stats-format", "json"], cwd=folder))["stats"]
+        program = str(folder / wrapper) if "/" in wrapper else wrapper
+        stats = json.loads(shell.output([program, "--show-stats", "--stats-format", "json"]))["stats"]
         hits, misses = (sum(stats[key]["counts"].values()) for key in ("cache_hits", "cache_misses"))
     except (LlorchError, ValueError, KeyError, TypeError):
         return None

@@ -26,9 +26,16 @@ Usage errors end in 2 (click) and an interrupt in 130. What does not derive from
 its traceback.
 """
 
+from __future__ import annotations
+
 import errno
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+
+from llorch.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, ClassVar
 
 INTERRUPTED = 130
 
@@ -107,7 +114,7 @@ class Conflict(LlorchError):
     code = "conflict"
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """One mistake in a configuration file."""
 
     file: str

@@ -1,12 +1,17 @@
 """Work on several things at once."""
 
+from __future__ import annotations
+
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TypeVar
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    Item = TypeVar("Item")
+    Answer = TypeVar("Answer")
 
 
 def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: int) -> list[Answer]:

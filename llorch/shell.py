@@ -1,24 +1,31 @@
 """The only door to other programs: argument lists, never a shell string."""
 
+from __future__ import annotations
+
 import os
-import signal
-import subprocess
+import select
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
-PIPE = subprocess.PIPE
-Started = subprocess.Popen[bytes]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+    from typing import TypeVar
+
+    Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
+    Started = subprocess.Popen[bytes]
+
+PIPE = -1  # as subprocess has it; importing that takes 8 ms, and signal 2, so both are imported where they are needed
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
-_running: set[subprocess.Popen[Any]] = set()
+_SIGPIPE = 13
+_running: set[subprocess.Popen[str] | _Program] = set()
 _starting = 0
 _lock = threading.Condition(threading.Lock())
 
@@ -47,16 +54,30 @@ def run(
         TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
-    variables = _variables(env)
+    import subprocess
+    from collections import deque
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=_variables(env),
+            pass_fds=inherit,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+
     tail: deque[str] = deque(maxlen=TAIL)
     process: subprocess.Popen[str] | None = None
     timer: threading.Timer | None = None
     expired = threading.Event()
     try:
         with uninterrupted():
-            process = _start(
-                command, hint, cwd, variables, inherit, stderr=subprocess.STDOUT, text=True, errors="replace"
-            )
+            process = _start(command, start, hint)
         assert process.stdout is not None
         if timeout is not None:
             timer = threading.Timer(timeout, _expire, [process, expired])
@@ -71,6 +92,8 @@ def run(
             timer.cancel()
         if process is not None:
             _finish(process)
+            assert process.stdout is not None
+            process.stdout.close()
     if timeout is not None and expired.is_set():
         raise TimedOut(command, timeout, hint=hint)
     if returncode:
@@ -80,29 +103,103 @@ def run(
 def output(
     command: Sequence[str],
     *,
-    cwd: Path | None = None,
     env: Mapping[str, str | None] | None = None,
     hint: str | None = None,
 ) -> bytes:
-    """Run a program to its end as `run` does, and return what it wrote to stdout.
+    """Run a program to its end as `run` does, in the current folder, and return what it wrote to stdout.
 
     Raises:
         ToolMissing: there is no such program.
         CommandFailed: it exited with anything but 0; the error has the last lines of its stderr.
     """
-    variables = _variables(env)
-    process: subprocess.Popen[bytes] | None = None
+    program: _Program | None = None
     try:
         with uninterrupted():
-            process = _start(command, hint, cwd, variables, stderr=subprocess.PIPE)
-        out, err = process.communicate()
+            program = _start(command, lambda: _Program(command, _variables(env)), hint)
+        out, err = program.read()
+        returncode = program.wait()
     finally:
-        if process is not None:
-            _finish(process)
-    if process.returncode:
+        if program is not None:
+            _finish(program)
+            program.close()
+    if returncode:
         tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
-        raise CommandFailed(command, process.returncode, tail, hint=hint)
+        raise CommandFailed(command, returncode, tail, hint=hint)
     return out
+
+
+class _Program:
+    """A program that `output` runs, with as much of `Popen` as that and `_end` need."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.returncode: int | None = None
+        self._waiting = threading.Lock()
+        out, its_out = os.pipe()
+        err, its_err = os.pipe()
+        self._pipes = (out, err)
+        files = (
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, its_out, 1),
+            (os.POSIX_SPAWN_DUP2, its_err, 2),
+        )
+        try:
+            self.pid = os.posix_spawnp(
+                command[0], list(command), env, file_actions=files, setsid=True, setsigdef=(_SIGPIPE,)
+            )
+        except OSError:
+            self.close()
+            raise
+        finally:
+            os.close(its_out)
+            os.close(its_err)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Return all that it writes to stdout, and to stderr."""
+        said: dict[int, list[bytes]] = {pipe: [] for pipe in self._pipes}
+        opened = set(self._pipes)
+        ready = select.poll()
+        for pipe in self._pipes:
+            ready.register(pipe, select.POLLIN)
+        while opened:
+            for pipe, _ in ready.poll():
+                part = os.read(pipe, 1 << 16)
+                said[pipe].append(part)
+                if not part:
+                    ready.unregister(pipe)
+                    opened.remove(pipe)
+        out, err = (b"".join(parts) for parts in said.values())
+        return out, err
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended, or the number of the signal that ended it, negative."""
+        with self._waiting:
+            returncode = self._take(0)
+            assert returncode is not None
+            return returncode
+
+    def poll(self) -> int | None:
+        """Return the same, or None if it has not ended, or its end is waited for elsewhere."""
+        if self._waiting.acquire(blocking=False):
+            try:
+                return self._take(os.WNOHANG)
+            finally:
+                self._waiting.release()
+        return None
+
+    def close(self) -> None:
+        """Close what it wrote to."""
+        for pipe in self._pipes:
+            os.close(pipe)
+
+    def _take(self, options: int) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # SIGCHLD is ignored, and with it how programs end
+                pid, status = self.pid, 0
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
 def _variables(env: Mapping[str, str | None] | None) -> dict[str, str]:
@@ -110,30 +207,14 @@ def _variables(env: Mapping[str, str | None] | None) -> dict[str, str]:
     return {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
 
 
-def _start(
-    command: Sequence[str],
-    hint: str | None,
-    cwd: Path | None,
-    env: Mapping[str, str],
-    inherit: Collection[int] = (),
-    **more: Any,
-) -> subprocess.Popen[Any]:
+def _start(command: Sequence[str], start: Callable[[], Process], hint: str | None) -> Process:
     """Start a program. Several can be started at once, which takes a millisecond each; `end_all` waits for them."""
     global _starting
     with _lock:
         _starting += 1
-    process: subprocess.Popen[Any] | None = None
+    process: Process | None = None
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            pass_fds=inherit,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            **more,
-        )
+        process = start()
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if error.filename != command[0]:
             raise  # the folder is not there
@@ -153,6 +234,8 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread alone
         return
+    import signal
+
     held: list[int] = []
     ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
     handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ours}
@@ -183,6 +266,8 @@ def start(
     Raises:
         ToolMissing: there is no such program.
     """
+    import subprocess
+
     try:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr
@@ -193,6 +278,9 @@ def start(
 
 def hang_up(process: Started) -> None:
     """End a program that `start` started, as a terminal that goes away does."""
+    import signal
+    import subprocess
+
     for request in (signal.SIGHUP, signal.SIGKILL):
         process.send_signal(request)
         with suppress(subprocess.TimeoutExpired):
@@ -206,6 +294,8 @@ def run_interactive(command: Sequence[str]) -> None:
         ToolMissing: there is no such program.
         CommandFailed: it exited with anything but 0.
     """
+    import subprocess
+
     try:
         returncode = subprocess.run(command, check=False).returncode
     except (FileNotFoundError, PermissionError):
@@ -222,6 +312,8 @@ def terminate(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def terminated() -> Iterator[None]:
     """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out."""
+    import signal
+
     handlers = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -239,7 +331,9 @@ def end_all() -> None:
         _end(process)
 
 
-def _expire(process: subprocess.Popen[Any], expired: threading.Event) -> None:
+def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
+    import signal
+
     expired.set()
     _end(process)
     # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
@@ -247,19 +341,32 @@ def _expire(process: subprocess.Popen[Any], expired: threading.Event) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _finish(process: subprocess.Popen[Any]) -> None:
-    """Leave nothing of a program: no process, and no open file."""
+def _finish(process: subprocess.Popen[str] | _Program) -> None:
+    """Leave no process of a program."""
     _end(process)
     with _lock:
         _running.discard(process)
-    if process.stdout is not None:
-        process.stdout.close()
 
 
-def _end(process: subprocess.Popen[Any], patience: float = 2.0) -> None:
+def _end(process: subprocess.Popen[str] | _Program, patience: float = 2.0) -> None:
+    if process.poll() is not None:
+        return
+    import signal
+
     for request in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
-        with suppress(ProcessLookupError, subprocess.TimeoutExpired):  # it may end of itself meanwhile
+        with suppress(ProcessLookupError):  # it may end of itself meanwhile
             os.killpg(process.pid, request)
-            process.wait(patience)
+        if _has_ended(process, patience):
+            return
+
+
+def _has_ended(process: subprocess.Popen[str] | _Program, patience: float) -> bool:
+    """Wait for a program to end, but not longer than that."""
+    import time
+
+    until = time.monotonic() + patience
+    while process.poll() is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True

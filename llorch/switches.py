@@ -1,10 +1,15 @@
 """The switches of the environment, which plain `doit` has too."""
 
-import os
-from collections.abc import Mapping
-from typing import Literal
+from __future__ import annotations
 
-Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "LLORCH_XET", "CI"]
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "LLORCH_XET", "CI"]
 
 
 def is_on(switch: Switch, environ: Mapping[str, str] = os.environ) -> bool:

@@ -4,23 +4,27 @@ Colour never carries meaning alone. Bars and questions need a terminal; without 
 question is refused. rich is loaded when a table or a bar is drawn.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from llorch.errors import LlorchError, Refused
 from llorch.switches import is_on
 from llorch.text import json_text, shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import IO, Any, Literal, Self
+
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
-Style = Literal["good", "bad", "dim", "bold", "note"]
+    Style = Literal["good", "bad", "dim", "bold", "note"]
 _CODES: Mapping[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1", "note": "33"}
 DRAW_EVERY = 0.05
 """Seconds between two looks at the progress of one task."""
@@ -198,7 +202,7 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
-def _console(stream: IO[str]) -> "Console":
+def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
     return Console(
@@ -234,7 +238,7 @@ class Board:
         """Where it draws."""
         return self._stream or sys.stderr
 
-    def start(self, name: str) -> "Line":
+    def start(self, name: str) -> Line:
         """Begin to show a task."""
         with self.lock:
             self._working += 1
@@ -262,7 +266,7 @@ class Board:
                 self.stream.write(text + "\n")
                 self.stream.flush()
 
-    def bars(self) -> "Progress | None":
+    def bars(self) -> Progress | None:
         """Return the bars, started when the first is needed; None where there are none."""
         with self.lock:
             if self._bars is None and not self._closed and is_drawable(self.stream) and not mode.quiet:
@@ -276,7 +280,7 @@ class Board:
                         super().__init__()
                         self.column = column
 
-                    def render(self, task: progress.Task) -> "RenderableType":
+                    def render(self, task: progress.Task) -> RenderableType:
                         return self.column.render(task) if task.total or task.completed else ""
 
                 # Twelve columns of bar leave room for a name and a path at 80 columns.
@@ -301,7 +305,7 @@ class Board:
                 self._bars.start()
             return self._bars
 
-    def add(self, name: str, text: str) -> "TaskID":
+    def add(self, name: str, text: str) -> TaskID:
         """Add a bar, and below all of them one for their sum once there are two."""
         with self.lock:
             bars = self.bars()
@@ -390,7 +394,7 @@ class Line:
         if not mode.quiet and not mode.json:
             self._board.print(f"{self._name:<{self._board.width}}  {text}")
 
-    def _draw(self) -> "Progress | None":
+    def _draw(self) -> Progress | None:
         bars = self._board.bars()
         if bars is not None:
             if self._bar is None:

@@ -1,23 +1,46 @@
 """Find the workspace. What its files say is `config`'s business; this is all that a look at git needs, and is light."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 from llorch.errors import ConfigError, Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 MARKERS = ("llorch.toml", "catalog.toml", "dodo.py")
 
 
-class Workspace(NamedTuple):
+class Workspace:
     """The folder that llorch works in.
 
     `declared` is false where no file says that it is one, and the current folder was taken.
     """
 
-    root: Path
-    declared: bool
+    __slots__ = ("declared", "place")
+
+    def __init__(self, root: str | Path, declared: bool) -> None:
+        self.place = os.fspath(root)
+        """The root as text: what needs no more does without pathlib, whose import takes 3 ms."""
+        self.declared = declared
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same folder, found in the same way."""
+        return isinstance(other, Workspace) and (self.place, self.declared) == (other.place, other.declared)
+
+    def __hash__(self) -> int:
+        """Return what is equal for equal workspaces."""
+        return hash((self.place, self.declared))
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        from pathlib import Path
+
+        return Path(self.place)
 
     @property
     def state(self) -> Path:
@@ -31,11 +54,11 @@ class Workspace(NamedTuple):
     def name(self, path: str | Path) -> str:
         """Return how a path is called: relative inside the workspace, absolute outside.
 
-        >>> Workspace(root=Path("/w"), declared=True).name("/w/a/../b")
+        >>> Workspace(root="/w", declared=True).name("/w/a/../b")
         'b'
         """
         clean = os.path.normpath(self.path(path))
-        return clean.removeprefix(os.path.join(self.root, ""))
+        return clean.removeprefix(os.path.join(self.place, ""))
 
 
 def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Workspace:
@@ -46,15 +69,29 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
     """
     named = str(folder) if folder is not None else environ.get("LLORCH_REPO_ROOT")
     if named:
-        start = Path(os.path.abspath(os.path.expanduser(named)))
-        if not start.is_dir():
+        start = os.path.abspath(os.path.expanduser(named))
+        if not os.path.isdir(start):
             source = "-C" if folder is not None else "LLORCH_REPO_ROOT"
             raise ConfigError([Problem(source, None, "", f"`{named}` is not a folder")])
     else:
-        start = Path.cwd()
+        start = os.getcwd()
     if named and folder is None:
         return Workspace(root=start, declared=True)
-    for candidate in (start, *start.parents):
-        if any((candidate / marker).is_file() for marker in MARKERS):
+    for candidate in upwards(start):
+        if any(os.path.isfile(os.path.join(candidate, marker)) for marker in MARKERS):
             return Workspace(root=candidate, declared=True)
     return Workspace(root=start, declared=False)
+
+
+def upwards(folder: str) -> Iterator[str]:
+    """Yield an absolute folder and all above it.
+
+    >>> list(upwards("/a/b"))
+    ['/a/b', '/a', '/']
+    """
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return
+        folder = above

@@ -210,12 +210,15 @@ Made = TypeVar("Made")
 def as_mortal(function: Callable[[], Made]) -> Made:
     """Call a function as a user whom file permissions bind, also where the tests run as root.
 
-    A thread's rights are its own on Linux, so one of its own gives them up.
+    A thread's rights are its own on Linux, so one of its own gives them up, also for the programs that it starts.
     """
 
     def give_up_and_call() -> Made:
         if os.geteuid() == 0:
             libc = ctypes.CDLL(None, use_errno=True)
+            set_securebits, noroot = 28, 1
+            if libc.prctl(set_securebits, noroot):
+                raise OSError(ctypes.get_errno(), "prctl")
             version_3_of_this_thread = struct.pack("Ii", 0x20080522, 0)
             if libc.capset(version_3_of_this_thread, bytes(24)):
                 raise OSError(ctypes.get_errno(), "capset")

@@ -15,6 +15,7 @@ LAYERS = {
     "errors": 0,
     "parallel": 0,
     "progress": 0,
+    "record": 0,
     "switches": 0,
     "text": 0,
     "toml": 1,
@@ -60,7 +61,7 @@ ALLOWED = {
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}
 
 # What `llorch --help` may load besides what click itself loads and what every interpreter has.
-START_UP = {"llorch", "llorch.__main__", "llorch.cli", "llorch.errors", "llorch.switches", "llorch.text", "llorch.ui"}
+START_UP = {"llorch", *(f"llorch.{name}" for name in ("__main__", "cli", "errors", "record", "switches", "text", "ui"))}
 
 
 def imports(path: Path, *, inside_functions: bool) -> set[str]:

@@ -1,8 +1,13 @@
 """The switches of the environment."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from llorch.switches import Switch, is_on
+from llorch.switches import is_on
+
+if TYPE_CHECKING:
+    from llorch.switches import Switch
 
 
 @pytest.mark.parametrize("switch", ["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE"])
@@ -22,7 +27,7 @@ from llorch.switches import Switch, is_on
         ("2", True),
     ],
 )
-def test_words_for_no_are_off(switch: Switch, value: str | None, on: bool) -> None:
+def test_words_for_no_are_off(switch: "Switch", value: str | None, on: bool) -> None:
     """A switch is on unless it is not set, empty, or says no."""
     assert is_on(switch, {} if value is None else {switch: value}) is on
 

@@ -4,6 +4,8 @@ git has one exit code for everything, so its words are looked at here, and only 
 no value is taken from them.
 """
 
+import errno
+import os
 import re
 from collections.abc import Callable
 from itertools import takewhile
@@ -142,6 +144,10 @@ def _not_here(root: Path, reason: str) -> LlorchError:
     return Malformed(str(root), reason, hint="its `.git` leads nowhere; move it away and clone it again")
 
 
+def _closed(root: Path, reason: str) -> LlorchError:
+    return locked(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root)))
+
+
 def locked(root: Path, error: OSError) -> LlorchError:
     """Return the error for a repository that the user may not read."""
     hint = f"`ls -ld {quote(str(error.filename))}` tells whom it belongs to, and who may read it"
@@ -153,6 +159,7 @@ _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     (r"cannot lock ref '.*': (is at .* but expected|reference already exists)", _raced),
     (r"dubious ownership", _dubious),
     (r"overwritten by (checkout|merge):|Entry '.*' not uptodate", _hidden),
+    (r"cannot change to '.*': Permission denied", _closed),
     (r"No space left|Read-only file system|insufficient permission|Permission denied|Disk quota", _disk),
     (r"not a git repository", _not_here),
     (r"invalid value for '?submodule\.", _modules),

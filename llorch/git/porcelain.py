@@ -4,9 +4,15 @@ Formats: git-status(1) "Porcelain Format Version 2", git-ls-files(1), git-ls-tre
 "RAW OUTPUT FORMAT"; and those that this file asks for with `LOG` and `REFS`. Running git is not this file's business.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+from llorch.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 LOG = "--format=%H%x00%ct%x00%an%x00%s"
 """For `git log -z`: a commit's id, time, author and subject."""
@@ -25,7 +31,7 @@ REFS = "".join(
 """For `git for-each-ref`; a ref's name and a subject have no newline, and records end with one."""
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """A file that is not as HEAD has it: X and Y of git-status(1), `?` for both if untracked."""
 
     path: str
@@ -35,7 +41,7 @@ class Entry(NamedTuple):
     conflicted: bool = False
 
 
-class Status(NamedTuple):
+class Status(Record):
     """What `git status --porcelain=v2 --branch --show-stash -z` says; None for what there is not, or is not known."""
 
     commit: str | None = None
@@ -82,7 +88,7 @@ class Status(NamedTuple):
         return tuple(dict.fromkeys((*self.staged, *self.changed, *self.conflicted)))
 
 
-class Commit(NamedTuple):
+class Commit(Record):
     """A commit; `time` in seconds since 1970."""
 
     id: str
@@ -91,7 +97,7 @@ class Commit(NamedTuple):
     subject: str
 
 
-class Ref(NamedTuple):
+class Ref(Record):
     """A branch, here or of a remote; `gone` if its upstream is no more."""
 
     name: str

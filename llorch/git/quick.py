@@ -11,6 +11,6 @@ def quick_status() -> str | None:
     """Return what `llorch git status` shows where all is well; else None, and the command line has something to say."""
     try:
         workspace = find_workspace()
-        return render_status(*load_all(find_repo(workspace.root))) if workspace.declared else None
+        return render_status(*load_all(find_repo(workspace.place))) if workspace.declared else None
     except LlorchError:
         return None

@@ -3,21 +3,25 @@
 What a failure of git means is `failures`' business.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from shlex import quote
-from typing import NamedTuple, TypeVar
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError
 from llorch.parallel import in_parallel
 from llorch.text import shown
+from llorch.workspace import upwards
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-Say = Callable[[str], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+    from typing import TypeVar
+
+    Item = TypeVar("Item")
+    Answer = TypeVar("Answer")
+    Say = Callable[[str], None]
 
 _ENVIRONMENT: dict[str, str | None] = {
     "LC_ALL": "C",
@@ -32,20 +36,50 @@ NETWORK = 8
 """Submodules that are fetched at once: they wait for servers more than for this machine."""
 
 
-class Repo(NamedTuple):
+class Repo:
     """The work tree of a repository. `root` has no links in it."""
 
-    root: Path
+    __slots__ = ("place",)
+
+    def __init__(self, root: str | Path) -> None:
+        self.place = os.fspath(root)
+        """The root as text: a look at the repository does without pathlib, whose import takes 3 ms."""
+
+    @property
+    def root(self) -> Path:
+        """The folder of the work tree."""
+        from pathlib import Path
+
+        return Path(self.place)
 
     @property
     def folder(self) -> Path:
         """Where git has its own files of this work tree (gitrepository-layout(5))."""
-        place = self.root / ".git"
-        if place.is_dir():
+        from pathlib import Path
+
+        return Path(self.git_folder)
+
+    @property
+    def git_folder(self) -> str:
+        """The same as text."""
+        place = os.path.join(self.place, ".git")
+        if os.path.isdir(place):
             return place
-        # A linked work tree or a submodule: a file that says where.
-        leads = os.fsdecode(place.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
-        return Path(os.path.normpath(self.root / leads))
+        with open(place, "rb") as file:  # a linked work tree or a submodule: a file that says where
+            leads = os.fsdecode(file.read()).removeprefix("gitdir: ").rstrip("\n")
+        return os.path.normpath(os.path.join(self.place, leads))
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same work tree."""
+        return isinstance(other, Repo) and self.place == other.place
+
+    def __hash__(self) -> int:
+        """Return what is equal for equal work trees."""
+        return hash(self.place)
+
+    def inside(self, path: str) -> Repo:
+        """Return the repository that is in a folder of this one's work tree."""
+        return Repo(os.path.join(self.place, path))
 
     def look(self, *arguments: str) -> bytes:
         """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
@@ -62,26 +96,22 @@ class Repo(NamedTuple):
             ToolMissing: there is no git.
             LlorchError: it failed; the class says how, see `failures.own_error`.
         """
-        env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": str(self.root.parent), **variables}
+        env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": os.path.dirname(self.place), **variables}
         try:
-            if ":" in str(self.root.parent):
+            if ":" in os.path.dirname(self.place):
                 self._check_own(env)
             # Else a reset would reach into submodules, of which each is dealt with by itself.
-            command = ["git", "-c", "submodule.recurse=false", *arguments]
-            return shell.output(command, cwd=self.root, env=env, hint=_HINT)
+            command = ["git", "-C", self.place, "-c", "submodule.recurse=false", *arguments]
+            return shell.output(command, env=env, hint=_HINT)
         except CommandFailed as error:
             from llorch.git.failures import own_error
 
             raise own_error(error, self.root) from None
-        except PermissionError as error:  # of the folder
-            from llorch.git.failures import locked
-
-            raise locked(self.root, error) from None
 
     def _check_own(self, env: Mapping[str, str | None]) -> None:
         # Colons separate ceilings and cannot be in one. GIT_DIR would do too, but has git ask for no owner.
-        command = ["git", "rev-parse", "--show-cdup"]
-        if shell.output(command, cwd=self.root, env=env, hint=_HINT) != b"\n":
+        command = ["git", "-C", self.place, "rev-parse", "--show-cdup"]
+        if shell.output(command, env=env, hint=_HINT) != b"\n":
             raise CommandFailed(command, 128, "fatal: not a git repository")
 
     def has(self, commit: str) -> bool:
@@ -97,15 +127,14 @@ class Repo(NamedTuple):
         return True
 
 
-def find_repo(folder: Path) -> Repo:
+def find_repo(folder: str | Path) -> Repo:
     """Return the repository that a folder is in.
 
     Raises:
         LlorchError: it is in none.
     """
-    start = folder.resolve()
-    for root in (start, *start.parents):
-        if os.path.lexists(root / ".git"):
+    for root in upwards(os.path.realpath(folder)):
+        if os.path.lexists(os.path.join(root, ".git")):
             return Repo(root=root)
     raise LlorchError(f"`{folder}` is not in a git repository", hint="`git init` makes one; `-C DIR` works in another")
 
@@ -116,7 +145,13 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("see https://me:token@example.org/x")
     'see https://example.org/x'
     """
-    return re.sub(r"(\w+://)[^/@\s']+@", r"\1", text)
+    first, *rest = text.split("://")
+    return "://".join([first, *map(_without_user, rest)])
+
+
+def _without_user(address: str) -> str:
+    user, at, host = address.partition("@")
+    return address if not at or any(c in "/'" or c.isspace() for c in user) else host
 
 
 def listed(paths: Iterable[str]) -> str:
@@ -130,6 +165,8 @@ def as_argument(path: str) -> str:
     >>> as_argument("a b"), as_argument("-x")
     ("'a b'", '-- -x')
     """
+    from shlex import quote
+
     return ("-- " if path.startswith("-") else "") + quote(shown(path))
 
 

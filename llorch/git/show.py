@@ -1,18 +1,23 @@
 """How git's commands tell of what they found and did: in words for people, and in JSON."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 from llorch import ui
-from llorch.git.repo import Repo, as_argument, listed
+from llorch.git.repo import as_argument, listed
 from llorch.text import shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
     from llorch.git.backup import Loss
     from llorch.git.porcelain import Commit
+    from llorch.git.repo import Repo
     from llorch.git.status import Repository, Submodule
     from llorch.git.submodules import Move
 
@@ -26,13 +31,13 @@ def text_of(path: str) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def commit_json(commit: "Commit") -> dict[str, Any]:
+def commit_json(commit: Commit) -> dict[str, Any]:
     """Return a commit as JSON documents have it."""
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.time))
     return {"commit": commit.id, "time": when, "author": commit.author, "subject": commit.subject}
 
 
-def submodule_json(submodule: "Submodule") -> dict[str, Any]:
+def submodule_json(submodule: Submodule) -> dict[str, Any]:
     """Return a submodule's state as JSON documents have it."""
     status = submodule.status
     return {
@@ -50,7 +55,7 @@ def submodule_json(submodule: "Submodule") -> dict[str, Any]:
     }
 
 
-def describe(submodule: "Submodule") -> str:
+def describe(submodule: Submodule) -> str:
     """Return where a submodule is, in words."""
     status = submodule.status
     if submodule.error:
@@ -88,7 +93,7 @@ def distance(ahead: int, behind: int | None, what: str) -> str:
     return f"{' and '.join(ways)} {what}" if ways else ""
 
 
-def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -> str:
+def render_status(repository: Repository, submodules: Sequence[Submodule]) -> str:
     """Return the state of a repository and its submodules in words; of those as recorded only how many, unless `-v`."""
     lines = list(_lines(repository))
     if submodules:
@@ -102,7 +107,7 @@ def render_status(repository: "Repository", submodules: "Sequence[Submodule]") -
     return "\n".join(lines)
 
 
-def names(paths: "Sequence[str]", most: int | None = None) -> str:
+def names(paths: Sequence[str], most: int | None = None) -> str:
     """Return paths in a line, the first `most` of them if there are more."""
     rest = len(paths) - len(paths[:most])
     return listed(paths[:most]) + (f" and {rest} more" if rest else "")
@@ -117,7 +122,7 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
-def tell_lost(repo: Repo, losses: "Sequence[Loss]") -> None:
+def tell_lost(repo: Repo, losses: Sequence[Loss]) -> None:
     """Say exactly what would be lost, of each repository; also to a quiet run, if it is asked about it."""
     if ui.mode.json or (ui.mode.quiet and ui.mode.yes):
         return
@@ -136,7 +141,7 @@ def place_of(repo: Repo, other: Repo) -> str:
     return os.path.relpath(other.root, repo.root)
 
 
-def lost_json(repo: Repo, losses: "Sequence[Loss]") -> list[dict[str, Any]]:
+def lost_json(repo: Repo, losses: Sequence[Loss]) -> list[dict[str, Any]]:
     """Return what is lost as JSON documents have it."""
     return [
         {
@@ -157,7 +162,7 @@ def tell_restore(command: str) -> None:
         sys.stdout.flush()
 
 
-def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: Any) -> int:
+def finish_moves(moves: Sequence[Move], restore: str | None = None, **more: Any) -> int:
     """Tell what became of submodules; return the exit code, the first failure's.
 
     Args:
@@ -180,7 +185,7 @@ def finish_moves(moves: "Sequence[Move]", restore: str | None = None, **more: An
     return next((move.error.exit_code for move in failed if move.error is not None), 0)
 
 
-def _tell_failed(failed: "Sequence[Move]") -> None:
+def _tell_failed(failed: Sequence[Move]) -> None:
     """Say why submodules could not be moved, once where several have one reason."""
     reasons: dict[tuple[str, str | None], list[str]] = {}
     for move in failed:
@@ -192,7 +197,7 @@ def _tell_failed(failed: "Sequence[Move]") -> None:
             ui.print_err(f"    hint: {ui.harmless(hint)}")
 
 
-def _sentence(move: "Move") -> str:
+def _sentence(move: Move) -> str:
     path = shown(move.declared.path)
     before, after = (move.before or "nothing")[:9], (move.after or "nothing")[:9]
     left = f"; it was on {shown(move.left)}" if move.left else ""
@@ -205,7 +210,7 @@ def _sentence(move: "Move") -> str:
     }[move.outcome]
 
 
-def _move_json(move: "Move") -> dict[str, Any]:
+def _move_json(move: Move) -> dict[str, Any]:
     return {
         "path": text_of(move.declared.path),
         "outcome": move.outcome,
@@ -217,7 +222,7 @@ def _move_json(move: "Move") -> dict[str, Any]:
     }
 
 
-def _lines(repository: "Repository") -> Iterator[str]:
+def _lines(repository: Repository) -> Iterator[str]:
     status = repository.status
     yield ui.style(shown(status.branch) if status.branch else "detached", "bold") + _upstream(repository)
     if repository.commit is None:
@@ -243,7 +248,7 @@ def _lines(repository: "Repository") -> Iterator[str]:
         yield ui.style(f"{verb} in progress", "note") + f": {ways}"
 
 
-def _upstream(repository: "Repository") -> str:
+def _upstream(repository: Repository) -> str:
     status = repository.status
     if status.upstream is None:
         return ", without an upstream" if status.branch else ""

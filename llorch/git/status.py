@@ -1,15 +1,21 @@
 """The state of a repository and of its submodules, looked at all at once. Changing anything is not this file's job."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
 
 from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
 from llorch.git.repo import Repo, at_once, without_secrets
 from llorch.git.unfetched import load_unfetched
+from llorch.record import Record
 
-State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal
+
+    State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
 _STATUS = (
     "status", "--porcelain=v2", "--branch", "--show-stash", "-z", "--untracked-files=normal",
     "--ignore-submodules=dirty",
@@ -28,7 +34,7 @@ _OPERATIONS = {
 """What git keeps in its folder while something is in progress, as its own wt-status.c looks for it."""
 
 
-class Repository(NamedTuple):
+class Repository(Record):
     """The state of a repository but for its submodules."""
 
     status: Status
@@ -37,7 +43,7 @@ class Repository(NamedTuple):
     operation: str | None
 
 
-class Declared(NamedTuple):
+class Declared(Record):
     """A submodule that an index or a tree has.
 
     Attributes:
@@ -60,19 +66,19 @@ class Declared(NamedTuple):
     @property
     def repo(self) -> Repo:
         """Its own repository, if it is there."""
-        return Repo(root=self.parent.root / self.inner)
+        return self.parent.inside(self.inner)
 
     @property
     def is_there(self) -> bool:
         """Tell whether it has a work tree, or something that may not be looked at."""
         try:
-            os.lstat(self.repo.root / ".git")
+            os.lstat(os.path.join(self.repo.place, ".git"))
         except OSError as error:
             return isinstance(error, PermissionError)
         return True
 
 
-class Submodule(NamedTuple):
+class Submodule(Record):
     """The state of a submodule; `ahead` and `behind` count from the recorded commit, None where that is not here."""
 
     declared: Declared
@@ -130,7 +136,7 @@ def load_submodules(repo: Repo) -> tuple[Submodule, ...]:
         level = tuple(
             inner
             for state in states
-            if state.is_usable and os.path.isfile(state.declared.repo.root / ".gitmodules")
+            if state.is_usable and os.path.isfile(os.path.join(state.declared.repo.place, ".gitmodules"))
             for inner in load_declared(state.declared.repo, state.path + "/")
         )
     return tuple(sorted(found, key=lambda submodule: submodule.path))
@@ -190,9 +196,9 @@ def check_place(declared: Declared) -> None:
     Raises:
         Refused: it, or one above it, is a link or no folder at all.
     """
-    place = declared.parent.root
+    place = declared.parent.place
     for part in declared.inner.split("/"):
-        place = place / part
+        place = os.path.join(place, part)
         if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):
             what = "a link" if os.path.islink(place) else "no folder"
             raise Refused(f"`{place}` is {what}, in the place of a submodule", hint="move it away, then repeat")
@@ -200,7 +206,7 @@ def check_place(declared: Declared) -> None:
 
 def load_operation(repo: Repo) -> str | None:
     """Return what is in progress, such as a rebase, or None."""
-    folder = str(repo.folder)
+    folder = repo.git_folder
     there = set(os.listdir(folder))
     marks = (mark for mark in _OPERATIONS if mark.partition("/")[0] in there)
     return next((_OPERATIONS[mark] for mark in marks if os.path.exists(os.path.join(folder, mark))), None)
@@ -218,7 +224,7 @@ def _distance(repo: Repo, recorded: str, commit: str | None) -> tuple[int | None
 def _load_modules(repo: Repo, tree: str | None) -> tuple[Mapping[str, dict[str, str]], str]:
     """Return what `.gitmodules` says by path, and what is wrong with it."""
     source = ("--file", ".gitmodules") if tree is None else ("--blob", f"{tree}:.gitmodules")
-    if tree is None and not (repo.root / ".gitmodules").is_file():
+    if tree is None and not os.path.isfile(os.path.join(repo.place, ".gitmodules")):
         return {}, ""
     try:
         values = parse_config(repo.look("config", "-z", *source, "--list"))

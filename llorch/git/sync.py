@@ -1,12 +1,12 @@
 """Making work trees exactly what a commit has: planned and told first, kept, and only then done."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llorch.errors import LlorchError
 from llorch.git.backup import Backup, Loss, find_again, find_loss, keep, now, way_back
 from llorch.git.disk import remove
-from llorch.git.repo import Repo, Say, at_once
+from llorch.git.repo import Repo, at_once
 from llorch.git.status import THREADS, Declared, check_place, load_declared
 from llorch.git.submodules import (
     Move,
@@ -20,6 +20,9 @@ from llorch.git.submodules import (
     outermost,
     to_recorded,
 )
+
+if TYPE_CHECKING:
+    from llorch.git.repo import Say
 
 
 class Plan(NamedTuple):
@@ -70,7 +73,7 @@ def plan_reset(repo: Repo, chosen: Sequence[Declared]) -> Plan:
     return Plan(repo, None, level, losses, failed)
 
 
-def carry_out(plan: Plan, tell: Say | None = None) -> Result:
+def carry_out(plan: Plan, tell: "Say | None" = None) -> Result:
     """Keep what is lost, then do what is planned.
 
     Args:

@@ -20,7 +20,13 @@ from llorch.switches import is_on
 if TYPE_CHECKING:
     from llorch.models.gguf import Gguf
 
-_STYLES: dict[str, ui.Style] = {"ok": "good", "corrupt": "bad", "truncated": "bad", "missing": "dim", "partial": "note"}
+_STYLES: "dict[str, ui.Style]" = {
+    "ok": "good",
+    "corrupt": "bad",
+    "truncated": "bad",
+    "missing": "dim",
+    "partial": "note",
+}
 
 
 @click.group(cls=Table, table=MODELS, example="llorch models download smollm2")

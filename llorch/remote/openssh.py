@@ -63,7 +63,9 @@ class OpenSshConnection:
 class OpenSshProcess:
     """A script that runs on a host; see `streams.Process`."""
 
-    def __init__(self, connection: OpenSshConnection, process: shell.Started, beginning: Beginning, err: Sink) -> None:
+    def __init__(
+        self, connection: OpenSshConnection, process: "shell.Started", beginning: Beginning, err: Sink
+    ) -> None:
         self.beginning = beginning
         self._connection = connection
         self._process = process

@@ -65,7 +65,7 @@ def find_parts(repo: "Repo", *, changes: bool, without: Sequence[Path] = ()) -> 
     parts = [_part(repo, "", None, branch, repo.line("rev-parse", "HEAD"), without if changes else None)]
     for part in parts:  # it grows
         for path, commit in _recorded(part):
-            inner = part.repo._replace(root=part.repo.root / path)
+            inner = part.repo.inside(path)
             if not os.path.lexists(inner.root / ".git"):
                 continue
             place = os.path.join(part.path, path)

@@ -66,7 +66,7 @@ class Socket:
         silence: seconds without a word after which the link was given up; None otherwise.
     """
 
-    def __init__(self, sock: Any, program: shell.Started | None = None) -> None:
+    def __init__(self, sock: Any, program: "shell.Started | None" = None) -> None:
         """Take a socket or a channel, and the program at its other end if there is one."""
         self._sock = sock
         self._program = program

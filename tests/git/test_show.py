@@ -1,7 +1,7 @@
 """What people and programs are told."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,9 +10,12 @@ from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
 from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore, text_of
-from llorch.git.status import Declared, State, Submodule
+from llorch.git.status import Declared, Submodule
 from llorch.git.submodules import Move
 from llorch.text import shown
+
+if TYPE_CHECKING:
+    from llorch.git.status import State
 
 DECLARED = Declared(path="a\x1b[31m", inner="a", parent=Repo(root=Path("/r")), recorded="1" * 40)
 AT = "2" * 40
@@ -22,7 +25,7 @@ NOTHING = Status()
 CONFLICT = Status(branch="dev", entries=(Entry("x", "M", "M"), Entry("y", "U", "U", False, True), Entry("z", "?", "?")))
 
 
-def submodule(state: State, status: Status = NOTHING, **more: Any) -> Submodule:
+def submodule(state: "State", status: Status = NOTHING, **more: Any) -> Submodule:
     """Return the state of a submodule."""
     return Submodule(declared=DECLARED, state=state, status=status, **more)
 
