@@ -200,3 +200,71 @@ def test_output_may_fail() -> None:
     assert caught.value.tail == "\n".join(map(str, range(61, 101)))
     with pytest.raises(ToolMissing, match="`no-such-program` is not installed"):
         shell.output(["no-such-program"])
+
+
+@pytest.mark.parametrize("patience", [10.0, 0.05])
+def test_what_output_runs_is_ended_too(workspace: Path, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    """`end_all` ends it with its children, also if it does not want to, while a thread reads what it writes."""
+    os.mkfifo("alive")
+    failures: list[int] = []
+    trap = "" if patience > 1 else "trap '' TERM; "
+    monkeypatch.setattr(shell._end, "__defaults__", (patience,))
+
+    def run() -> None:
+        with pytest.raises(CommandFailed) as caught:
+            shell.output(
+                ["sh", "-c", f"{trap}exec 3>alive; sh -c '{trap}echo begun >&3; while :; do sleep 1000; done'"]
+            )
+        failures.append(caught.value.returncode)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with open("alive", "rb") as reader:
+        assert reader.readline() == b"begun\n"
+        shell.end_all()
+        thread.join()
+        assert reader.read() == b""
+    assert failures == [-15 if patience > 1 else -9]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_output_starts_ends_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Told to end before it knows of the program that it is starting, this process ends that too."""
+    os.mkfifo("alive")
+    start = os.posix_spawnp
+    before = signal.signal(signal.SIGTERM, shell.terminate)
+
+    def interrupted(*args: Any, **more: Any) -> int:
+        pid = start(*args, **more)
+        signal.raise_signal(number)
+        return pid
+
+    monkeypatch.setattr(os, "posix_spawnp", interrupted)
+    with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            shell.output(["sh", "-c", "exec 3>alive; sleep 1000"])
+        os.set_blocking(reader.fileno(), True)
+        assert reader.read() == b""
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_program_of_output_is_alone_with_its_signals(workspace: Path) -> None:
+    """It has a session of its own, no input, no file of ours, and a broken pipe ends it as it would from a shell."""
+    with open("kept", "w") as kept:
+        script = "import os, signal, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == ''"
+        script += f", os.path.exists('/dev/fd/{kept.fileno()}'))"
+        assert shell.output([PYTHON, "-c", script]) == b"True True False\n"
+    with pytest.raises(CommandFailed) as caught:
+        shell.output(["sh", "-c", "kill -PIPE $$"])
+    assert caught.value.returncode == -signal.SIGPIPE
+
+
+def test_output_does_not_depend_on_the_signals_of_children() -> None:
+    """Where this process was started with SIGCHLD ignored, nobody knows how programs end, and what they say counts."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert shell.output(["echo", "here"]) == b"here\n"
+    finally:
+        signal.signal(signal.SIGCHLD, before)

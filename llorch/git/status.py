@@ -20,8 +20,8 @@ _STATUS = (
     "status", "--porcelain=v2", "--branch", "--show-stash", "-z", "--untracked-files=normal",
     "--ignore-submodules=dirty",
 )  # fmt: skip
-THREADS = 2 * (os.cpu_count() or 1)
-"""Submodules that are looked at at once: git waits for the disk for about as long as it computes."""
+THREADS = os.cpu_count() or 1
+"""Submodules that are looked at at once. With more, the start of each git waits for the others', and Python with it."""
 _OPERATIONS = {
     "rebase-merge": "rebase",
     "rebase-apply/applying": "am",
