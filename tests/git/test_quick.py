@@ -9,7 +9,7 @@ import pytest
 
 from llorch.git.quick import quick_status
 from tests.conftest import Run, in_terminal, program
-from tests.git.conftest import World, repository
+from tests.git.conftest import World, add_submodule, repository
 
 
 def test_it_shows_what_the_command_shows(world: World, llorch: Callable[..., Run]) -> None:
@@ -42,8 +42,10 @@ def test_the_state_of_the_repository_needs_no_command_line(tmp_path: Path) -> No
     """`llorch git status` alone loads neither click nor what else is slow, and shows what the command line does."""
     root = repository(tmp_path / "r")
     (root / "llorch.toml").touch()
+    add_submodule(root, repository(tmp_path / "source"), "reference/one")
     done = quick(root, "")
     assert (done.returncode, done.stderr) == (0, "[]")
+    assert "1 submodule, 1 as recorded" in done.stdout
     assert done.stdout == program("llorch", "git", "status", "--no-color", cwd=root).out
     terminal = in_terminal("sh", "-c", f"cd '{root}' && '{sys.executable}' -m llorch git status")
     assert terminal.out.startswith("\x1b[1mmain\x1b[0m, without an upstream\n")
