@@ -1,5 +1,6 @@
 """Get to a host, in the way that its entry asks for, and run a script on it to its end."""
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -41,7 +42,9 @@ class Reach(NamedTuple):
             return OpenSshConnection(host.name, host.host, options_for(host, self.hosts), self.timeout)
         from llorch.remote.connection import connect
         from llorch.remote.route import resolve
+        from llorch.remote.transport import load_paramiko
 
+        threading.Thread(target=load_paramiko, daemon=True).start()  # while `ssh -G` is waited for
         return connect(resolve(host, self.hosts), host.name, self.timeout, self.ask)
 
     def connect_for_bulk(self, host: Host) -> Connection | None:
