@@ -23,7 +23,12 @@ HERE = "it works on other machines from this one"
 """Why no command of this room goes to another machine itself."""
 
 
-@click.group(cls=Table, table=REMOTE, example="llorch remote exec workstation -- nvidia-smi\nllorch remote hosts list")
+@click.group(
+    cls=Table,
+    table=REMOTE,
+    local=HERE,
+    example="llorch remote exec workstation -- nvidia-smi\nllorch remote hosts list",
+)
 def remote() -> None:
     """Run commands on other machines, and see what is there."""
 

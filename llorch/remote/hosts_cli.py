@@ -18,7 +18,12 @@ from llorch.remote.streams import Request
 from llorch.session import session
 
 
-@click.group(cls=Table, table=HOSTS, example="llorch remote hosts list --check\nllorch remote hosts add mac --user me")
+@click.group(
+    cls=Table,
+    table=HOSTS,
+    local=HERE,
+    example="llorch remote hosts list --check\nllorch remote hosts add mac --user me",
+)
 def hosts() -> None:
     """Declare the machines that commands can run on, in hosts.toml."""
 
