@@ -127,6 +127,8 @@ class Command(Parsed):
         """Go to the workspace's root, then run, here or where `--remote` or LLORCH_REMOTE_HOST says."""
         enter_workspace()
         named = ctx.find_root().meta.get("remote")
+        if named is not None and not named.strip():
+            raise click.UsageError("`--remote` names no host")
         if self.local is not None and named:
             raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
         hosts = named or ("" if "LLORCH_FORWARDED" in os.environ else os.environ.get("LLORCH_REMOTE_HOST"))

@@ -1,10 +1,11 @@
 """`llorch remote …` and `--remote`: commands on other machines."""
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from llorch.remote.fleet import Judge, Outcome
     from llorch.remote.hosts import Host
     from llorch.remote.reach import Reach
-    from llorch.remote.streams import Request, Sink
+    from llorch.remote.streams import Process, Request, Sink
 
 HERE = "it works on other machines from this one"
 """Why no command of this room goes to another machine itself."""
@@ -127,7 +128,8 @@ def choose_hosts(text: str, *, declared: bool, none: bool = False) -> "tuple[Rea
         chosen: Sequence[Host] = ()
     else:
         chosen = select_hosts(text, hosts) if several else (find_host(text, hosts),)
-    return Reach(hosts, run.settings.remote.connect_timeout, ui.ask_secret), chosen
+    is_asked = len(chosen) == 1 and ui.can_ask()
+    return Reach(hosts, run.settings.remote.connect_timeout, ui.ask_secret, is_asked), chosen
 
 
 def _stdin() -> int | None:
@@ -140,18 +142,20 @@ def _stdin() -> int | None:
 
 def _run_one(reach: "Reach", host: "Host", request: "Request", judge: "Judge") -> int:
     """Run on one host as if it were here: what comes goes out byte for byte, and its exit code is ours."""
+    from llorch.remote.reach import run_on
     from llorch.remote.terminal import raw
 
-    @contextmanager
-    def hold(process: Any) -> Iterator[None]:
-        if request.terminal is None:
-            yield
-            return
-        with raw(process.resize):
-            yield
+    running: list[Process] = []
 
-    with terminated():
-        ended = reach.run(host, request, _writer(1), _writer(2), hold)
+    @contextmanager
+    def hold(process: "Process") -> Iterator[None]:
+        running.append(process)
+        yield
+
+    with terminated(), closing(reach.connect(host)) as connection, ExitStack() as stack:
+        if request.terminal is not None and host.transport != "openssh":  # ssh sees to the terminal itself
+            stack.enter_context(raw(lambda terminal: running[-1].resize(terminal) if running else None))
+        ended = run_on(connection, request, _writer(1), _writer(2), hold)
     judge(host, ended)
     if ended.more and ended.more[0] != __version__:
         ui.tell(f"`{host.name}` has llorch {ended.more[0]}, here it is {__version__}")
@@ -164,7 +168,10 @@ def _writer(fd: int) -> "Sink":
     def write(data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(fd, rest) :]
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:
+                select.select([], [fd], [])
 
     return write
 

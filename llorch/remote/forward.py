@@ -19,7 +19,7 @@ FIND = (
     ' case $own in "~/"*) own=$HOME/${own#"~/"};; esac;'
     ' if [ -z "$own" ]; then own=.venv/bin/llorch; [ -x "$own" ] || own=$(command -v llorch); fi;'
     ' if [ -z "$own" ] || ! version=$("$own" --version 2>/dev/null </dev/null); then own=; fi;'
-    " version=${version#llorch };"
+    ' version=${version#llorch }; [ -n "$version" ] || own=;'
 )
 """Finds llorch and its version: what hosts.toml says, else the repository's own environment, else PATH."""
 FORWARD = (

@@ -170,9 +170,11 @@ def _accepted(reach: Reach, chosen: Sequence[Host], outcomes: Sequence[Outcome],
     hosts = {host.name: host for host in chosen}
     found = []
     for outcome in outcomes:
+        seen: set[str] = set()
         while isinstance(outcome.error, HostKeyRefused) and outcome.error.accept is not None:
-            if not (accept or _accepts(outcome.error)):
-                break
+            if outcome.error.presented in seen or not (accept or _accepts(outcome.error)):
+                break  # what was written is not what ssh's configuration has read, as with /dev/null
+            seen.add(outcome.error.presented)
             outcome.error.accept()
             ui.tell(f"{outcome.host}: accepted {outcome.error.presented}")
             (outcome,) = _try(reach, [hosts[outcome.host]])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import BIN, program
 from tests.git.conftest import commit, git, isolated, repository
-from tests.remote.conftest import configure, declare, entry, wait_for
+from tests.remote.conftest import configure, declare, entry, is_there, wait_for
 from tests.remote.sshd import Sshd
 from tests.rust import SYSROOT, needs_cargo
 
@@ -98,4 +98,4 @@ def test_ctrl_c_ends_a_build_there(
             running = [int(pid) for pid in pids.read_text().split()]
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in running))
+        wait_for(lambda: not any(is_there(pid) for pid in running))
