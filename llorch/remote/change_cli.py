@@ -49,11 +49,10 @@ def change(
         carry_out: changes it, and returns what JSON documents have of that besides the plan.
     """
     from llorch.remote.fleet import Fleet
-    from llorch.remote.forward import judge
     from llorch.remote.there import There
 
     reach, chosen = choose_hosts(text, declared=True)
-    fleet = Fleet(reach, judge)
+    fleet = Fleet(reach)
     there: dict[str, There] = {}
     plans: dict[str, AnyPlan] = {}
     results: dict[str, Mapping[str, Any]] = {}
@@ -88,6 +87,8 @@ def _tell(host: "Host", text: str) -> None:
 
 def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, Any]]) -> int:
     """Tell how it went; return the exit code, the first failure's."""
+    from llorch.remote.fleet import exit_code
+
     dry = {"dry_run": is_on("LLORCH_DRY_RUN")}
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
@@ -103,4 +104,4 @@ def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, An
                 ui.emit(restore)
         if len(outcomes) > 1:
             summarize(outcomes)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)

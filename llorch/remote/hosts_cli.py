@@ -10,10 +10,9 @@ from llorch.cli import HOSTS, Command, Table, yes_option
 from llorch.errors import HostKeyRefused
 from llorch.remote.cli import HERE, choose_hosts
 from llorch.remote.command import RUN
-from llorch.remote.fleet import Fleet, Outcome
-from llorch.remote.forward import not_begun
+from llorch.remote.fleet import Fleet, Outcome, exit_code
 from llorch.remote.hosts import Host
-from llorch.remote.reach import Ended, Reach
+from llorch.remote.reach import Reach
 from llorch.remote.streams import Request
 from llorch.session import session
 
@@ -148,17 +147,12 @@ def check(names: tuple[str, ...], accept: bool) -> int:
     else:
         for outcome in outcomes:
             _show(outcome)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)
 
 
 def _try(reach: Reach, chosen: Sequence[Host]) -> list[Outcome]:
     """Run nothing on each host, all at once."""
-
-    def judge(host: Host, ended: Ended) -> None:
-        if ended.state is None:
-            raise not_begun(host, ended)
-
-    return Fleet(reach, judge).run(chosen, lambda _: Request(RUN, ("", "true")), lambda _: (_drop, _drop))
+    return Fleet(reach).run(chosen, lambda _: Request(RUN, ("", "true")), lambda _: (_drop, _drop))
 
 
 def _drop(data: bytes) -> None:
