@@ -10,7 +10,7 @@ from llorch import ui
 from llorch.remote.cli import choose_hosts, outcome_json, summarize
 from llorch.shell import terminated
 from llorch.switches import is_on
-from llorch.toml import visible
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.fleet import Outcome
@@ -76,13 +76,13 @@ def change(
         if todo and not is_on("LLORCH_DRY_RUN"):
             questions = [question for host in todo if (question := plans[host.name].question)]
             if questions:
-                ui.confirm("Go on?", visible("; ".join(questions)))
+                ui.confirm("Go on?", shown("; ".join(questions)))
             outcomes |= {outcome.host: outcome for outcome in fleet.each(todo, act)}
     return _finish([outcomes[host.name] for host in chosen], results)
 
 
 def _tell(host: "Host", text: str) -> None:
-    ui.tell(f"{ui.style(host.name, 'dim', sys.stderr)}: {visible(text)}")
+    ui.tell(f"{ui.style(host.name, 'dim', sys.stderr)}: {shown(text)}")
 
 
 def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, Any]]) -> int:

@@ -9,7 +9,7 @@ from llorch import ui
 from llorch.cli import Command
 from llorch.remote.cli import HERE, choose_hosts, outcome_json, summarize
 from llorch.shell import terminated
-from llorch.toml import visible
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.fleet import Outcome
@@ -68,7 +68,7 @@ def _ask(reach: "Reach", hosts: "Sequence[Host]") -> "list[tuple[Outcome, Info]]
 def render(info: "Info") -> Iterator[str]:
     """Yield the lines that tell people; what a host says is not obeyed by the terminal."""
     for key, value in _lines(info):
-        yield f"{key + ':':<13}{visible(value)}"
+        yield f"{key + ':':<13}{shown(value)}"
 
 
 def _lines(info: "Info") -> Iterator[tuple[str, str]]:
