@@ -343,6 +343,25 @@ def push(folder: Path, runs: int) -> None:
         row("pull 1 GiB, verified / scp", (ours, here), (theirs, here), 1.43, runs)
 
 
+def remote(folder: Path, runs: int) -> None:
+    """Measure a program on a host against ssh, with a key each and nothing kept open, and 20 hosts against one."""
+    if not all(map(shutil.which, ("ssh", SSHD))):
+        sys.exit("OpenSSH is not installed, and commands on hosts are measured against ssh")
+    with Sshd(folder / "sshd") as sshd:
+        (folder / "config").write_text(
+            f"Host *\nUserKnownHostsFile {sshd.known_hosts}\nIdentityAgent none\nIdentityFile {sshd.client_key}\n"
+        )
+        os.environ["LLORCH_SSH_CONFIG"] = str(folder / "config")
+        entries = [f'[hosts.h{n}]\nhost = "{sshd.address}"\nport = {sshd.port}\n' for n in range(20)]
+        (folder / "hosts.toml").write_text("version = 1\n" + "".join(entries))
+        llorch = [str(BIN / "llorch"), "remote", "exec"]
+        theirs = ["ssh", "-F", str(folder / "config"), "-p", str(sshd.port), f"{sshd.user}@{sshd.address}", "true"]
+        ours = [*llorch, "h0", "true"]
+        row("`llorch remote exec HOST true` / `ssh HOST true`", (ours, folder), (theirs, folder), 1, runs)
+        one, every = ([*llorch, which, "sleep", "2"] for which in ("h0", "all"))
+        row("20 hosts whose command takes 2 s / one of them", (every, folder), (one, folder), 3, max(3, runs // 3))
+
+
 def anew(gone: Sequence[str], command: Sequence[str]) -> Sequence[str]:
     """Return a command that first removes what an earlier run of it has left."""
     return ["sh", "-c", f"rm -rf {shlex.join(gone)}; exec {shlex.join(command)}"]
@@ -354,7 +373,19 @@ def main() -> None:
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=["start-up", "nothing-to-do", "build", "fetch", "verify", "convert", "header", "git", "push", []],
+        choices=[
+            "start-up",
+            "nothing-to-do",
+            "build",
+            "fetch",
+            "verify",
+            "convert",
+            "header",
+            "git",
+            "push",
+            "remote",
+            [],
+        ],
         help="default: all",
     )
     parser.add_argument("--runs", type=int, default=11)
@@ -368,6 +399,7 @@ def main() -> None:
         "convert": lambda folder: convert(folder, max(3, options.runs // 3)),
         "header": lambda folder: header(folder, options.runs),
         "git": lambda folder: git_status(folder, options.runs),
+        "remote": lambda folder: remote(folder, options.runs),
         "push": lambda folder: push(folder, max(3, options.runs // 2)),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME

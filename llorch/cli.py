@@ -115,7 +115,7 @@ class Command(Parsed):
 
     def __init__(self, *args: Any, example: str, local: str | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.params += [*common_options(), remote_option()]
+        self.params += [*common_options(), remote_option(hidden=local is not None)]
         self.example = example
         self.local = local
 
@@ -127,6 +127,8 @@ class Command(Parsed):
         """Go to the workspace's root, then run, here or where `--remote` or LLORCH_REMOTE_HOST says."""
         enter_workspace()
         named = ctx.find_root().meta.get("remote")
+        if named is not None and not named.strip():
+            raise click.UsageError("`--remote` names no host")
         if self.local is not None and named:
             raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
         hosts = named or ("" if "LLORCH_FORWARDED" in os.environ else os.environ.get("LLORCH_REMOTE_HOST"))
@@ -140,10 +142,12 @@ class Command(Parsed):
 class Table(Parsed, click.Group):
     """A group whose commands are in a table and are imported when called."""
 
-    def __init__(self, *args: Any, table: Mapping[str, Place], example: str, **more: Any) -> None:
+    def __init__(
+        self, *args: Any, table: Mapping[str, Place], example: str, local: str | None = None, **more: Any
+    ) -> None:
         super().__init__(*args, **more)
         self.table = table
-        self.params += [*common_options(), remote_option()]
+        self.params += [*common_options(), remote_option(hidden=local is not None)]
         self.example = example
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -220,15 +224,15 @@ def common_options() -> list[click.Parameter]:
     ]
 
 
-def remote_option() -> click.Parameter:
-    """Return the option that has a command run on other machines."""
+def remote_option(*, hidden: bool) -> click.Parameter:
+    """Return the option that has a command run on other machines, hidden where it is refused."""
 
     def take(ctx: click.Context, param: click.Parameter, given: str | None) -> None:
         if given is not None:
             ctx.find_root().meta["remote"] = given
 
     help = "Run it on a host of hosts.toml, or on several: NAME,NAME, @TAG or all (LLORCH_REMOTE_HOST)."
-    return click.Option(["--remote"], metavar="HOST", expose_value=False, callback=take, help=help)
+    return click.Option(["--remote"], metavar="HOST", expose_value=False, callback=take, help=help, hidden=hidden)
 
 
 def yes_option(command: Any) -> Any:

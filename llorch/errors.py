@@ -19,7 +19,7 @@
     ├── IntegrityError     6  size or checksum differs from what was promised
     ├── Malformed          6  a file is not what its format says a file must be
     ├── ConnectionFailed   7  no connection to a host: unreachable, or it does not let us in
-    ├── HostKeyRefused     7  a host's key is unknown, changed or revoked
+    │   └── HostKeyRefused 7  a host's key is unknown, changed or revoked
     └── Refused            8  refused for safety: would destroy, overwrite or leave the workspace
 
 Usage errors end in 2 (click) and an interrupt in 130. What does not derive from `LlorchError` is a bug and keeps

@@ -254,6 +254,7 @@ def start(
     stdin: int | None = None,
     stdout: int = PIPE,
     stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
     hint: str | None = None,
 ) -> Started:
     """Start a program beside this process, in its group and at its terminal; the caller reads it and sees to its end.
@@ -262,6 +263,7 @@ def start(
         stdin: an open file, or None for nothing.
         stdout: an open file, or `PIPE`.
         stderr: likewise, or None for this process's own.
+        env: its variables, or None for this process's own.
 
     Raises:
         ToolMissing: there is no such program.
@@ -270,7 +272,7 @@ def start(
 
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr
+            command, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr, env=env
         )
     except (FileNotFoundError, PermissionError):
         raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint) from None

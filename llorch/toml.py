@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from llorch.errors import Problem, nearest
+from llorch.text import shown
 
 Key = tuple[str | int, ...]
 Complain = Callable[[Key, str, str | None], None]
@@ -44,7 +45,7 @@ class Document:
     def complain(self, key: Key, message: str, hint: str | None = None) -> None:
         """Record a mistake in the value at `key`."""
         line = self.line_of(key) if len(self.problems) < LOCATED else None
-        self.problems.append(Problem(self.name, line, visible(render_key(key)), visible(message), hint))
+        self.problems.append(Problem(self.name, line, shown(render_key(key)), shown(message), hint))
 
     def read(self, cls: type[T]) -> T | None:
         """Return the whole document as a `cls`, or None after complaining."""
@@ -280,15 +281,6 @@ def _has_controls(text: str) -> bool:
     from unicodedata import category
 
     return not text.isprintable() and any(category(char) in ("Cc", "Cf") for char in text if char not in "\n\t")
-
-
-def visible(text: str) -> str:
-    r"""Write out what a terminal would obey or hide.
-
-    >>> print(visible("a\x1b[31m"))
-    a\x1b[31m
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _lines(text: str) -> list[str]:

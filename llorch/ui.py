@@ -131,7 +131,7 @@ def confirm(question: str, lost: str) -> None:
     """
     if mode.yes:
         return
-    if not _can_ask():
+    if not can_ask():
         raise Refused(f"{lost}, and nobody can be asked here", hint="repeat it with `--yes` if you mean it")
     if not agrees(f"{lost}\n{question}"):
         raise Refused("nothing was changed")
@@ -139,24 +139,28 @@ def confirm(question: str, lost: str) -> None:
 
 def agrees(question: str) -> bool:
     """Ask a person; no is the answer where nobody can be asked."""
-    if not _can_ask():
+    if not can_ask():
         return False
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _can_ask() -> bool:
+def can_ask() -> bool:
+    """Tell whether there is a person to ask."""
     return not is_on("CI") and not mode.json and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask_secret(question: str) -> str | None:
     """Ask for a secret, whose letters are not shown; None where nobody can be asked."""
-    if not _can_ask():
+    if not can_ask():
         return None
     from getpass import getpass
 
-    return getpass(question, sys.stderr)
+    try:
+        return getpass(question, sys.stderr)
+    except EOFError:
+        return None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -20,7 +20,6 @@ from llorch.git.show import (
     submodule_json,
     tell_lost,
     tell_restore,
-    text_of,
 )  # fmt: skip
 from llorch.switches import is_on
 from llorch.text import shown
@@ -89,7 +88,7 @@ def pull() -> int:
         before=done.before,
         after=done.after,
         commits=[commit_json(commit) for commit in done.commits],
-        files=[text_of(path) for path in done.files],
+        files=list(done.files),
         flattened=[commit_json(commit) for commit in done.flattened],
     )
 
@@ -182,7 +181,7 @@ def clean() -> None:
         tell_restore(restore)
         remove(repo, loss.files)
     if ui.mode.json:
-        ui.emit_json({"dry_run": dry, "removed": [text_of(path) for path in loss.files], "restore": restore})
+        ui.emit_json({"dry_run": dry, "removed": list(loss.files), "restore": restore})
         return
     for path in loss.files:
         ui.emit(f"{'would remove' if dry else 'removed'} {shown(path)}")
@@ -223,7 +222,7 @@ def _document(repository: "Repository") -> dict[str, Any]:
         "ahead": status.ahead,
         "behind": status.behind,
         **{kind: len(paths) for kind, paths in kinds.items()},
-        "files": {kind: [text_of(path) for path in paths] for kind, paths in kinds.items()},
+        "files": {kind: list(paths) for kind, paths in kinds.items()},
         "stashes": status.stashes,
         "operation": repository.operation,
         "origin": repository.origin,

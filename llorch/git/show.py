@@ -26,11 +26,6 @@ NAMED = 5
 _STYLES: dict[str, ui.Style] = {"ok": "good", "broken": "bad", "uninitialized": "dim"}
 
 
-def text_of(path: str) -> str:
-    """Return a path as a JSON document can have it: its characters as they are, other bytes written out."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
 def commit_json(commit: Commit) -> dict[str, Any]:
     """Return a commit as JSON documents have it."""
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.time))
@@ -41,7 +36,7 @@ def submodule_json(submodule: Submodule) -> dict[str, Any]:
     """Return a submodule's state as JSON documents have it."""
     status = submodule.status
     return {
-        "path": text_of(submodule.path),
+        "path": submodule.path,
         "state": submodule.state,
         "commit": status.commit,
         "recorded": submodule.declared.recorded,
@@ -145,10 +140,10 @@ def lost_json(repo: Repo, losses: Sequence[Loss]) -> list[dict[str, Any]]:
     """Return what is lost as JSON documents have it."""
     return [
         {
-            "path": text_of(place_of(repo, loss.repo)),
+            "path": place_of(repo, loss.repo),
             "commits": [commit_json(commit) for commit in loss.commits],
-            "changed": [text_of(path) for path in loss.changes],
-            "untracked": [text_of(path) for path in loss.files],
+            "changed": list(loss.changes),
+            "untracked": list(loss.files),
         }
         for loss in losses
     ]
@@ -212,7 +207,7 @@ def _sentence(move: Move) -> str:
 
 def _move_json(move: Move) -> dict[str, Any]:
     return {
-        "path": text_of(move.declared.path),
+        "path": move.declared.path,
         "outcome": move.outcome,
         "before": move.before,
         "after": move.after,

@@ -104,7 +104,14 @@ class Submodule(Record):
 
 def load_status(repo: Repo) -> Status:
     """Return what git says of a work tree, whose submodules may have moved but are not looked into."""
-    return parse_status(repo.look(*_STATUS))
+    try:
+        return parse_status(repo.look(*_STATUS))
+    except LlorchError:
+        # A submodule that git cannot look into must not be in the way of all else; its own state will say so.
+        links = parse_links(repo.look("ls-files", "-s", "-z"))
+        if not links:
+            raise
+        return parse_status(repo.look(*_STATUS, "--", ".", *(f":(exclude,literal){path}" for path in links)))
 
 
 def load_all(repo: Repo) -> tuple[Repository, tuple[Submodule, ...]]:

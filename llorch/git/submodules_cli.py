@@ -17,7 +17,6 @@ from llorch.git.show import (
     submodule_json,
     tell_lost,
     tell_restore,
-    text_of,
 )
 from llorch.git.status import THREADS, Declared, load_submodule, load_submodules
 from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
@@ -138,7 +137,7 @@ def branch(name: str, branch: str | None, create: bool) -> None:
         ui.emit_json(
             {
                 "submodule": submodule_json(now),
-                "branches": [text_of(each.short) for each in branches],
+                "branches": [each.short for each in branches],
                 "rescue": kept,
             }
         )
@@ -153,7 +152,7 @@ def _tell_plan(chosen: list[Declared], pinned: bool) -> int:
     states = at_once(chosen, load_submodule, THREADS)
     rows: list[dict[str, Any]] = [
         {
-            "path": text_of(each.path),
+            "path": each.path,
             "before": each.status.commit,
             "after": each.declared.recorded if pinned else None,
             "follows": None if pinned else each.declared.follows or None,

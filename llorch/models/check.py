@@ -10,7 +10,7 @@ from llorch.config import Workspace
 from llorch.errors import LlorchError
 from llorch.models import llama
 from llorch.models.catalog import Model
-from llorch.toml import visible
+from llorch.text import shown
 
 MARGIN = 8
 """Tokens of context besides those of prompt and answer: for what a tokenizer puts in front."""
@@ -66,7 +66,7 @@ def check(path: Path, prompt: str, tokens: int, timeout: float) -> Report:
         return Report(ok=False, seconds=seconds, detail=outcome.failure)
     (answer,) = outcome.answers
     if "error" in answer:
-        said = visible(str(answer["error"]["message"]))
+        said = shown(str(answer["error"]["message"]))
         return Report(ok=False, seconds=seconds, detail=f"llama.cpp loads it and generates nothing: {said}")
     flaw, note = _judge(answer, tokens)
     return Report(

@@ -10,7 +10,7 @@ from llorch import ui
 from llorch.cli import Command
 from llorch.models.cli import choose
 from llorch.session import session
-from llorch.toml import visible
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.models.check import Report
@@ -92,4 +92,4 @@ def _plain(text: str) -> str:
     """Return a text as it is, for a terminal without what that would obey."""
     if not ui.is_terminal(sys.stdout):
         return text
-    return "\n".join(map(visible, text.split("\n")))
+    return "\n".join(map(shown, text.split("\n")))

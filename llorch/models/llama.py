@@ -17,7 +17,7 @@ from typing import Any
 
 from llorch import shell
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
-from llorch.toml import visible
+from llorch.text import shown
 
 ANSWERS = "answers.json"
 SAID_LIMIT = 400
@@ -64,7 +64,7 @@ def run(
         nonlocal said
         found = _ABORT.match(line) or (_ERROR.match(line) if not said else None)
         if found is not None:  # an abort is the end; of errors the first is the cause of the others
-            said = visible(found["said"])[:SAID_LIMIT]
+            said = shown(found["said"])[:SAID_LIMIT]
 
     request = {"model": str(path.absolute()), "settings": dict(settings), "completions": list(completions)}
     command = [sys.executable, "-P", "-m", "llorch.models.llama", json.dumps(request)]

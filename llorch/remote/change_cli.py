@@ -10,7 +10,7 @@ from llorch import ui
 from llorch.remote.cli import choose_hosts, outcome_json, summarize
 from llorch.shell import terminated
 from llorch.switches import is_on
-from llorch.toml import visible
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.fleet import Outcome
@@ -49,11 +49,10 @@ def change(
         carry_out: changes it, and returns what JSON documents have of that besides the plan.
     """
     from llorch.remote.fleet import Fleet
-    from llorch.remote.forward import judge
     from llorch.remote.there import There
 
     reach, chosen = choose_hosts(text, declared=True)
-    fleet = Fleet(reach, judge)
+    fleet = Fleet(reach)
     there: dict[str, There] = {}
     plans: dict[str, AnyPlan] = {}
     results: dict[str, Mapping[str, Any]] = {}
@@ -77,17 +76,19 @@ def change(
         if todo and not is_on("LLORCH_DRY_RUN"):
             questions = [question for host in todo if (question := plans[host.name].question)]
             if questions:
-                ui.confirm("Go on?", visible("; ".join(questions)))
+                ui.confirm("Go on?", shown("; ".join(questions)))
             outcomes |= {outcome.host: outcome for outcome in fleet.each(todo, act)}
     return _finish([outcomes[host.name] for host in chosen], results)
 
 
 def _tell(host: "Host", text: str) -> None:
-    ui.tell(f"{ui.style(host.name, 'dim', sys.stderr)}: {visible(text)}")
+    ui.tell(f"{ui.style(host.name, 'dim', sys.stderr)}: {shown(text)}")
 
 
 def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, Any]]) -> int:
     """Tell how it went; return the exit code, the first failure's."""
+    from llorch.remote.fleet import exit_code
+
     dry = {"dry_run": is_on("LLORCH_DRY_RUN")}
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
@@ -103,4 +104,4 @@ def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, An
                 ui.emit(restore)
         if len(outcomes) > 1:
             summarize(outcomes)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)

@@ -1,10 +1,11 @@
 """`llorch remote …` and `--remote`: commands on other machines."""
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,16 +15,21 @@ from llorch.cli import REMOTE, Command, Table
 from llorch.shell import terminated
 
 if TYPE_CHECKING:
-    from llorch.remote.fleet import Judge, Outcome
+    from llorch.remote.fleet import Outcome
     from llorch.remote.hosts import Host
     from llorch.remote.reach import Reach
-    from llorch.remote.streams import Request, Sink
+    from llorch.remote.streams import Process, Request, Sink
 
 HERE = "it works on other machines from this one"
 """Why no command of this room goes to another machine itself."""
 
 
-@click.group(cls=Table, table=REMOTE, example="llorch remote exec workstation -- nvidia-smi\nllorch remote hosts list")
+@click.group(
+    cls=Table,
+    table=REMOTE,
+    local=HERE,
+    example="llorch remote exec workstation -- nvidia-smi\nllorch remote hosts list",
+)
 def remote() -> None:
     """Run commands on other machines, and see what is there."""
 
@@ -58,25 +64,18 @@ def exec_(host: str, command: tuple[str, ...], tty: bool) -> int:
     It gets its arguments as they are: `-- sh -c '…'` has a shell there read them. It runs in the folder that hosts.toml
     names as `repo_path`, else in the home folder, and its exit code is this command's.
     """
-    from llorch.remote import forward
     from llorch.remote.command import RUN
     from llorch.remote.streams import Request
     from llorch.remote.terminal import this_terminal
-
-    def judge(host: "Host", ended: Any) -> None:
-        if ended.state == "no-folder":
-            raise forward.no_folder(host)
-        if ended.state is None:
-            raise forward.not_begun(host, ended)
 
     reach, chosen = choose_hosts(host, declared=False)
     if len(chosen) == 1 and not ui.mode.json:
         terminal = this_terminal() if tty else None
         request = Request(RUN, (chosen[0].repo_path or "", *command), stdin=_stdin(), terminal=terminal)
-        return _run_one(reach, chosen[0], request, judge)
+        return _run_one(reach, chosen[0], request)
     if tty:
         raise click.UsageError("`-t` gives one host the terminal, and goes with neither several nor `--json`")
-    return _run_all(reach, chosen, lambda host: Request(RUN, (host.repo_path or "", *command)), judge, _text_of_both)
+    return _run_all(reach, chosen, lambda host: Request(RUN, (host.repo_path or "", *command)), _text_of_both)
 
 
 def forward_command(hosts: str, arguments: Sequence[str]) -> int:
@@ -92,9 +91,9 @@ def forward_command(hosts: str, arguments: Sequence[str]) -> int:
 
     if len(chosen) == 1:
         prefix = 0
-        return _run_one(reach, chosen[0], request(chosen[0]), forward.judge)
+        return _run_one(reach, chosen[0], request(chosen[0]))
     prefix = _width(chosen)
-    return _run_all(reach, chosen, request, forward.judge, _parse_document)
+    return _run_all(reach, chosen, request, _parse_document)
 
 
 def choose_hosts(text: str, *, declared: bool, none: bool = False) -> "tuple[Reach, Sequence[Host]]":
@@ -122,7 +121,8 @@ def choose_hosts(text: str, *, declared: bool, none: bool = False) -> "tuple[Rea
         chosen: Sequence[Host] = ()
     else:
         chosen = select_hosts(text, hosts) if several else (find_host(text, hosts),)
-    return Reach(hosts, run.settings.remote.connect_timeout, ui.ask_secret), chosen
+    is_asked = len(chosen) == 1 and ui.can_ask()
+    return Reach(hosts, run.settings.remote.connect_timeout, ui.ask_secret, is_asked), chosen
 
 
 def _stdin() -> int | None:
@@ -133,20 +133,23 @@ def _stdin() -> int | None:
         return None
 
 
-def _run_one(reach: "Reach", host: "Host", request: "Request", judge: "Judge") -> int:
+def _run_one(reach: "Reach", host: "Host", request: "Request") -> int:
     """Run on one host as if it were here: what comes goes out byte for byte, and its exit code is ours."""
+    from llorch.remote.forward import judge
+    from llorch.remote.reach import run_on
     from llorch.remote.terminal import raw
 
-    @contextmanager
-    def hold(process: Any) -> Iterator[None]:
-        if request.terminal is None:
-            yield
-            return
-        with raw(process.resize):
-            yield
+    running: list[Process] = []
 
-    with terminated():
-        ended = reach.run(host, request, _writer(1), _writer(2), hold)
+    @contextmanager
+    def hold(process: "Process") -> Iterator[None]:
+        running.append(process)
+        yield
+
+    with terminated(), closing(reach.connect(host)) as connection, ExitStack() as stack:
+        if request.terminal is not None and host.transport != "openssh":  # ssh sees to the terminal itself
+            stack.enter_context(raw(lambda terminal: running[-1].resize(terminal) if running else None))
+        ended = run_on(connection, request, _writer(1), _writer(2), hold)
     judge(host, ended)
     if ended.more and ended.more[0] != __version__:
         ui.tell(f"`{host.name}` has llorch {ended.more[0]}, here it is {__version__}")
@@ -159,7 +162,10 @@ def _writer(fd: int) -> "Sink":
     def write(data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(fd, rest) :]
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:
+                select.select([], [fd], [])
 
     return write
 
@@ -168,7 +174,6 @@ def _run_all(
     reach: "Reach",
     hosts: "Sequence[Host]",
     request: "Callable[[Host], Request]",
-    judge: "Judge",
     result: Callable[[bytes, bytes], Any],
 ) -> int:
     """Run on several hosts: line by line with the host's name, or as one document; the exit code is the first one's.
@@ -176,7 +181,7 @@ def _run_all(
     Args:
         result: makes the document's part for a host of its stdout and stderr.
     """
-    from llorch.remote.fleet import Fleet, Lines
+    from llorch.remote.fleet import Fleet, Lines, exit_code
 
     lock = threading.Lock()
     width = _width(hosts)
@@ -201,7 +206,7 @@ def _run_all(
         return lines.feed
 
     with terminated():
-        outcomes = Fleet(reach, judge).run(hosts, request, sinks)
+        outcomes = Fleet(reach).run(hosts, request, sinks)
     for lines in ends:
         lines.finish()
     if ui.mode.json:
@@ -209,7 +214,7 @@ def _run_all(
         ui.emit_json({"hosts": [outcome_json(outcome, results[outcome.host]) for outcome in outcomes]})
     else:
         summarize(outcomes)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)
 
 
 _BAR = " | "

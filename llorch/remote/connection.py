@@ -1,19 +1,28 @@
 """Connections by paramiko: made through all hops within one deadline, with the host's key checked, and run upon."""
 
 import os
+import select
 import signal
 import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llorch import shell
 from llorch.errors import ConnectionFailed
 from llorch.remote.command import SIGNAL, script
-from llorch.remote.known_hosts import SSH_PORT, append, judge, load_known_hosts, preferred_types, refusal
+from llorch.remote.known_hosts import (
+    SSH_PORT,
+    Line,
+    append,
+    judge,
+    load_known_hosts,
+    load_revoked,
+    preferred_types,
+    refusal,
+)
 from llorch.remote.login import Ask, log_in
 from llorch.remote.route import Route
 from llorch.remote.streams import CHUNK, SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
@@ -22,7 +31,9 @@ from llorch.remote.transport import Deadline, Socket, connect_tcp, keep_alive, l
 if TYPE_CHECKING:
     import paramiko
 
-_FOR_A_SIGNAL = 1.0
+_UNKNOWN_SIGNAL = 255
+"""What ssh(1) exits with for a signal, whichever."""
+_FOR_A_SIGNAL = 5.0
 """Seconds that a server has to pass on a signal."""
 
 
@@ -42,13 +53,17 @@ class SshConnection:
         transport = self._transports[-1]
         try:
             channel = transport.open_session(timeout=self.timeout)
-            if request.terminal is not None:
-                kind, columns, lines = request.terminal
-                channel.get_pty(kind, columns, lines)
-            mark = new_mark()
-            # Bytes, since an argument may be any.
-            command = os.fsencode(script(request.text, mark, *request.arguments))
-            channel.exec_command(command)
+            limit = threading.Timer(self.timeout, channel.close)  # paramiko itself waits for an answer without end
+            limit.start()
+            try:
+                if request.terminal is not None:
+                    channel.get_pty(*request.terminal)
+                mark = new_mark()
+                # Bytes, since an argument may be any.
+                command = os.fsencode(script(request.text, mark, *request.arguments))
+                channel.exec_command(command)
+            finally:
+                limit.cancel()
         except (SSHException, EOFError, OSError) as error:
             raise self.broken(f"the server does not start a program: {error or 'it hung up'}") from None
         return SshProcess(self, channel, Beginning(mark, out, err), err, request)
@@ -61,7 +76,8 @@ class SshConnection:
             channel = self._transports[-1].open_session(timeout=_FOR_A_SIGNAL)
             channel.exec_command(script(SIGNAL, name, str(pid)))
             channel.settimeout(_FOR_A_SIGNAL)
-            channel.recv(1)
+            while channel.recv(CHUNK):  # a login shell that has no reader may end before it is done
+                pass
             channel.close()
 
     def broken(self, reason: str | None = None) -> ConnectionFailed:
@@ -95,22 +111,27 @@ class SshProcess:
         self._pumps.start(channel.recv, beginning.feed, beginning.finish)
         self._pumps.start(channel.recv_stderr, err)
         # One of its own, as a program would have it: the caller may close his.
-        stdin = None if request.stdin is None else os.dup(request.stdin)
-        threading.Thread(target=self._send, args=[stdin], daemon=True).start()
+        self._stdin = None if request.stdin is None else os.dup(request.stdin)
 
     def _send(self, stdin: int | None) -> None:
         """Pass on what is read until its end."""
-        try:
-            with suppress(OSError, EOFError):  # the program has ended, or reads no more
-                while stdin is not None and (data := os.read(stdin, CHUNK)):
+        with suppress(OSError, EOFError):  # the program has ended, or reads no more
+            try:
+                while stdin is not None:
+                    select.select([stdin], [], [])  # it may be one that does not wait by itself
+                    data = os.read(stdin, CHUNK)
+                    if not data:
+                        break
                     self._channel.sendall(data)
+            finally:
+                if stdin is not None:
+                    os.close(stdin)
                 self._channel.shutdown_write()
-        finally:
-            if stdin is not None:
-                os.close(stdin)
 
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
+        # Not before: the terminal at this end may have been made ready for its keys in between.
+        threading.Thread(target=self._send, args=[self._stdin], daemon=True).start()
         if not self.beginning.came.wait(self._connection.timeout):
             self._channel.close()
             raise self._connection.broken(f"its login shell has not begun after {self._connection.timeout:g} s")
@@ -120,7 +141,8 @@ class SshProcess:
         code = self._channel.exit_status
         self._channel.close()
         if name is not None:
-            return 128 + int(getattr(signal, f"SIG{name}", 0))
+            number = getattr(signal, f"SIG{name}", None)
+            return _UNKNOWN_SIGNAL if number is None else 128 + int(number)
         if code < 0:
             raise self._connection.broken()
         return code
@@ -155,8 +177,10 @@ def connect(route: Route, name: str, timeout: float, ask: Ask) -> SshConnection:
     transports: list[paramiko.Transport] = []
     try:
         for hop in (*route.jumps, route):
+            known = load_known_hosts((*hop.user_known_hosts, *hop.global_known_hosts))
+            known += load_revoked(hop.revoked_host_keys) if hop.revoked_host_keys is not None else ()
             sock = _open(hop, transports[-1] if transports else None, deadline)
-            transports.append(_secure(sock, hop, deadline, ask))
+            transports.append(_secure(sock, hop, known, deadline, ask))
     except BaseException:
         for transport in reversed(transports):
             transport.close()
@@ -185,8 +209,7 @@ def _open(hop: Route, before: "paramiko.Transport | None", deadline: Deadline) -
     return Socket(channel)
 
 
-def _secure(sock: Socket, hop: Route, deadline: Deadline, ask: Ask) -> "paramiko.Transport":
-    known = load_known_hosts((*hop.user_known_hosts, *hop.global_known_hosts))
+def _secure(sock: Socket, hop: Route, known: Sequence[Line], deadline: Deadline, ask: Ask) -> "paramiko.Transport":
     # An alias stands in the files without a port.
     name, port = (hop.host_key_alias, SSH_PORT) if hop.host_key_alias else (hop.hostname, hop.port)
     transport = negotiate(sock, preferred_types(known, name, port), deadline)
@@ -194,8 +217,9 @@ def _secure(sock: Socket, hop: Route, deadline: Deadline, ask: Ask) -> "paramiko
         key = transport.get_remote_server_key()
         verdict = judge(known, name, port, key.get_name(), key.asbytes())
         if verdict.kind != "trusted":
-            file = next(iter(hop.user_known_hosts), Path(os.path.expanduser("~/.ssh/known_hosts")))
-            accept = partial(append, file, name, port, verdict.key_type, verdict.blob, hashed=hop.hashed)
+            files = hop.user_known_hosts
+            add = partial(append, name=name, port=port, key_type=key.get_name(), blob=key.asbytes(), hashed=hop.hashed)
+            accept = partial(add, files[0]) if files else None
             raise refusal(deadline.host, verdict, accept)
         log_in(transport, hop, deadline, ask)
         keep_alive(transport)

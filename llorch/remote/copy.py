@@ -195,10 +195,7 @@ class Copier:
         with _feed(stdin, sent) as (pipe, hold):
             request = Request(text, arguments, stdin=pipe)
             ended = run_on(self._for(size), request, sink or out.extend, err.extend, hold)
-        if ended.state == "no-folder":
-            raise forward.no_folder(self.host)
-        if ended.state is None:
-            raise forward.not_begun(self.host, ended)
+        forward.judge(self.host, ended)
         said = err.decode(errors="replace").strip().rpartition("\n")[2]
         if ended.code == FAILED:
             raise ConnectionFailed(

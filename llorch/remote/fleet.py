@@ -8,13 +8,10 @@ from typing import NamedTuple
 
 from llorch.errors import LlorchError
 from llorch.parallel import in_parallel
+from llorch.remote.forward import judge
 from llorch.remote.hosts import Host
-from llorch.remote.reach import Ended, Reach
+from llorch.remote.reach import Reach
 from llorch.remote.streams import Process, Request, Sink
-
-Judge = Callable[[Host, Ended], None]
-"""Raises a LlorchError where the script did not come to start what it was to start."""
-
 
 _PATIENCE = 2.0
 """Seconds that hosts have to end what they were starting when all are to end."""
@@ -27,6 +24,11 @@ class Outcome(NamedTuple):
     exit: int
     seconds: float
     error: LlorchError | None = None
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return the exit code for all: that of the first that failed, or 0."""
+    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
 
 
 class Lines:
@@ -52,9 +54,8 @@ class Lines:
 class Fleet:
     """Several hosts, on which one script runs at once."""
 
-    def __init__(self, reach: Reach, judge: Judge) -> None:
+    def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._judge = judge
         self._changed = threading.Condition()
         self._running: set[Process] = set()
         self._working = 0
@@ -72,7 +73,7 @@ class Fleet:
 
         def work(host: Host) -> int:
             ended = self._reach.run(host, request(host), *sinks(host), hold=self.hold)
-            self._judge(host, ended)
+            judge(host, ended)
             return ended.code
 
         return self.each(hosts, work)

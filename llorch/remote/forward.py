@@ -19,7 +19,7 @@ FIND = (
     ' case $own in "~/"*) own=$HOME/${own#"~/"};; esac;'
     ' if [ -z "$own" ]; then own=.venv/bin/llorch; [ -x "$own" ] || own=$(command -v llorch); fi;'
     ' if [ -z "$own" ] || ! version=$("$own" --version 2>/dev/null </dev/null); then own=; fi;'
-    " version=${version#llorch };"
+    ' version=${version#llorch }; [ -n "$version" ] || own=;'
 )
 """Finds llorch and its version: what hosts.toml says, else the repository's own environment, else PATH."""
 FORWARD = (
@@ -67,7 +67,7 @@ def without_host(arguments: Sequence[str]) -> list[str]:
 
 
 def judge(host: Host, ended: Ended) -> None:
-    """Raise where a host did not come to run llorch.
+    """Raise where a host did not come to run what it was sent.
 
     Raises:
         NotInWorkspace: it has no repository.
@@ -77,7 +77,10 @@ def judge(host: Host, ended: Ended) -> None:
     hint = f"`llorch remote setup {host.name}` installs {__version__} in `{host.repository}` there"
     match ended.state:
         case "no-folder":
-            raise no_folder(host)
+            raise NotInWorkspace(
+                f"`{host.name}` has no folder `{host.repository}`",
+                hint=f"`llorch remote sync {host.name}` brings it there; or say where it is: `repo_path` in hosts.toml",
+            )
         case "no-llorch":
             found = f"`{host.llorch}` is no llorch" if host.llorch else "there is no llorch"
             raise ToolMissing(f"{found} on `{host.name}`", hint=hint)
@@ -86,20 +89,7 @@ def judge(host: Host, ended: Ended) -> None:
                 f"`{host.name}` has llorch {ended.more[0]}, which {__version__} here cannot use", hint=hint
             )
         case None:
-            raise not_begun(host, ended)
-
-
-def no_folder(host: Host) -> NotInWorkspace:
-    """Return the error of a host without the folder that its entry names."""
-    return NotInWorkspace(
-        f"`{host.name}` has no folder `{host.repository}`",
-        hint=f"`llorch remote sync {host.name}` brings it there; or say where it is: `repo_path` in hosts.toml",
-    )
-
-
-def not_begun(host: Host, ended: Ended) -> LlorchError:
-    """Return the error of a login shell that did not run what it was given."""
-    return LlorchError(
-        f"the login shell of `{host.name}` does not run commands: it ended with {ended.code}",
-        hint=f"see what `ssh {host.host} true` says; sh, bash, dash, zsh and fish are known to work",
-    )
+            raise LlorchError(
+                f"the login shell of `{host.name}` does not run commands: it ended with {ended.code}",
+                hint=f"see what `ssh {host.host} true` says; sh, bash, dash, zsh and fish are known to work",
+            )

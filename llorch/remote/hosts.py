@@ -13,7 +13,8 @@ from typing import Literal
 
 from llorch.config import Workspace, user_folder
 from llorch.errors import ConfigError, Problem, UnknownName
-from llorch.toml import Document, load, visible
+from llorch.text import shown
+from llorch.toml import Document, load
 
 HOSTS = "hosts.toml"
 REPO_PATH = "~/Projects/llama-orch"
@@ -214,4 +215,4 @@ def _meant(word: str, hosts: Mapping[str, Host]) -> list[Host]:
 
 def _unknown(kind: str, name: str, hosts: Mapping[str, Host], known: Sequence[str]) -> UnknownName:
     action = "list` shows those there are" if hosts else "add NAME` declares one"
-    return UnknownName(kind, visible(name), known, hint=f"`llorch remote hosts {action}")
+    return UnknownName(kind, shown(name), known, hint=f"`llorch remote hosts {action}")

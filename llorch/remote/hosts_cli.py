@@ -10,15 +10,19 @@ from llorch.cli import HOSTS, Command, Table, yes_option
 from llorch.errors import HostKeyRefused
 from llorch.remote.cli import HERE, choose_hosts
 from llorch.remote.command import RUN
-from llorch.remote.fleet import Fleet, Outcome
-from llorch.remote.forward import not_begun
+from llorch.remote.fleet import Fleet, Outcome, exit_code
 from llorch.remote.hosts import Host
-from llorch.remote.reach import Ended, Reach
+from llorch.remote.reach import Reach
 from llorch.remote.streams import Request
 from llorch.session import session
 
 
-@click.group(cls=Table, table=HOSTS, example="llorch remote hosts list --check\nllorch remote hosts add mac --user me")
+@click.group(
+    cls=Table,
+    table=HOSTS,
+    local=HERE,
+    example="llorch remote hosts list --check\nllorch remote hosts add mac --user me",
+)
 def hosts() -> None:
     """Declare the machines that commands can run on, in hosts.toml."""
 
@@ -143,17 +147,12 @@ def check(names: tuple[str, ...], accept: bool) -> int:
     else:
         for outcome in outcomes:
             _show(outcome)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)
 
 
 def _try(reach: Reach, chosen: Sequence[Host]) -> list[Outcome]:
     """Run nothing on each host, all at once."""
-
-    def judge(host: Host, ended: Ended) -> None:
-        if ended.state is None:
-            raise not_begun(host, ended)
-
-    return Fleet(reach, judge).run(chosen, lambda _: Request(RUN, ("", "true")), lambda _: (_drop, _drop))
+    return Fleet(reach).run(chosen, lambda _: Request(RUN, ("", "true")), lambda _: (_drop, _drop))
 
 
 def _drop(data: bytes) -> None:
@@ -165,9 +164,11 @@ def _accepted(reach: Reach, chosen: Sequence[Host], outcomes: Sequence[Outcome],
     hosts = {host.name: host for host in chosen}
     found = []
     for outcome in outcomes:
+        seen: set[str] = set()
         while isinstance(outcome.error, HostKeyRefused) and outcome.error.accept is not None:
-            if not (accept or _accepts(outcome.error)):
-                break
+            if outcome.error.presented in seen or not (accept or _accepts(outcome.error)):
+                break  # what was written is not what ssh's configuration has read, as with /dev/null
+            seen.add(outcome.error.presented)
             outcome.error.accept()
             ui.tell(f"{outcome.host}: accepted {outcome.error.presented}")
             (outcome,) = _try(reach, [hosts[outcome.host]])

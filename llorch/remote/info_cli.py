@@ -9,13 +9,13 @@ from llorch import ui
 from llorch.cli import Command
 from llorch.remote.cli import HERE, choose_hosts, outcome_json, summarize
 from llorch.shell import terminated
-from llorch.toml import visible
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.fleet import Outcome
     from llorch.remote.hosts import Host
     from llorch.remote.info import Gpu, Info
-    from llorch.remote.reach import Ended, Reach
+    from llorch.remote.reach import Reach
     from llorch.remote.streams import Sink
 
 
@@ -26,6 +26,8 @@ def info(hosts: tuple[str, ...]) -> int:
 
     Nothing has to be installed on it. Several hosts are asked at once.
     """
+    from llorch.remote.fleet import exit_code
+
     reach, chosen = choose_hosts(",".join(hosts), declared=False)
     asked = _ask(reach, chosen)
     if len(chosen) == 1:
@@ -44,34 +46,29 @@ def info(hosts: tuple[str, ...]) -> int:
         told = [(outcome.host, found) for outcome, found in asked if outcome.error is None]
         ui.emit("\n\n".join("\n".join([ui.style(name, "bold"), *render(found)]) for name, found in told))
         summarize(outcomes)
-    return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+    return exit_code(outcomes)
 
 
 def _ask(reach: "Reach", hosts: "Sequence[Host]") -> "list[tuple[Outcome, Info]]":
     """Return how it went with each host and what it said, which is nothing if it went wrong."""
     from llorch.remote.facts import parse_facts
     from llorch.remote.fleet import Fleet
-    from llorch.remote.forward import not_begun
     from llorch.remote.info import info_request, parse_info
 
     taken = {host.name: bytearray() for host in hosts}
-
-    def judge(host: "Host", ended: "Ended") -> None:
-        if ended.state is None:
-            raise not_begun(host, ended)
 
     def sinks(host: "Host") -> "tuple[Sink, Sink]":
         return taken[host.name].extend, lambda _: None
 
     with terminated():
-        outcomes = Fleet(reach, judge).run(hosts, info_request, sinks)
+        outcomes = Fleet(reach).run(hosts, info_request, sinks)
     return [(outcome, parse_info(parse_facts(bytes(taken[outcome.host])))) for outcome in outcomes]
 
 
 def render(info: "Info") -> Iterator[str]:
     """Yield the lines that tell people; what a host says is not obeyed by the terminal."""
     for key, value in _lines(info):
-        yield f"{key + ':':<13}{visible(value)}"
+        yield f"{key + ':':<13}{shown(value)}"
 
 
 def _lines(info: "Info") -> Iterator[tuple[str, str]]:

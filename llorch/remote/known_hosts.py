@@ -14,7 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal, NamedTuple
 
-from llorch.errors import DiskFull, HostKeyRefused
+from llorch.errors import DiskFull, HostKeyRefused, LlorchError
 
 Kind = Literal["trusted", "unknown", "changed", "revoked", "authority"]
 SSH_PORT = 22
@@ -90,6 +90,25 @@ def load_known_hosts(files: Sequence[Path | str]) -> tuple[Line, ...]:
     return tuple(found)
 
 
+def load_revoked(file: Path) -> tuple[Line, ...]:
+    """Read the keys of a RevokedHostKeys file, as lines that revoke them for every host.
+
+    Raises:
+        DiskFull: it cannot be read; ssh, too, then refuses every host.
+        LlorchError: it is a key revocation list, which only ssh itself can read.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        hint = "it is what `RevokedHostKeys` of ssh's configuration names"
+        raise DiskFull(f"`{file}` cannot be read: {error.strerror}", hint=hint) from None
+    if data.startswith(b"SSHKRL\n\0"):
+        hint = 'set `transport = "openssh"` for the host in hosts.toml'
+        raise LlorchError(f"`{file}` is a key revocation list, which only ssh itself can read", hint=hint)
+    lines = (_parse_line(file, n, b"@revoked * " + text) for n, text in enumerate(data.split(b"\n"), 1))
+    return tuple(line for line in lines if line is not None)
+
+
 def lines_of(known: Sequence[Line], name: str, port: int) -> tuple[Line, ...]:
     """Return the lines that mean a server, whatever they say of it; arguments as `judge`."""
     entry = _entry(name, port).encode()
@@ -155,12 +174,12 @@ def append(file: Path, name: str, port: int, key_type: str, blob: bytes, *, hash
         raise DiskFull(f"`{file}` cannot be written: {error.strerror}", hint=hint) from None
 
 
-def refusal(host: str, verdict: Verdict, accept: Callable[[], None]) -> HostKeyRefused:
+def refusal(host: str, verdict: Verdict, accept: Callable[[], None] | None) -> HostKeyRefused:
     """Return the error for a key that is not trusted.
 
     Args:
         host: what the user calls it in commands of llorch.
-        accept: puts the key on record; only for one that is not known.
+        accept: puts the key on record, if there is a file for that; only for one that is not known.
     """
     seen = f"{verdict.key_type} {fingerprint(verdict.blob)}"
     lines = "".join(f"\n  on record: {line}" for line in verdict.lines)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from llorch.errors import ConnectionFailed
@@ -86,7 +87,9 @@ def log_in(transport: "paramiko.Transport", route: Route, deadline: Deadline, as
 def _refused(
     route: Route, host: str, tried: list[str], left_out: list[str], allowed: list[str], why: str
 ) -> ConnectionFailed:
-    offered = f"none of {len(tried)} keys was taken: {', '.join(tried)}" if tried else "there is no key to offer"
+    paths = ", ".join(f"`{path}`" for path in route.identity_files)
+    none = f"there is no key to offer, neither of an agent nor in {paths}"
+    offered = f"none of {len(tried)} keys was taken: {', '.join(tried)}" if tried else none
     missing = "".join(f"; {text}" for text in left_out)
     if "publickey" not in allowed and allowed:
         hint = (
@@ -95,7 +98,8 @@ def _refused(
     elif len(tried) > 5:
         hint = "servers give up after six keys: name the right one as `identity_file` in hosts.toml"
     else:
-        hint = f"`ssh-copy-id {route.user}@{route.hostname}` lets a key in; `ssh-add` gives one to the agent"
+        port = f"-p {route.port} " if route.port != 22 else ""
+        hint = f"`ssh-copy-id {port}{route.user}@{route.hostname}` lets a key in; `ssh-add` gives one to the agent"
     return ConnectionFailed(host, f"{route.user} may not log in ({offered}{missing}{why})", hint=hint)
 
 
@@ -159,7 +163,8 @@ def _unlock(path: str, route: Route, deadline: Deadline, ask: Ask, left_out: lis
     for _ in range(_TRIES):
         passphrase = _passphrase(path, deadline, ask)
         if not passphrase:
-            left_out.append(f"`{path}` has a passphrase, and nobody to ask: `ssh-add {path}` gives it to the agent")
+            why = "nobody to ask" if passphrase is None else "none was given"
+            left_out.append(f"`{path}` has a passphrase, and {why}: `ssh-add {quote(path)}` gives it to the agent")
             return
         try:
             offers = list(_load(path, route, passphrase, left_out))

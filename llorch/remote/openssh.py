@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from functools import partial
 
 from llorch import shell
@@ -20,6 +21,12 @@ _SETTINGS = {
     "StrictHostKeyChecking": "yes",
     "ForwardAgent": "no",
     "ClearAllForwardings": "yes",
+    # What a user's configuration may say for a session of his own, and old versions do not know.
+    "IgnoreUnknown": "SessionType,StdinNull,ForkAfterAuthentication",
+    "SessionType": "default",
+    "StdinNull": "no",
+    "ForkAfterAuthentication": "no",
+    "RemoteCommand": "none",
 }
 BULK = ("-o", "BatchMode=yes", "-o", "Ciphers=^aes128-gcm@openssh.com")
 """Options for many bytes: nobody is asked anything, and the first cipher is the one that processors have."""
@@ -28,32 +35,48 @@ BULK = ("-o", "BatchMode=yes", "-o", "Ciphers=^aes128-gcm@openssh.com")
 class OpenSshConnection:
     """A host as `ssh` reaches it: one `ssh` for each program, so ControlMaster pays."""
 
-    def __init__(self, name: str, destination: str, options: tuple[str, ...], timeout: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        destination: str,
+        options: tuple[str, ...],
+        timeout: float,
+        *,
+        env: Mapping[str, str],
+        is_asked: bool,
+    ) -> None:
         """Take what ssh(1) is to be called with.
 
         Args:
             name: how messages call the host.
             options: what stands for the rest of its entry in hosts.toml.
             timeout: seconds for the connection to stand.
+            env: the variables it has; its configuration may send any of them.
+            is_asked: a person may answer its questions, for which there is no limit of time.
         """
         self.name = name
+        self.limit = None if is_asked else timeout
+        self._env = env
         self._destination = destination
         self._command = ["ssh", *options, "-o", f"ConnectTimeout={timeout:.0f}"]
         for name, value in _SETTINGS.items():
             self._command += ["-o", f"{name}={value}"]
+        self._command += [] if is_asked else ["-o", "BatchMode=yes"]
 
     def start(self, request: Request, out: Sink, err: Sink) -> "OpenSshProcess":
         """Start a script; see `streams.Connection`."""
         mark = new_mark()
         kind = "-tt" if request.terminal is not None else "-T"
         command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
-        process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, hint=_HINT)
+        process = shell.start(
+            [*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env, hint=_HINT
+        )
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
     def signal(self, name: str, pid: int) -> None:
         """Send a signal to a process of ours on the host."""
         command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
-        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, hint=_HINT)
+        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, env=self._env, hint=_HINT)
         process.communicate()
 
     def close(self) -> None:
@@ -94,6 +117,13 @@ class OpenSshProcess:
 
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
+        limit = self._connection.limit
+        if not self.beginning.came.wait(limit):
+            raise ConnectionFailed(
+                self._connection.name,
+                f"its login shell has not begun after {limit:g} s",
+                hint="`ssh -v` tells how far it gets",
+            )
         self._pumps.wait()
         code = self._close()
         if code == FAILED and self.beginning.state is None:

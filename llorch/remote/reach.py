@@ -1,5 +1,6 @@
 """Get to a host, in the way that its entry asks for, and run a script on it to its end."""
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -22,11 +23,13 @@ class Reach(NamedTuple):
         hosts: all that are declared, since one may be another's hop.
         timeout: seconds for a connection to stand.
         ask: gets a key's passphrase from a person.
+        is_asked: a person may also answer what the system's ssh asks.
     """
 
     hosts: Mapping[str, Host]
     timeout: float
     ask: Ask
+    is_asked: bool = False
 
     def connect(self, host: Host) -> Connection:
         """Return a connection.
@@ -35,13 +38,12 @@ class Reach(NamedTuple):
             ConnectionFailed: there is none, or no trust.
         """
         if host.transport == "openssh":
-            from llorch.remote.openssh import OpenSshConnection
-            from llorch.remote.route import options_for
-
-            return OpenSshConnection(host.name, host.host, options_for(host, self.hosts), self.timeout)
+            return self._by_ssh(host, is_asked=self.is_asked)
         from llorch.remote.connection import connect
         from llorch.remote.route import resolve
+        from llorch.remote.transport import load_paramiko
 
+        threading.Thread(target=load_paramiko, daemon=True).start()  # while `ssh -G` is waited for
         return connect(resolve(host, self.hosts), host.name, self.timeout, self.ask)
 
     def connect_for_bulk(self, host: Host) -> Connection | None:
@@ -51,18 +53,23 @@ class Reach(NamedTuple):
         """
         from shutil import which
 
-        from llorch.remote.openssh import BULK, OpenSshConnection
-        from llorch.remote.route import options_for
+        from llorch.remote.openssh import BULK
 
         if which("ssh") is None:
             return None
-        options = (*options_for(host, self.hosts), *BULK)
-        connection = OpenSshConnection(host.name, host.host, options, self.timeout)
+        connection = self._by_ssh(host, *BULK, is_asked=False)
         try:
             ended = run_on(connection, Request(RUN, ("", "true")), lambda _: None, lambda _: None)
         except ConnectionFailed:
             return None
         return connection if ended.code == 0 else None
+
+    def _by_ssh(self, host: Host, *more: str, is_asked: bool) -> Connection:
+        from llorch.remote.openssh import OpenSshConnection
+        from llorch.remote.route import options_for, unsent
+
+        options = (*options_for(host, self.hosts), *more)
+        return OpenSshConnection(host.name, host.host, options, self.timeout, env=unsent(host), is_asked=is_asked)
 
     def run(self, host: Host, request: Request, out: Sink, err: Sink, hold: Hold = lambda _: nullcontext()) -> "Ended":
         """Connect, run a script to its end, and hang up. An interrupt of this thread ends the script.

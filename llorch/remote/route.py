@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +64,7 @@ class Route:
     connect_timeout: int | None
     server_alive_interval: int
     hashed: bool
+    revoked_host_keys: Path | None = None
 
 
 def resolve(host: Host, hosts: Mapping[str, Host]) -> Route:
@@ -116,6 +118,21 @@ def options_for(host: Host, hosts: Mapping[str, Host]) -> tuple[str, ...]:
         words = [quote(word.replace("%", "%%")) for word in inner]
         options += ["-o", "ProxyCommand=" + " ".join([*words, "-W", "'[%h]:%p'", "--", quote(last.host)])]
     return tuple(options)
+
+
+def unsent(host: Host) -> Mapping[str, str]:
+    """Return the variables without those that ssh's configuration sends to a host: a token may be among them.
+
+    Those that say which language and which terminal stay.
+    """
+    login, _, name = host.host.rpartition("@")
+    patterns = " ".join(_settings(host, login, name).get("sendenv", ())).split()
+
+    def is_sent(variable: str) -> bool:
+        harmless = variable in ("LANG", "LANGUAGE", "TERM", "COLORTERM") or variable.startswith("LC_")
+        return not harmless and any(fnmatchcase(variable, pattern) for pattern in patterns)
+
+    return {variable: value for variable, value in os.environ.items() if not is_sent(variable)}
 
 
 def parse_jump(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
@@ -257,6 +274,7 @@ def _route(host: Host, name: str, settings: Settings, command: str | None) -> Ro
         connect_timeout=int(timeout) or None,
         server_alive_interval=int(one("serveraliveinterval", "0")),
         hashed=one("hashknownhosts", "no") == "yes",
+        revoked_host_keys=next(iter(files("revokedhostkeys")), None),
     )
 
 

@@ -5,16 +5,24 @@ bundles over the connection that there is, so it needs no way to where the repos
 """
 
 import posixpath
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from llorch.errors import CommandFailed, Refused
+from llorch.errors import Busy, CommandFailed, LlorchError, Refused
 from llorch.remote import sync_scripts as scripts
 from llorch.remote.facts import Facts, parse_facts
 from llorch.remote.parts import Part, bundle, is_lacking, known
 from llorch.remote.there import There
+
+_LOCKED = re.compile(
+    r"Unable to create '(.*\.lock)': File exists|could not lock config file .*: File exists"
+    r"|cannot lock ref '.*': (?:is at |reference already exists)|HEAD has moved meanwhile, by another sync"
+)
+"""What git and our scripts say, in English, where another run is at work, maybe with the lock's path."""
 
 
 class Move(NamedTuple):
@@ -66,6 +74,7 @@ def plan_sync(there: There, parts: Sequence[Part]) -> Plan:
 
     Raises:
         Refused: there are files but no repository, or something is in progress.
+        Busy: another run is changing it.
     """
     root = there.host.repository.rstrip("/")
     facts = _look(there, "")
@@ -91,12 +100,55 @@ def carry_out(plan: Plan, there: There, origin: str | None) -> Mapping[str, Any]
 
     Raises:
         CommandFailed: git there could not.
+        Busy: another run is changing it, or has made it meanwhile.
     """
-    root = plan.folder + (".part" if plan.new else "")
-    if plan.new:
-        there.run("git", scripts.INIT, folder=plan.folder)
+    if not plan.new:
+        return {"restore": _carry_out(plan, there, plan.folder)}
+    with _made(there, plan.folder) as made:
+        root = posixpath.join(made, posixpath.basename(made))
         if origin is not None:
-            there.run("git", scripts.ORIGIN, origin, folder=root)
+            _run(there, scripts.ORIGIN, origin, folder=root)
+        restore = _carry_out(plan, there, root)
+        placed = parse_facts(there.run("mv", scripts.PLACE, made, folder=plan.folder))
+    if placed["busy"]:
+        raise Busy(
+            f"`{plan.folder}` on `{there.host.name}` is there now: another sync has made it", hint="run it again"
+        )
+    return {"restore": restore}
+
+
+@contextmanager
+def _made(there: There, place: str) -> Iterator[str]:
+    """Give a folder of this run's own beside a place, with an empty repository of its name in it, and remove it."""
+    made = parse_facts(there.run("git", scripts.INIT, folder=place))["made"]
+    try:
+        yield made
+    finally:
+        with suppress(LlorchError):  # as where the connection broke; what is being raised tells more
+            there.run("rm", scripts.CLEAN, folder=made, held=False)
+
+
+def _run(there: There, text: str, *arguments: str, folder: str, stdin: int | None = None) -> Facts:
+    """Run a script in a repository, and return what it tells.
+
+    Raises:
+        CommandFailed: git there could not.
+        Busy: another run is changing the repository.
+    """
+    try:
+        return parse_facts(there.run("git", text, *arguments, folder=folder, stdin=stdin))
+    except CommandFailed as error:
+        if (found := _LOCKED.search(error.tail)) is None:
+            raise
+        left = f"; if nothing is at work there, `rm {shlex.quote(found[1])}` there first" if found[1] else ""
+        raise Busy(
+            f"another run of llorch or git is changing `{folder}` on `{there.host.name}`",
+            hint=f"run it again when that has ended{left}",
+        ) from error
+
+
+def _carry_out(plan: Plan, there: There, root: str) -> str | None:
+    """Move what is to be moved in a folder, and return the command that brings back what was lost, if anything."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     restores: list[str] = []
     for move in plan.moves:
@@ -105,15 +157,12 @@ def carry_out(plan: Plan, there: There, origin: str | None) -> Mapping[str, Any]
             if not move.there:
                 _bring_new(there, move.part, root)
             restores += _move(there, move, posixpath.join(root, move.part.path), moment)
-    if plan.new:
-        there.run("mv", scripts.PLACE, folder=plan.folder)
     command = " && ".join(restores)
-    restore = f"llorch remote exec {there.host.name} -- sh -c {shlex.quote(command)}" if command else None
-    return {"restore": restore}
+    return f"llorch remote exec {there.host.name} -- sh -c {shlex.quote(command)}" if command else None
 
 
 def _look(there: There, path: str) -> Facts:
-    facts = parse_facts(there.run("git", scripts.LOOK, folder=posixpath.join(there.host.repository, path)))
+    facts = _run(there, scripts.LOOK, folder=posixpath.join(there.host.repository, path))
     if facts["operation"]:
         doing = facts["operation"].removesuffix("_HEAD").removesuffix("_LOG").lower().replace("_", "-")
         raise Refused(
@@ -127,7 +176,7 @@ def _plan_move(there: There, part: Part, facts: Facts) -> Move:
         return Move(part, False, "", step=_step(part, "make"))
     folder = posixpath.join(there.host.repository, part.path)
     _bring(there, part, facts["refs"].split() + facts["head"].split(), folder)
-    found = parse_facts(there.run("git", scripts.LOSSES, part.target, part.final, part.branch or "", folder=folder))
+    found = _run(there, scripts.LOSSES, part.target, part.final, part.branch or "", folder=folder)
     prefix = f"{part.path}: " if part.path else ""
     lost = [f"{prefix}commit {line}" for line in found.all("commit")]
     lost += [f"{prefix}changes of {path}" for path in dict.fromkeys(found.all("change"))]
@@ -152,7 +201,7 @@ def _bring(there: There, part: Part, refs: Sequence[str], folder: str) -> None:
         return
     there.say(f"bringing commits of {part.name}")
     with bundle(part, basis) as file:
-        there.run("git", scripts.FETCH, part.ref, folder=folder, stdin=file)
+        _run(there, scripts.FETCH, part.ref, folder=folder, stdin=file)
 
 
 def _bring_new(there: There, part: Part, root: str) -> None:
@@ -161,24 +210,24 @@ def _bring_new(there: There, part: Part, root: str) -> None:
     if part.parent is not None:
         above, path = posixpath.join(root, part.parent), posixpath.relpath(part.path, part.parent or ".")
         try:
-            there.run("git", scripts.UPDATE, path, folder=above)
+            _run(there, scripts.UPDATE, path, folder=above)
         except CommandFailed:
             there.say(f"{part.name} cannot be fetched there, and comes from here")
-            there.run("git", scripts.GRAFT, path, folder=above)
-    facts = parse_facts(there.run("git", scripts.LOOK, folder=folder))
+            _run(there, scripts.GRAFT, path, folder=above)
+    facts = _run(there, scripts.LOOK, folder=folder)
     _bring(there, part, facts["refs"].split(), folder)
 
 
 def _move(there: There, move: Move, folder: str, moment: str) -> Sequence[str]:
     """Move a repository, and return the command that brings back what it loses, if anything."""
     part = move.part
-    facts = parse_facts(there.run("git", scripts.LOOK, folder=folder))
+    facts = _run(there, scripts.LOOK, folder=folder)
     head = facts["head"] if not move.there else move.head
     arguments = (part.target, part.final, part.branch or "", head, moment if move.lost else "")
-    said = parse_facts(there.run("git", scripts.MOVE, *arguments, folder=folder))
+    said = _run(there, scripts.MOVE, *arguments, folder=folder)
     if part.parent is not None and not move.there:
         above = posixpath.join(folder[: -len(part.path)], part.parent)
-        there.run("git", scripts.ABSORB, posixpath.relpath(part.path, part.parent or "."), folder=above)
+        _run(there, scripts.ABSORB, posixpath.relpath(part.path, part.parent or "."), folder=above)
     if not move.lost:
         return []
     git = f"git -C {shlex.quote(facts['folder'])}"

@@ -1,5 +1,6 @@
 """`llorch remote sync`."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,4 +60,6 @@ def _origin(repo: "Repo") -> str | None:
     if not repo.says_yes("config", "remote.origin.url"):
         return None
     url = without_secrets(repo.line("config", "remote.origin.url"))
-    return None if url.startswith(("/", ".", "~", "file:")) else url
+    if url.startswith(("/", ".", "~", "file:")):
+        return None
+    return re.sub(r"[?#].*", "", url) if "://" in url else url  # in what scp takes they are part of a path

@@ -17,6 +17,36 @@ id() { git rev-parse -q --verify "$1"; }
 """
 """Has git ask nobody, and begin no work in the background."""
 _IN = FOLDER + BEGIN + PUT + _GIT
+_SIGNALS = r"""
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
+"""
+"""Has a signal end the script as `exit` does: a trap on EXIT alone is not called for one by every sh."""
+_OWN = (
+    _SIGNALS
+    + r"""
+own= lock=
+trap '[ -z "$own" ] || rm -rf -- "$own"; [ -z "$lock" ] || rm -f -- "$lock"' EXIT
+own() { own=$(mktemp -d "$(git rev-parse --git-path llorch-sync).XXXXXX") || exit 1; }
+lock() {
+  place=$(git rev-parse --git-path llorch-sync.lock) || exit
+  case $place in /*) ;; *) place=$(pwd)/$place;; esac
+  if ! (set -C; : >"$place") 2>/dev/null; then
+    if [ -e "$place" ]; then said="File exists"; else said="it cannot be written"; fi
+    printf "Unable to create '%s': %s\n" "$place" "$said" >&2
+    exit 1
+  fi
+  lock=$place
+}
+"""
+)
+"""Defines what makes a folder of this script's own, and what has no other sync change the repository meanwhile.
+
+Neither outlives the script. What `lock` says if another has it is what git says of its own locks.
+"""
+_LOCKED = _OWN + "lock\n"
 
 LOOK = (
     EXPAND
@@ -45,21 +75,55 @@ done
 )
 """Tells what is in a folder, and if it is a repository, what it has."""
 
-INIT = EXPAND + BEGIN + _GIT + r'rm -rf -- "$folder.part" && git init -q -- "$folder.part" >&2'
-"""Makes an empty repository that is not in its place yet."""
+INIT = (
+    EXPAND
+    + BEGIN
+    + PUT
+    + _GIT
+    + _SIGNALS
+    + r"""
+git --version >/dev/null || exit
+made=
+trap '[ -z "$made" ] || rm -rf -- "$made"' EXIT
+mkdir -p -- "$(dirname -- "$folder")" && made=$(mktemp -d -- "$folder.XXXXXX") || exit 1
+git init -q -- "$made/${made##*/}" >&2 || exit
+put made "$made"
+made=
+"""
+)
+"""Makes a folder of this run's own beside the place of a repository, and in it an empty one of the folder's name."""
 
-PLACE = EXPAND + BEGIN + r' if [ -d "$folder" ]; then rmdir -- "$folder" || exit; fi; mv -- "$folder.part" "$folder"'
-"""Puts it in its place, where nothing is, or an empty folder."""
+# `mv` moves it into what another sync has put there just now. Nobody else knows its name, so it is known by that.
+PLACE = (
+    EXPAND
+    + BEGIN
+    + PUT
+    + r"""
+made=$1 name=${1##*/}
+busy() { put busy yes; exit 0; }
+if [ -d "$folder" ] && ! rmdir -- "$folder"; then
+  [ ! -e "$folder/.git" ] || busy
+  exit 1
+fi
+mv -- "$made/$name" "$folder" || exit
+if [ -e "$folder/$name/.git" ]; then
+  mv -- "$folder/$name" "$made" || exit
+  busy
+fi
+"""
+)
+"""Puts it in its place, where nothing is, or an empty folder; tells if another repository has come there meanwhile."""
+
+CLEAN = EXPAND + BEGIN + r""" trap '' HUP INT PIPE TERM; rm -rf -- "$folder" """
+"""Removes the folder that `INIT` made, whatever is in it yet."""
 
 FETCH = (
     _IN
+    + _OWN
     + r"""
-bundle=$(git rev-parse --git-path llorch-sync.bundle)
-cat >"$bundle" &&
-git fetch -q --no-tags --no-recurse-submodules -- "$bundle" "+$1:refs/llorch/sync/incoming" >&2
-code=$?
-rm -f -- "$bundle"
-exit "$code"
+own
+cat >"$own/bundle" &&
+git fetch -q --no-tags --no-recurse-submodules -- "$own/bundle" "+$1:refs/llorch/sync/incoming" >&2
 """
 )
 """Takes commits from a bundle that it reads."""
@@ -70,7 +134,8 @@ _STATE = r"""
 target=$1 final=$2 branch=$3
 shift 3
 alone=--ignore-submodules=all
-index=$(git rev-parse --git-path llorch-sync.index)
+own
+index=$own/index
 head=$(id HEAD)
 changes=$(id refs/llorch/sync/changes) && [ "$(id "$changes^")" = "$head" ] && git diff --cached --quiet $alone ||
   changes=
@@ -89,6 +154,7 @@ way() {
 
 LOSSES = (
     _IN
+    + _OWN
     + _STATE
     + r"""
 list() {
@@ -157,14 +223,21 @@ keep() {
 }
 """
 
+# The lock comes before the state, which another sync would change.
 MOVE = (
     _IN
+    + _LOCKED
     + _STATE
     + _KEEP
     + r"""
 expected=$1 moment=$2
 set -- --no-overwrite-ignore
-if [ "$head" != "$expected" ]; then echo "HEAD has moved meanwhile" >&2; exit 1; fi
+if [ "$head" != "$expected" ]; then
+  who=
+  [ "$head" != "$(id refs/llorch/sync/head)" ] || who=", by another sync"
+  echo "HEAD has moved meanwhile$who" >&2
+  exit 1
+fi
 if [ -n "$moment" ]; then
   keep "$moment" || exit
   set -- --force
@@ -187,9 +260,9 @@ git update-ref -d refs/llorch/sync/incoming
 
 ORIGIN = _IN + r'git remote add origin "$1" >&2'
 """Names where a new repository comes from."""
-UPDATE = _IN + r'git submodule --quiet update --init -- "$1" >&2'
+UPDATE = _IN + _LOCKED + r'git submodule --quiet update --init -- "$1" >&2'
 """Has git there get a submodule."""
-GRAFT = _IN + r'git submodule --quiet init -- "$1" >&2 && git init -q -- "$1" >&2'
+GRAFT = _IN + _LOCKED + r'git submodule --quiet init -- "$1" >&2 && git init -q -- "$1" >&2'
 """Makes an empty repository of a submodule."""
-ABSORB = _IN + r'git submodule absorbgitdirs -- "$1" 2>&1 >/dev/null'
+ABSORB = _IN + _LOCKED + r'git submodule absorbgitdirs -- "$1" 2>&1 >/dev/null'
 """Has the superproject keep a submodule's repository, as git does with those that it clones."""

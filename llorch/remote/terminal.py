@@ -30,7 +30,7 @@ def raw(resize: Callable[[Terminal], None]) -> Iterator[None]:
     before = termios.tcgetattr(sys.stdin)
     handler = signal.signal(signal.SIGWINCH, lambda number, frame: resize(this_terminal()))
     try:
-        tty.setraw(sys.stdin)
+        tty.setraw(sys.stdin, termios.TCSADRAIN)  # what was typed early is kept
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -46,12 +47,21 @@ class There:
         """Hang up."""
         self._connection.close()
 
-    def run(self, what: str, text: str, *arguments: str, folder: str | None = None, stdin: int | None = None) -> bytes:
+    def run(
+        self,
+        what: str,
+        text: str,
+        *arguments: str,
+        folder: str | None = None,
+        stdin: int | None = None,
+        held: bool = True,
+    ) -> bytes:
         """Run a script in a folder, the repository's unless given, and return what it writes to stdout.
 
         Args:
             what: the program that it is about, for messages.
             stdin: an open file that it reads, or None for nothing.
+            held: whether an interrupt ends it; not so where it puts in order what an interrupt has left.
 
         Raises:
             ConnectionFailed: the connection broke.
@@ -65,8 +75,9 @@ class There:
         def err(data: bytes) -> None:
             said.setdefault(threading.get_ident(), bytearray()).extend(data)
 
+        hold = self._hold if held else lambda _: nullcontext()
         where = self.host.repository if folder is None else folder
-        ended = run_on(self._connection, Request(text, (where, *arguments), stdin), out.extend, err, self._hold)
+        ended = run_on(self._connection, Request(text, (where, *arguments), stdin), out.extend, err, hold)
         code = ended.code
         if ended.state != "ok":
             forward.judge(self.host, ended)

@@ -22,6 +22,9 @@ ALIVE_INTERVAL = 15.0
 """Seconds of silence after which the server is asked whether it is there."""
 ALIVE_COUNT = 3
 """Intervals of silence after which the link is dead, as with ssh's ServerAliveCountMax."""
+_REKEY_BYTES, _REKEY_PACKETS = 1 << 36, 1 << 31
+"""After how much new keys are asked for: OpenSSH's own limits for ciphers with blocks of 16 bytes (packet.c)."""
+_loading = threading.Lock()
 _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Twice as quick as paramiko's first choice, where the processor has AES."""
 
@@ -103,16 +106,17 @@ def load_paramiko() -> Any:
     import logging
     import sys
 
-    if "paramiko" not in sys.modules:
-        hidden = "invoke" not in sys.modules
-        if hidden:
-            sys.modules["invoke"] = None  # type: ignore[assignment] # how Python marks what must not be imported
-        try:
-            import paramiko
-        finally:
+    with _loading:
+        if "paramiko" not in sys.modules:
+            hidden = "invoke" not in sys.modules
             if hidden:
-                del sys.modules["invoke"]
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # or its tracebacks reach the terminal
+                sys.modules["invoke"] = None  # type: ignore[assignment] # how Python marks what must not be imported
+            try:
+                import paramiko
+            finally:
+                if hidden:
+                    del sys.modules["invoke"]
+            logging.getLogger("paramiko").addHandler(logging.NullHandler())  # or its tracebacks reach the terminal
     import paramiko
 
     return paramiko
@@ -222,6 +226,9 @@ def _prefer(transport: "paramiko.Transport", key_types: Sequence[str]) -> None:
 def _make(sock: Socket) -> "paramiko.Transport":
     transport: paramiko.Transport = _transport_class()(sock)
     transport.daemon = True
+    # paramiko's own exchange of keys, each half a GiB, can stall a channel that is busy.
+    transport.packetizer.REKEY_BYTES = _REKEY_BYTES
+    transport.packetizer.REKEY_PACKETS = _REKEY_PACKETS
     return transport
 
 

@@ -1,5 +1,6 @@
 """What people and programs are told."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore, text_of
+from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore
 from llorch.git.status import Declared, Submodule
 from llorch.git.submodules import Move
-from llorch.text import shown
+from llorch.text import json_text, shown
 
 if TYPE_CHECKING:
     from llorch.git.status import State
@@ -62,7 +63,7 @@ def test_names_are_harmless() -> None:
     """What a terminal would obey is written out; JSON keeps the characters, and spells bytes that are no text."""
     path = "a\udcff\n\x1b[2Jü"
     assert shown(path) == r"a\xff\n\x1b[2Jü"
-    assert text_of(path) == "a\\xff\n\x1b[2Jü"
+    assert json.loads(json_text(json.dumps(path, ensure_ascii=False))) == "a\\xff\n\x1b[2Jü"
     assert names(["a", "b", "c"], 2) == "a, b and 1 more"
     assert names(["a", "b"], 2) == "a, b"
 

@@ -66,7 +66,7 @@ def test_every_state_of_a_submodule(world: World) -> None:
     assert "not a git repository" in (found["gone"].error or "")
 
 
-@pytest.mark.parametrize("how", ["object", "head", "index", "empty", "link"])
+@pytest.mark.parametrize("how", ["object", "head", "index", "config", "empty", "link"])
 def test_a_broken_submodule_hides_no_other(world: World, how: str) -> None:
     """Whatever is wrong in one submodule is told as its state, and never taken for the state of the superproject."""
     place, folder = world.work / "reference/llama ü", world.work / ".git/modules/reference/llama ü"
@@ -78,6 +78,9 @@ def test_a_broken_submodule_hides_no_other(world: World, how: str) -> None:
         (folder / "HEAD").write_text("nonsense")
     elif how == "index":
         (folder / "index").write_text("nonsense")
+    elif how == "config":
+        (folder / "config").write_text("garbage [")
+        assert load_status(find_repo(world.work)).branch == "main"
     elif how == "empty":
         (place / ".git").unlink()
         (place / ".git").mkdir()

@@ -78,3 +78,11 @@ def wait_for(happens: Callable[[], Any]) -> None:
     while not happens():
         assert time.monotonic() < end
         waiting.wait(0.005)
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether a process runs, rather than being one that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -48,7 +48,7 @@ class Box:
         folder.mkdir()
         for path in (Path("/usr/bin"), Path("/bin")):
             for program in path.iterdir():
-                if program.name not in programs and not (folder / program.name).exists():
+                if program.name not in programs and not os.path.lexists(folder / program.name):
                     (folder / program.name).symlink_to(program)
         self.before(f'PATH="{folder}"; export PATH')
 

@@ -14,7 +14,7 @@ import pytest
 from llorch import __version__
 from tests.conftest import BIN, Run, program
 from tests.git.conftest import git, isolated, repository
-from tests.remote.conftest import declare, entry, wait_for
+from tests.remote.conftest import declare, entry, is_there, wait_for
 from tests.remote.sshd import Sshd
 
 Llorch = Callable[..., Run]
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_the_other_end(box: Path, sshd: Sshd, name: str) -> None:
                 pids = [int(process.stderr.readline().split()[-1]) for _ in target.split(",")]
                 process.send_signal(number)
                 assert process.wait(20) == code
-            wait_for(lambda pids=pids: not any(Path(f"/proc/{pid}").exists() for pid in pids))  # type: ignore[misc] # a default
+            wait_for(lambda pids=pids: not any(is_there(pid) for pid in pids))  # type: ignore[misc] # a default
 
 
 def test_a_reader_that_goes_away(box: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_reader_that_goes_away(box: Path) -> None:
         pid = int(process.stdout.readline())
         process.stdout.close()
         assert process.wait(20) == 141
-    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    wait_for(lambda: not is_there(pid))
 
 
 def test_exec_with_a_terminal(box: Path) -> None:
@@ -297,3 +297,56 @@ def test_a_default_host(there: Path, box: Path, llorch: Llorch) -> None:
     assert (run.code, run.json["error"]["code"]) == (2, "usage")
     (box / "llorch.toml").write_text('version = 1\n[remote]\ndefault_host = "box"\n')
     assert llorch("remote", "info", "--json").json["host"] == "box"
+
+
+def test_an_empty_host_is_none(box: Path, llorch: Llorch) -> None:
+    """A variable that is not set must not have a command run here that was meant for elsewhere."""
+    run = llorch("models", "list", "--remote", "")
+    assert (run.code, run.out) == (2, "")
+    assert "`--remote` names no host" in run.err
+
+
+def test_variables_that_ssh_would_send_stay_here(box: Path, tmp_path: Path, llorch: Llorch) -> None:
+    """A configuration of ssh that sends tokens sends none for llorch; what says the language goes along."""
+    with Sshd(tmp_path / "takes", options=["AcceptEnv *"]) as server:
+        declare(box, entry("tin", server, transport="openssh"))
+        known = f'UserKnownHostsFile "{server.known_hosts}"'
+        (box.parent / "ssh_config").write_text(f"Host *\nSendEnv HF_TOKEN AWS_* LC_*\n{known}\n")
+        secrets = {"HF_TOKEN": "hf_secret", "AWS_SECRET_KEY": "s3cret", "LC_MESSAGES": "de_DE"}
+        run = llorch("remote", "exec", "tin", "--", "env", env=secrets)
+    assert run.code == 0
+    assert "hf_secret" not in run.out
+    assert "s3cret" not in run.out
+    assert "LC_MESSAGES=de_DE" in run.out
+
+
+def test_a_llorch_that_says_no_version(there: Path, box: Path, sshd: Sshd, llorch: Llorch) -> None:
+    """What says nothing of itself is no llorch, and the other hosts have their results."""
+    (there / "mute").write_text("#!/bin/sh\n")
+    (there / "mute").chmod(0o755)
+    declare(
+        box,
+        entry("mute", sshd, repo_path=str(there), llorch=str(there / "mute")),
+        entry("box", sshd, repo_path=str(there), llorch=str(BIN / "llorch")),
+    )
+    run = llorch("models", "list", "--remote", "all", "--json")
+    assert run.code == 4
+    assert [host["exit"] for host in run.json["hosts"]] == [4, 0]
+
+
+def test_files_that_do_not_wait(box: Path) -> None:
+    """Input that is not there yet and output that nobody takes yet are waited for, also where a file says not to."""
+    ours, theirs = os.pipe()
+    out, taken = os.pipe()
+    for fd in (ours, taken):
+        os.set_blocking(fd, False)
+    command = [str(BIN / "llorch"), "remote", "exec", "box", "--", "cat"]
+    with subprocess.Popen(command, stdin=ours, stdout=taken) as process:
+        os.close(taken)
+        os.write(theirs, b"x" * 60_000)
+        os.write(theirs, b"y" * 1000)
+        os.close(theirs)
+        with open(out, "rb") as reading:
+            assert reading.read() == b"x" * 60_000 + b"y" * 1000
+        assert process.wait(20) == 0
+    os.close(ours)

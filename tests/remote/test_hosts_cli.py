@@ -109,6 +109,18 @@ def test_a_new_key_is_shown_and_accepted(
     assert [line.split()[:2] for line in run.out.splitlines()] == [["ok", "box"], ["ok", "new"]]
 
 
+def test_a_file_that_keeps_no_key(box: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is accepted is not read again, it is tried once; where there is no file, nothing is accepted."""
+    configure(monkeypatch, box.parent, Path("/dev/null"))
+    run = llorch("remote", "hosts", "check", "box", "--accept")
+    assert run.code == 7
+    assert run.err.count("accepted") == 1
+    (box.parent / "ssh_config").write_text("Host *\nUserKnownHostsFile none\nGlobalKnownHostsFile none\n")
+    run = llorch("remote", "hosts", "check", "box", "--accept")
+    assert run.code == 7
+    assert "accepted" not in run.err
+
+
 def test_a_person_accepts_a_key(box: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the fingerprint is shown and a question asked; only yes is yes."""
     known = box.parent / "known"

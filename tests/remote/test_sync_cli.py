@@ -4,13 +4,16 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llorch.remote import sync_scripts
 from llorch.remote.sync import carry_out
+from llorch.remote.there import There
 from tests.conftest import Run
 from tests.git.conftest import World, commit, git, head, isolated, state, world
 from tests.remote.box import BEHIND_A_BANNER, declare
@@ -59,7 +62,10 @@ def refs(folder: Path, below: str) -> list[str]:
 @pytest.mark.parametrize("empty", [False, True], ids=["missing", "empty"])
 def test_a_first_clone(world: World, there: Path, llorch: Llorch, empty: bool) -> None:
     """It has everything, nested submodules that it could not fetch too, as git itself keeps them."""
-    there.with_name(there.name + ".part").mkdir(parents=True)  # as a killed run leaves it
+    others = there.with_name(there.name + ".part")
+    others.mkdir(parents=True)
+    (others / "mine").write_text("mine")
+    beside = set(there.parent.iterdir())
     if empty:
         there.mkdir()
     dry = llorch("remote", "sync", "box", "--dry-run", "--json").json
@@ -70,7 +76,9 @@ def test_a_first_clone(world: World, there: Path, llorch: Llorch, empty: bool) -
     assert same(world.work, there)
     assert (there / "reference/candle/inner lib/.git").is_file()
     assert git(there, "status", "--porcelain") == ""
-    assert not there.with_name(there.name + ".part").exists()
+    assert (others / "mine").read_text() == "mine"
+    assert set(there.parent.iterdir()) == beside | {there}
+    assert there.stat().st_mode == others.stat().st_mode
     assert refs(world.work, "refs/llorch") == []
     assert refs(there, "refs/llorch") == ["refs/llorch/sync/head"]
     again = llorch("remote", "sync", "box")
@@ -287,9 +295,10 @@ def test_submodules_that_are_not_here(world: World, there: Path, llorch: Llorch)
 
 def test_where_it_comes_from(world: World, there: Path, llorch: Llorch) -> None:
     """A first clone knows the origin of ours, if there is one that others can reach, without the secrets in it."""
-    git(world.work, "remote", "set-url", "origin", "https://me:secret@example.org/x.git")
+    git(world.work, "remote", "set-url", "origin", "https://me:secret@example.org/x.git?access_token=secret#secret")
     assert llorch("remote", "sync", "box").code == 0
     assert git(there, "config", "remote.origin.url") == "https://example.org/x.git"
+    assert "secret" not in (there / ".git/config").read_text()
     git(world.work, "remote", "remove", "origin")
     shutil.rmtree(there)
     assert llorch("remote", "sync", "box").code == 0
@@ -373,6 +382,85 @@ def test_somebody_else_is_at_it(world: World, synced: Path, llorch: Llorch, monk
     run = llorch("remote", "sync", "box")
     assert (run.code, "HEAD has moved meanwhile" in run.err) == (5, True)
     assert head(synced) == made[0]
+
+
+def other() -> int:
+    """Sync in another process, to its end, and return its exit code."""
+    return subprocess.run([sys.executable, "-m", "llorch", "remote", "sync", "box"], check=False).returncode
+
+
+def test_another_sync_makes_it_meanwhile(
+    world: World, there: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late one says so, and leaves what the other has made, and nothing of its own."""
+    codes: list[int] = []
+    run_script = There.run
+
+    def run(self: There, what: str, text: str, *arguments: str, **more: Any) -> bytes:
+        if text == sync_scripts.PLACE:
+            codes.append(other())
+        return run_script(self, what, text, *arguments, **more)
+
+    monkeypatch.setattr(There, "run", run)
+    late = llorch("remote", "sync", "box", "--json")
+    assert (codes, late.code, late.json["error"]["code"]) == ([0], 1, "busy"), late.out
+    assert "another sync has made it" in late.json["error"]["message"]
+    assert same(world.work, there)
+    assert not [*there.parent.glob(there.name + ".*")]
+    assert llorch("remote", "sync", "box").err == "box: nothing to do\n"
+
+
+def test_a_new_one_that_fails(world: World, there: Path, llorch: Llorch) -> None:
+    """Nothing of it stays."""
+    commit(world.work, "more")
+    blob = git(world.work, "rev-parse", "HEAD:more")
+    (world.work / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    assert llorch("remote", "sync", "box").code == 5
+    assert not [*there.parent.glob(there.name + "*")]
+
+
+def test_a_new_one_that_is_interrupted(there: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it stays either, though nothing more is begun on the host that an interrupt would end."""
+    run_script = There.run
+
+    def run(self: There, what: str, text: str, *arguments: str, **more: Any) -> bytes:
+        if text == sync_scripts.PLACE:
+            raise KeyboardInterrupt
+        return run_script(self, what, text, *arguments, **more)
+
+    monkeypatch.setattr(There, "run", run)
+    assert llorch("remote", "sync", "box").code == 130
+    assert not [*there.parent.glob(there.name + "*")]
+
+
+@pytest.mark.parametrize("name", ["index.lock", "llorch-sync.lock"])
+def test_another_run_is_at_work_there(world: World, synced: Path, llorch: Llorch, name: str) -> None:
+    """It is told as that, and what to do if it was killed; that lock stays, and all else as it was."""
+    commit(world.work, "more")
+    before = state(synced)
+    lock = synced / ".git" / name
+    lock.touch()
+    run = llorch("remote", "sync", "box", "--json")
+    assert (run.code, run.json["error"]["code"]) == (1, "busy"), run.out
+    assert "another run of llorch or git is changing" in run.json["error"]["message"]
+    assert shlex.quote(str(lock)) in run.json["error"]["hint"]
+    assert lock.exists()
+    assert state(synced) == before
+    lock.unlink()
+    assert llorch("remote", "sync", "box").code == 0
+    assert not [*(synced / ".git").glob("llorch-sync*")]
+
+
+def test_another_sync_moves_it_meanwhile(
+    world: World, synced: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late one says so instead of moving what it has not looked at."""
+    commit(world.work, "more")
+    codes: list[int] = []
+    monkeypatch.setattr("llorch.remote.sync.carry_out", _after(carry_out, lambda: codes.append(other())))
+    late = llorch("remote", "sync", "box", "--json")
+    assert (codes, late.code, late.json["error"]["code"]) == ([0], 1, "busy"), late.out
+    assert same(world.work, synced)
 
 
 def _after(function: Callable[..., Any], act: Callable[[], None]) -> Callable[..., Any]:
