@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +20,13 @@ def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: 
     for a dead server or reads a large file.
     """
     every = list(items)
-    waiting = deque(enumerate(every))
+    waiting = enumerate(every)  # threads may share it: each step is one of C
     answers: dict[int, Answer] = {}
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            while True:
-                try:
-                    index, item = waiting.popleft()
-                except IndexError:
-                    return
+            for index, item in waiting:
                 answers[index] = work(item)
         except BaseException as error:  # handed to the thread that waits for this one
             errors.append(error)

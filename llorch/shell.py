@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import select
 import threading
-from contextlib import contextmanager, suppress
 
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
     Started = subprocess.Popen[bytes]
@@ -228,24 +227,44 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
     return process
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
+class _Handlers:
+    """Handlers of signals while a `with` goes on; `contextlib` would be shorter, and costs 0.5 ms of import."""
+
+    def __init__(self, handlers: Mapping[int, Any]) -> None:
+        self._handlers = handlers
+
+    def __enter__(self) -> None:
+        if self._handlers:
+            import signal
+
+            self._handlers = {number: signal.signal(number, each) for number, each in self._handlers.items()}
+
+    def __exit__(self, *_: object) -> None:
+        self.__enter__()  # and those from before are back
+
+
+class _Held(_Handlers):
+    """Signals that come only when the `with` has ended."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._came: list[int] = []
+        super().__init__(dict.fromkeys(numbers, lambda number, _: self._came.append(number)))
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        import signal
+
+        for number in self._came:
+            signal.raise_signal(number)
+
+
+def uninterrupted() -> _Handlers:
     """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread alone
-        return
+        return _Handlers({})  # handlers run in the main thread alone
     import signal
 
-    held: list[int] = []
-    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
-    handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ours}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for came in held:
-        signal.raise_signal(came)
+    return _Held([number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))])
 
 
 def start(
@@ -282,6 +301,7 @@ def hang_up(process: Started) -> None:
     """End a program that `start` started, as a terminal that goes away does."""
     import signal
     import subprocess
+    from contextlib import suppress
 
     for request in (signal.SIGHUP, signal.SIGKILL):
         process.send_signal(request)
@@ -311,17 +331,11 @@ def terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-@contextmanager
-def terminated() -> Iterator[None]:
+def terminated() -> _Handlers:
     """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out."""
     import signal
 
-    handlers = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    return _Handlers({signal.SIGTERM: terminate, signal.SIGHUP: terminate})
 
 
 def end_all() -> None:
@@ -335,6 +349,7 @@ def end_all() -> None:
 
 def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
     import signal
+    from contextlib import suppress
 
     expired.set()
     _end(process)
@@ -354,6 +369,7 @@ def _end(process: subprocess.Popen[str] | _Program, patience: float = 2.0) -> No
     if process.poll() is not None:
         return
     import signal
+    from contextlib import suppress
 
     for request in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):  # it may end of itself meanwhile

@@ -35,7 +35,11 @@ def test_it_cannot_be_changed_nor_lack_a_field() -> None:
     """What a type checker refuses is refused."""
     with pytest.raises(AttributeError):
         Point(1).x = 2  # type: ignore[misc]  # it is what is tested
-    with pytest.raises(AttributeError):
-        Point(1).z = 2  # type: ignore[attr-defined]  # it is what is tested
     with pytest.raises(TypeError):
         Point()  # type: ignore[call-arg]  # it is what is tested
+    with pytest.raises(TypeError):
+        Point(1, z=3)  # type: ignore[call-arg]  # it is what is tested
+    with pytest.raises(TypeError):
+        Point(1, 2, 3)  # type: ignore[call-arg]  # it is what is tested
+    with pytest.raises(TypeError):
+        Point(1, 2, y=3)  # type: ignore[misc]  # it is what is tested

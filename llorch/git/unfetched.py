@@ -7,7 +7,6 @@ as nothing has happened since that a failed try does not do.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from llorch.errors import AccessDenied, LlorchError, NotFound, Unreachable
 from llorch.git.porcelain import fields
@@ -22,6 +21,8 @@ def remember(declared: Declared, error: LlorchError) -> None:
     # What `failures` has for servers alone.
     if not isinstance(error, (AccessDenied, NotFound, Unreachable)):
         return
+    from contextlib import suppress
+
     record = _record(declared)
     with suppress(OSError):  # it is told now all the same
         os.makedirs(os.path.dirname(record), exist_ok=True)

@@ -32,7 +32,17 @@ def quick(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     code = "import os, sys\nos._exit = sys.exit\n"  # so that there is an end to tell at
     code += f"before = set(sys.modules)\nfrom llorch.__main__ import main\n{script}\n"
     code += "try:\n    main()\nfinally:\n    "
-    slow = {"click", "dataclasses", "llorch.config", "pathlib", "re", "signal", "subprocess", "typing"}
+    slow = {
+        "click",
+        "contextlib",
+        "dataclasses",
+        "llorch.config",
+        "pathlib",
+        "re",
+        "signal",
+        "subprocess",
+        "typing",
+    }
     code += f"sys.stderr.write(str(sorted({slow!r} & set(sys.modules) - before)))"
     command = [sys.executable, "-c", code, "git", "status"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
