@@ -107,7 +107,7 @@ class SshProcess:
         self.beginning = beginning
         self._connection = connection
         self._channel = channel
-        self._pumps = Pumps(channel.close)
+        self._pumps = Pumps(self._hang_up)
         self._pumps.start(channel.recv, beginning.feed, beginning.finish)
         self._pumps.start(channel.recv_stderr, err)
         # One of its own, as a program would have it: the caller may close his.
@@ -115,7 +115,9 @@ class SshProcess:
 
     def _send(self, stdin: int | None) -> None:
         """Pass on what is read until its end."""
-        with suppress(OSError, EOFError):  # the program has ended, or reads no more
+        from paramiko import SSHException
+
+        with suppress(OSError, EOFError, SSHException):  # the program has ended, or reads no more
             try:
                 while stdin is not None:
                     select.select([stdin], [], [])  # it may be one that does not wait by itself
@@ -130,12 +132,17 @@ class SshProcess:
 
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
+        from paramiko import SSHException
+
         # Not before: the terminal at this end may have been made ready for its keys in between.
         threading.Thread(target=self._send, args=[self._stdin], daemon=True).start()
         if not self.beginning.came.wait(self._connection.timeout):
             self._channel.close()
             raise self._connection.broken(f"its login shell has not begun after {self._connection.timeout:g} s")
-        self._pumps.wait()
+        try:
+            self._pumps.wait()
+        except SSHException as error:
+            raise self._connection.broken(f"the connection broke: {error}") from None
         self._channel.status_event.wait()
         name = getattr(self._channel, "exit_signal", None)
         code = self._channel.exit_status
@@ -153,7 +160,13 @@ class SshProcess:
             if self.beginning.pid:
                 self._connection.signal(name, self.beginning.pid)
             self._pumps.end_within(patience)
-        self._channel.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        from paramiko import SSHException
+
+        with suppress(SSHException):  # as where it waits for new keys; it is closed for us in any case
+            self._channel.close()
 
     def resize(self, terminal: Terminal) -> None:
         """Tell of the terminal's new size."""

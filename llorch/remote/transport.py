@@ -22,8 +22,12 @@ ALIVE_INTERVAL = 15.0
 """Seconds of silence after which the server is asked whether it is there."""
 ALIVE_COUNT = 3
 """Intervals of silence after which the link is dead, as with ssh's ServerAliveCountMax."""
-_REKEY_BYTES, _REKEY_PACKETS = 1 << 36, 1 << 31
-"""After how much new keys are asked for: OpenSSH's own limits for ciphers with blocks of 16 bytes (packet.c)."""
+_REKEY_BYTES, _REKEY_PACKETS = 1 << 37, 3 << 30
+"""After how much new keys are asked for: somewhat more than OpenSSH's own limits (packet.c), so that servers do first.
+
+A channel may stall while paramiko waits for the answer to its own request: its one thread has to answer what is still
+coming of a channel's end, and waits for the new keys to do so. For a server's request there is nothing to wait for.
+"""
 _loading = threading.Lock()
 _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Twice as quick as paramiko's first choice, where the processor has AES."""
@@ -226,7 +230,6 @@ def _prefer(transport: "paramiko.Transport", key_types: Sequence[str]) -> None:
 def _make(sock: Socket) -> "paramiko.Transport":
     transport: paramiko.Transport = _transport_class()(sock)
     transport.daemon = True
-    # paramiko's own exchange of keys, each half a GiB, can stall a channel that is busy.
     transport.packetizer.REKEY_BYTES = _REKEY_BYTES
     transport.packetizer.REKEY_PACKETS = _REKEY_PACKETS
     return transport

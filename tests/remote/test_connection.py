@@ -214,6 +214,33 @@ def test_a_link_that_breaks(box: Path, tmp_path: Path) -> None:
                     Heard().run(reach_of(box), name, sh(script))
 
 
+def test_a_server_that_often_wants_new_keys(box: Path, tmp_path: Path) -> None:
+    """New keys on its request, each few packets and while both sides write, hold up and lose nothing."""
+    data = os.urandom(10_000_000)
+    (box / "data").write_bytes(data)
+    with Sshd(tmp_path / "often", options=["RekeyLimit 64K", "LogLevel DEBUG1"]) as server:
+        declare(box, entry("box", server))
+        (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
+        heard = Heard()
+        with open(box / "data", "rb") as opened:
+            assert heard.run(reach_of(box), "box", Request(RUN, ("", "cat"), stdin=opened.fileno())).code == 0
+        assert bytes(heard.out) == data
+        assert server.log.read_text().count("NEWKEYS received") > 100
+
+
+def test_new_keys_that_never_come(box: Path) -> None:
+    """An exchange of keys that does not end is a broken connection."""
+    reach = reach_of(box)
+    connection = reach.connect(reach.hosts["box"])
+    process = connection.start(Request(RUN, ("", "cat", "/dev/zero")), lambda _: None, lambda _: None)
+    (transport,) = connection._transports  # type: ignore[attr-defined] # paramiko's, as its own thread leaves it
+    transport.clear_to_send_timeout = 0.2
+    transport.clear_to_send.clear()
+    with pytest.raises(ConnectionFailed, match="the connection broke: Key-exchange timed out"):
+        process.wait()
+    connection.close()
+
+
 def test_a_server_that_allows_no_program(box: Path, tmp_path: Path) -> None:
     """A server without room for a session says so."""
     with Sshd(tmp_path / "none", options=["MaxSessions 0"]) as server:
