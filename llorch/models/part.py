@@ -34,7 +34,8 @@ class Part:
     def __init__(self, file: BinaryIO, name: str, place: Path) -> None:
         """Go on after what `file` has, reading it for its digest."""
         self.name = name
-        self._place: Path | None = place
+        self._place = place
+        self._began = False
         self._file = file
         self._digest = hashlib.sha256()
         self._size: int | None = None
@@ -53,7 +54,7 @@ class Part:
         """
         for what, was, now in (("bytes", self._size, size), ("sha256", self._sha256, sha256)):
             if was is not None and now is not None and was != now:
-                raise _not_promised(self.name, f"{was} {what}", f"{now} {what} at the source")
+                raise self.wrong(f"{was} {what}", f"{now} {what} at the source")
         self._size = self._size if size is None else size
         self._sha256 = self._sha256 or sha256
         self._git_oid = git_oid or self._git_oid
@@ -66,13 +67,13 @@ class Part:
             OSError: as `file.write`; `landing` makes a message of it.
         """
         if self._size is not None and self.size + len(chunk) > self._size:
-            raise _not_promised(self.name, f"{self._size} bytes", "more")
+            raise self.wrong(f"{self._size} bytes", "more")
         if not chunk:
             return
-        if self._place is not None and os.path.lexists(self._place):
+        if not self._began and os.path.lexists(self._place):
             # Something comes, so what has the name, and is wrong, must not have it any longer, nor be lost.
-            os.replace(self._place, self._place.with_name(self._place.name + REPLACED))
-        self._place = None
+            os.replace(self._place, self._replaced)
+        self._began = True
         rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]  # the last bytes that fit on a disk are a short write, not an error
@@ -127,6 +128,17 @@ class Part:
             return f"git id {self._git_oid}", f"git id {self._oid()}"
         return None
 
+    def wrong(self, expected: str, actual: str) -> IntegrityError:
+        """Return the error of what came and is not what was promised."""
+        kept = f", and what was there before is `{self.name}{REPLACED}`" if os.path.lexists(self._replaced) else ""
+        return IntegrityError(
+            self.name, expected, actual, hint=f"what came was dropped{kept}; if it stays so, ask the source"
+        )
+
+    @property
+    def _replaced(self) -> Path:
+        return self._place.with_name(self._place.name + REPLACED)
+
     def _oid(self) -> str:
         self._file.seek(0)
         return git_oid(self._file, self.size)
@@ -156,7 +168,7 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
                 yield part
                 wrong = part.difference()
                 if wrong is not None:
-                    raise _not_promised(name, *wrong)
+                    raise part.wrong(*wrong)
             except AlreadyThere:
                 path.unlink()
                 return
@@ -256,11 +268,6 @@ def _open(path: Path, *, keep: bool) -> BinaryIO:
                 os.ftruncate(fd, 0)
             return os.fdopen(fd, "r+b", buffering=0)
         os.close(fd)
-
-
-def _not_promised(name: str, expected: str, actual: str) -> IntegrityError:
-    hint = f"what came was dropped, and what was there before is `{name}{REPLACED}`; if it stays so, ask the source"
-    return IntegrityError(name, expected, actual, hint=hint)
 
 
 def git_oid(file: IO[bytes], size: int) -> str:

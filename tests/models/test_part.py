@@ -88,6 +88,8 @@ def test_other_bytes_are_refused(
     kept = "a.gguf.replaced" if written and actual != "more" else "a.gguf"
     assert names(place) == ([] if there is None else [kept])
     assert there is None or place.with_name(kept).read_bytes() == there
+    is_aside = there is not None and kept != "a.gguf"
+    assert ("`a.gguf.replaced`" in str(caught.value.hint)) == is_aside
 
 
 def test_more_than_promised_is_not_even_written(place: Path) -> None:
