@@ -110,12 +110,13 @@ def load_hosts(
     documents: dict[str, Document] = {}
     read: list[Document] = []
     for user_file in (False, True):
-        document = _document(workspace, hosts_file(workspace, user_file=user_file, environ=environ), drafts or {})
+        path = hosts_file(workspace, user_file=user_file, environ=environ)
+        document = _document(workspace, path, drafts or {})
         file = document.read(_File)
         read.append(document)
         for name, entry in file.hosts.items() if file is not None else ():
             if _is_name(name, document) and name not in hosts:
-                hosts[name] = _named(name, entry)
+                hosts[name] = _named(name, entry, path.parent)
                 documents[name] = document
     for loop in _loops(hosts):
         way = " → ".join(f"`{name}`" for name in (*loop, loop[0]))
@@ -180,9 +181,13 @@ def _is_name(name: str, document: Document) -> bool:
     return complaint is None
 
 
-def _named(name: str, entry: Entry) -> Host:
+def _named(name: str, entry: Entry, folder: Path) -> Host:
+    """Return the host of an entry in a file of this folder."""
     values = {field.name: getattr(entry, field.name) for field in fields(entry)}
-    return Host(**{**values, "name": name, "host": entry.host or name})
+    key = entry.identity_file
+    if key is not None and not key.startswith("~"):
+        key = os.path.join(folder, key)
+    return Host(**{**values, "name": name, "host": entry.host or name, "identity_file": key})
 
 
 def _loops(hosts: Mapping[str, Host]) -> Iterator[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """`llorch remote hosts …`: which machines are declared, and whether they can be reached."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -53,12 +54,17 @@ def list_hosts(check: bool) -> int:
     return 0
 
 
+def _from_here(ctx: click.Context, param: click.Parameter, file: str | None) -> str | None:
+    """Return a path that means the same in whichever file; it was written for the current folder."""
+    return file if file is None or file.startswith("~") else os.path.abspath(file)
+
+
 @click.command(cls=Command, local=HERE, example="llorch remote hosts add mac --host mac.local --user me --tag gpu")
 @click.argument("name")
 @click.option("--host", help="Its address, as ssh would take it; else NAME.")
 @click.option("--user", help="Who logs in.")
 @click.option("--port", type=int, help="Its sshd's port.")
-@click.option("--identity-file", metavar="FILE", help="The key to log in with.")
+@click.option("--identity-file", metavar="FILE", callback=_from_here, help="The key to log in with.")
 @click.option("--repo-path", metavar="DIR", help="Where the repository is there.")
 @click.option("--jump", metavar="HOST", help="The host to go through, or several with commas.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A word to choose it by, as @TAG; repeatable.")

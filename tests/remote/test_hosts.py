@@ -29,6 +29,15 @@ def problems(root: Path, own: str | None = None, users: str | None = None) -> li
     return [str(problem) for problem in caught.value.problems]
 
 
+def test_a_key_is_looked_for_beside_the_file_that_names_it(workspace: Path) -> None:
+    """A relative path is from the workspace's root, or the user's folder of settings, wherever a command is called."""
+    own = 'version = 1\n[hosts.a]\nidentity_file = "keys/a"\n[hosts.b]\nidentity_file = "/b"\n'
+    users = 'version = 1\n[hosts.c]\nidentity_file = "../c"\n[hosts.d]\nidentity_file = "~/d"\n[hosts.e]\n'
+    files = {name: host.identity_file for name, host in load(workspace, own, users).items()}
+    folder = Path.home() / ".config/llorch"
+    assert files == {"a": f"{workspace}/keys/a", "b": "/b", "c": f"{folder}/../c", "d": "~/d", "e": None}
+
+
 def test_a_host_has_all_it_says(workspace: Path) -> None:
     """Every key is read."""
     hosts = load(

@@ -70,13 +70,23 @@ def test_add_and_remove(box: Path, sshd: Sshd, llorch: Llorch) -> None:
     (box / "hosts.toml").write_text(before)
     run = llorch(*add(sshd, "--tag", "gpu", "--backend", "cuda"))
     assert (run.code, run.out) == (0, "new: connected, and written into hosts.toml\n")
-    assert llorch("remote", "exec", "@cuda", "echo", "hi").out == "new | hi\n" or True
+    assert llorch("remote", "exec", "@cuda", "echo", "hi").out == "hi\n"
     assert [host["name"] for host in llorch("remote", "hosts", "list", "--json").json["hosts"]][-1] == "new"
     assert llorch(*add(sshd)).code == 8
     assert llorch("remote", "hosts", "remove", "new").code == 0
     assert (box / "hosts.toml").read_text().rstrip() == before.rstrip()
     run = llorch("remote", "hosts", "remove", "new", "--json")
     assert (run.code, run.json["error"]["code"]) == (3, "unknown-name")
+
+
+def test_add_with_a_key_that_is_here(box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key's relative path is from the folder that the command is called in."""
+    (box / "deep").mkdir()
+    (box / "deep/key").symlink_to(sshd.client_key)
+    monkeypatch.chdir(box / "deep")
+    words = [word if word != str(sshd.client_key) else "key" for word in add(sshd)]
+    assert llorch(*words).code == 0
+    assert f'identity_file = "{box}/deep/key"' in (box / "hosts.toml").read_text()
 
 
 def test_add_what_cannot_be_reached(box: Path, sshd: Sshd, llorch: Llorch) -> None:
