@@ -72,29 +72,21 @@ def run(
 
     tail: deque[str] = deque(maxlen=TAIL)
     process: subprocess.Popen[str] | None = None
-    timer: threading.Timer | None = None
-    expired = threading.Event()
     try:
         with uninterrupted():
             process = _start(command, start, hint)
         assert process.stdout is not None
-        if timeout is not None:
-            timer = threading.Timer(timeout, _expire, [process, expired])
-            timer.start()
-        for line in process.stdout:
-            tail.append(line.rstrip("\n"))
-            if on_line is not None:
-                on_line(tail[-1])
-        returncode = process.wait()
+        with _limited(process, command, timeout, hint):
+            for line in process.stdout:
+                tail.append(line.rstrip("\n"))
+                if on_line is not None:
+                    on_line(tail[-1])
+            returncode = process.wait()
     finally:
-        if timer is not None:
-            timer.cancel()
         if process is not None:
             _finish(process)
             assert process.stdout is not None
             process.stdout.close()
-    if timeout is not None and expired.is_set():
-        raise TimedOut(command, timeout, hint=hint)
     if returncode:
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
 
@@ -103,20 +95,23 @@ def output(
     command: Sequence[str],
     *,
     env: Mapping[str, str | None] | None = None,
+    timeout: float | None = None,
     hint: str | None = None,
 ) -> bytes:
     """Run a program to its end as `run` does, in the current folder, and return what it wrote to stdout.
 
     Raises:
         ToolMissing: there is no such program.
+        TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines of its stderr.
     """
     program: _Program | None = None
     try:
         with uninterrupted():
             program = _start(command, lambda: _Program(command, _variables(env)), hint)
-        out, err = program.read()
-        returncode = program.wait()
+        with _limited(program, command, timeout, hint):
+            out, err = program.read()
+            returncode = program.wait()
     finally:
         if program is not None:
             _finish(program)
@@ -347,7 +342,30 @@ def end_all() -> None:
         _end(process)
 
 
-def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
+@contextmanager
+def _limited(
+    process: subprocess.Popen[str] | _Program, command: Sequence[str], timeout: float | None, hint: str | None
+) -> Iterator[None]:
+    """End a program with its children when its time is over.
+
+    Raises:
+        TimedOut: it was.
+    """
+    if timeout is None:
+        yield
+        return
+    expired = threading.Event()
+    timer = threading.Timer(timeout, _expire, [process, expired])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if expired.is_set():
+        raise TimedOut(command, timeout, hint=hint)
+
+
+def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event) -> None:
     import signal
     from contextlib import suppress
 

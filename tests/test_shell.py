@@ -79,18 +79,22 @@ def test_a_program_has_only_so_much_time(workspace: Path, end: str) -> None:
     os.mkfifo("alive")
     with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
         lines: list[str] = []
-        script = f"exec 3>alive; sleep 1000 & echo begun; {end}"
+        command = ["sh", "-c", f"exec 3>alive; sleep 1000 & echo begun; {end}"]
         with pytest.raises(TimedOut) as caught:
-            shell.run(["sh", "-c", script], on_line=lines.append, timeout=0.5, hint="give it more")
+            shell.run(command, on_line=lines.append, timeout=0.5, hint="give it more")
+        with pytest.raises(TimedOut) as again:
+            shell.output(command, timeout=0.5, hint="give it more")
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
-    assert (caught.value.message, caught.value.hint) == ("`sh` was not done after 0.5 s, and was ended", "give it more")
+    for error in (caught.value, again.value):
+        assert (error.message, error.hint) == ("`sh` was not done after 0.5 s, and was ended", "give it more")
     assert lines == ["begun"]
 
 
 def test_a_program_in_time_ends_as_ever(workspace: Path) -> None:
     """A limit that is not reached changes nothing, in success and in failure."""
     shell.run(["true"], timeout=1000)
+    assert shell.output(["echo", "hi"], timeout=1000) == b"hi\n"
     with pytest.raises(CommandFailed, match="exited with 3"):
         shell.run(["sh", "-c", "exit 3"], timeout=1000)
 

@@ -176,17 +176,13 @@ class SshProcess:
             self._channel.resize_pty(terminal.columns, terminal.lines)
 
 
-def connect(route: Route, name: str, timeout: float, ask: Ask) -> SshConnection:
-    """Return a connection to a host, all within `timeout` seconds but for a person's answers.
-
-    Args:
-        name: how messages call the host.
+def connect(route: Route, deadline: Deadline, ask: Ask) -> SshConnection:
+    """Return a connection to a host, all within a deadline but for a person's answers.
 
     Raises:
         ConnectionFailed: it cannot be reached, its key is not known, or it does not let us in.
     """
     load_paramiko()
-    deadline = Deadline(name, timeout)
     transports: list[paramiko.Transport] = []
     try:
         for hop in (*route.jumps, route):
@@ -198,7 +194,7 @@ def connect(route: Route, name: str, timeout: float, ask: Ask) -> SshConnection:
         for transport in reversed(transports):
             transport.close()
         raise
-    return SshConnection(name, transports, timeout)
+    return SshConnection(deadline.host, transports, deadline.seconds)
 
 
 def _open(hop: Route, before: "paramiko.Transport | None", deadline: Deadline) -> Socket:

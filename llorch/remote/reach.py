@@ -41,10 +41,11 @@ class Reach(NamedTuple):
             return self._by_ssh(host, is_asked=self.is_asked)
         from llorch.remote.connection import connect
         from llorch.remote.route import resolve
-        from llorch.remote.transport import load_paramiko
+        from llorch.remote.transport import Deadline, load_paramiko
 
+        deadline = Deadline(host.name, self.timeout)
         threading.Thread(target=load_paramiko, daemon=True).start()  # while `ssh -G` is waited for
-        return connect(resolve(host, self.hosts), host.name, self.timeout, self.ask)
+        return connect(resolve(host, self.hosts, deadline), deadline, self.ask)
 
     def connect_for_bulk(self, host: Host) -> Connection | None:
         """Return a connection by the ssh program, which needs half of paramiko's time for many bytes.
@@ -67,9 +68,11 @@ class Reach(NamedTuple):
     def _by_ssh(self, host: Host, *more: str, is_asked: bool) -> Connection:
         from llorch.remote.openssh import OpenSshConnection
         from llorch.remote.route import options_for, unsent
+        from llorch.remote.transport import Deadline
 
         options = (*options_for(host, self.hosts), *more)
-        return OpenSshConnection(host.name, host.host, options, self.timeout, env=unsent(host), is_asked=is_asked)
+        env = unsent(host, Deadline(host.name, self.timeout))
+        return OpenSshConnection(host.name, host.host, options, self.timeout, env=env, is_asked=is_asked)
 
     def run(self, host: Host, request: Request, out: Sink, err: Sink, hold: Hold = lambda _: nullcontext()) -> "Ended":
         """Connect, run a script to its end, and hang up. An interrupt of this thread ends the script.

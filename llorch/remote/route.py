@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from llorch import shell
-from llorch.errors import ConfigError, LlorchError, Problem
+from llorch.errors import ConfigError, ConnectionFailed, LlorchError, Problem, TimedOut
 from llorch.remote.command import quote
 from llorch.remote.hosts import NO_JUMP, Host, check_destination
 from llorch.remote.ssh_config import Settings, read_ssh_config
 from llorch.remote.tokens import IN_COMMANDS, expand, expand_home, expand_path, tokens_of
+from llorch.remote.transport import Deadline
 
 CONFIG = "LLORCH_SSH_CONFIG"
 """The variable that names a configuration of ssh to be read instead of the user's and the system's, as `ssh -F`."""
@@ -67,7 +68,7 @@ class Route:
     revoked_host_keys: Path | None = None
 
 
-def resolve(host: Host, hosts: Mapping[str, Host]) -> Route:
+def resolve(host: Host, hosts: Mapping[str, Host], deadline: Deadline) -> Route:
     """Return how to get to a host, all hops included.
 
     Args:
@@ -76,9 +77,10 @@ def resolve(host: Host, hosts: Mapping[str, Host]) -> Route:
     Raises:
         ConfigError: ssh's configuration leads back to where it began, or needs ssh to be understood, and there is none.
         CommandFailed: ssh does not accept its configuration.
+        ConnectionFailed: ssh does not come to an end of it in time.
         LlorchError: the configuration asks for what only ssh itself can do.
     """
-    return _resolve(host, None, hosts, ())
+    return _resolve(host, None, hosts, (), deadline)
 
 
 def ssh_config() -> Path | None:
@@ -120,13 +122,16 @@ def options_for(host: Host, hosts: Mapping[str, Host]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def unsent(host: Host) -> Mapping[str, str]:
+def unsent(host: Host, deadline: Deadline) -> Mapping[str, str]:
     """Return the variables without those that ssh's configuration sends to a host: a token may be among them.
 
     Those that say which language and which terminal stay.
+
+    Raises:
+        ConfigError, CommandFailed, ConnectionFailed: as `resolve`.
     """
     login, _, name = host.host.rpartition("@")
-    patterns = " ".join(_settings(host, login, name).get("sendenv", ())).split()
+    patterns = " ".join(_settings(host, login, name, deadline).get("sendenv", ())).split()
 
     def is_sent(variable: str) -> bool:
         harmless = variable in ("LANG", "LANGUAGE", "TERM", "COLORTERM") or variable.startswith("LC_")
@@ -147,7 +152,9 @@ def parse_jump(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
     return () if text.lower() == NO_JUMP else tuple(hosts.get(hop) or _destination(hop) for hop in text.split(","))
 
 
-def _resolve(host: Host, before: tuple[Host, ...] | None, hosts: Mapping[str, Host], way: tuple[Host, ...]) -> Route:
+def _resolve(
+    host: Host, before: tuple[Host, ...] | None, hosts: Mapping[str, Host], way: tuple[Host, ...], deadline: Deadline
+) -> Route:
     """Return how to get to a host.
 
     Args:
@@ -155,7 +162,7 @@ def _resolve(host: Host, before: tuple[Host, ...] | None, hosts: Mapping[str, Ho
         way: the hosts whose own configuration has led here.
     """
     login, _, name = host.host.rpartition("@")
-    settings = _settings(host, host.user or login, name)
+    settings = _settings(host, host.user or login, name, deadline)
     jumps, command = before, None
     if jumps is None:
         if host in way or len(way) == MAX_WAY:  # `ProxyJump x%h` has another name each time
@@ -167,7 +174,7 @@ def _resolve(host: Host, before: tuple[Host, ...] | None, hosts: Mapping[str, Ho
     route = _route(host, name, settings, command)
     if not jumps:
         return route
-    last = _resolve(jumps[-1], jumps[:-1] or None, hosts, way)
+    last = _resolve(jumps[-1], jumps[:-1] or None, hosts, way, deadline)
     return replace(route, jumps=(*last.jumps, replace(last, jumps=())))
 
 
@@ -190,7 +197,7 @@ def _own_way(
     return (), text
 
 
-def _settings(host: Host, user: str, name: str) -> Settings:
+def _settings(host: Host, user: str, name: str, deadline: Deadline) -> Settings:
     """Return what ssh makes of its configuration and of what hosts.toml says, as `ssh -G` prints it."""
     file = ssh_config()
     if shutil.which("ssh") is None:
@@ -202,7 +209,13 @@ def _settings(host: Host, user: str, name: str) -> Settings:
     command += ["-F", str(file)] if file else []
     command += ["-l", user] if user else []
     command += ["-p", str(host.port)] if host.port else []
-    raw = shell.output([*command, "--", name], hint=f"`ssh -G {name}` says what is wrong with its configuration")
+    hint = f"`ssh -G {name}` says what is wrong with its configuration"
+    try:
+        raw = shell.output([*command, "--", name], timeout=deadline.left("reading ssh's configuration"), hint=hint)
+    except TimedOut:
+        reason = f"reading ssh's configuration took too long: {deadline.seconds:g} s are over"
+        hint = f"see how far `ssh -vG {name}` gets: a `Match exec` in it, or CanonicalizeHostname, waits for something"
+        raise ConnectionFailed(deadline.host, reason, hint=hint) from None
     return parse_settings(os.fsdecode(raw))
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from llorch.remote.hosts import Host
 from llorch.remote.route import CONFIG, Route, resolve
+from llorch.remote.transport import Deadline
 from tests.conftest import IN_CI
 
 CASES = sorted((Path(__file__).parent / "cases/ssh_config").glob("*.conf"))
@@ -59,11 +61,16 @@ def need_ssh() -> None:
 
 def with_ssh(name: str) -> Route:
     """Return the way to a host as ssh finds it."""
-    return resolve(Host(name=name, host=name), {})
+    return route_to(Host(name=name, host=name))
 
 
 def without_ssh(host: str | Host, monkeypatch: pytest.MonkeyPatch, hosts: dict[str, Host] | None = None) -> Route:
     """Return the way to a host as it is found where there is no ssh program."""
     with monkeypatch.context() as patch:
         patch.setenv("PATH", os.devnull)
-        return resolve(Host(name=host, host=host) if isinstance(host, str) else host, hosts or {})
+        return route_to(Host(name=host, host=host) if isinstance(host, str) else host, hosts)
+
+
+def route_to(host: Host, hosts: Mapping[str, Host] | None = None) -> Route:
+    """Return the way to a host, with time enough."""
+    return resolve(host, hosts or {}, Deadline(host.name, 30))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import CommandFailed, ConfigError, LlorchError
+from llorch.errors import CommandFailed, ConfigError, ConnectionFailed, LlorchError
 from llorch.remote.hosts import Host
-from llorch.remote.route import CONFIG, IDENTITIES, Route, parse_jump, parse_settings, resolve, ssh_config
-from tests.remote.configs import need_ssh, use_config, without_ssh
+from llorch.remote.route import CONFIG, IDENTITIES, Route, parse_jump, parse_settings, resolve, ssh_config, unsent
+from llorch.remote.transport import Deadline
+from tests.remote.configs import need_ssh, route_to, use_config, without_ssh
 
 HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 PLAIN = Route(
@@ -44,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def both(host: Host, monkeypatch: pytest.MonkeyPatch, hosts: dict[str, Host] | None = None) -> Route:
     """Return the way to a host, which is the same with and without the ssh program."""
-    route = resolve(host, hosts or {})
+    route = route_to(host, hosts)
     assert without_ssh(host, monkeypatch, hosts) == route
     return route
 
@@ -109,7 +110,7 @@ def test_hosts_toml_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     text = "Match user me\n HostName mine.lan\nHost box\n User other\n Port 3\n IdentityFile /theirs\n"
     use_config(text, folder, monkeypatch)
     declared = host("name", host="box", user="me", port=5, identity_file="~/a %h ${X} ü")
-    route = resolve(declared, {})
+    route = route_to(declared)
     keys = (Path(os.environ["HOME"], "a %h ${X} ü"), Path("/theirs"))
     assert (route.hostname, route.user, route.port, route.identity_files) == ("mine.lan", "me", 5, keys)
     use_config(text.partition("\n")[2].partition("\n")[2], folder, monkeypatch)
@@ -167,23 +168,23 @@ def test_a_way_that_never_ends_is_refused(folder: Path, monkeypatch: pytest.Monk
             assert both(declared, monkeypatch).jumps == ()
             continue
         with pytest.raises(ConfigError, match=f"ProxyJump: never ends: {loop}") as caught:
-            resolve(declared, {})
+            route_to(declared)
         assert caught.value.hint == "say `ProxyJump none` for the host that is to be reached directly"
     use_config("Host *\n ProxyJump gate\n", folder, monkeypatch)
     with pytest.raises(CommandFailed, match="jumphost loop via gate"):
-        resolve(host("box"), {})
+        route_to(host("box"))
     with pytest.raises(ConfigError, match="never ends: `box` → `gate` → `gate`"):
         without_ssh("box", monkeypatch)
     use_config("Host *\n ProxyJump x%h\n", folder, monkeypatch)
     with pytest.raises(ConfigError, match="never ends: `box` → `xbox` → `xxbox` → "):
-        resolve(host("box"), {})
+        route_to(host("box"))
 
 
 def test_what_only_ssh_can_do_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that hands over a socket needs the other transport."""
     use_config("ProxyCommand nc %h\nProxyUseFdpass yes\n", folder, monkeypatch)
     with pytest.raises(LlorchError, match="only ssh itself can reach `box`: it has ProxyUseFdpass") as caught:
-        resolve(host("box"), {})
+        route_to(host("box"))
     assert caught.value.hint == 'set `transport = "openssh"` for `box` in hosts.toml'
 
 
@@ -191,8 +192,27 @@ def test_a_wrong_configuration_is_sshs_to_say(folder: Path, monkeypatch: pytest.
     """Its message has file and line."""
     use_config("\nProt 1\n", folder, monkeypatch)
     with pytest.raises(CommandFailed, match=r"ssh config .*line 2: Bad configuration option: prot") as caught:
-        resolve(host("box"), {})
+        route_to(host("box"))
     assert caught.value.hint == "`ssh -G box` says what is wrong with its configuration"
+
+
+def test_a_configuration_without_end_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ssh waits for while it reads, as a command of `Match exec`, is ended when the time is over."""
+    os.mkfifo(folder / "alive")
+    use_config(f'Match exec "exec 3>{folder}/alive; sleep 1000"\n', folder, monkeypatch)
+    with open(os.open(folder / "alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as alive:
+        for ask in (
+            lambda deadline: resolve(host("box"), {}, deadline),
+            lambda deadline: unsent(host("box"), deadline),
+        ):
+            with pytest.raises(ConnectionFailed) as caught:
+                ask(Deadline("box", 0.5))
+            assert caught.value.message == (
+                "no connection to `box`: reading ssh's configuration took too long: 0.5 s are over"
+            )
+            assert "`Match exec`" in str(caught.value.hint)
+        os.set_blocking(alive.fileno(), True)
+        assert alive.read() == b""  # its end: nobody has it open
 
 
 def test_another_configuration_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +224,10 @@ def test_another_configuration_can_be_named(folder: Path, monkeypatch: pytest.Mo
         assert ssh_config() == Path(os.path.abspath(os.path.expanduser(name)))
     monkeypatch.setenv(CONFIG, "none.conf")
     with pytest.raises(ConfigError, match=r"LLORCH_SSH_CONFIG: there is no file `.*/none\.conf`"):
-        resolve(host("box"), {})
+        route_to(host("box"))
     monkeypatch.setenv(CONFIG, "")
     assert ssh_config() is None
-    assert resolve(host("box", port=5), {}).port == 5
+    assert route_to(host("box", port=5)).port == 5
 
 
 def test_files_that_cannot_be_told_apart_are_refused() -> None:
