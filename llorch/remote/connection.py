@@ -13,16 +13,7 @@ from typing import TYPE_CHECKING
 from llorch import shell
 from llorch.errors import ConnectionFailed
 from llorch.remote.command import SIGNAL, script
-from llorch.remote.known_hosts import (
-    SSH_PORT,
-    Line,
-    append,
-    judge,
-    load_known_hosts,
-    load_revoked,
-    preferred_types,
-    refusal,
-)
+from llorch.remote.known_hosts import Line, append, judge, load_known_hosts, load_revoked, preferred_types, refusal
 from llorch.remote.login import Ask, log_in
 from llorch.remote.route import Route
 from llorch.remote.streams import CHUNK, SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
@@ -189,7 +180,7 @@ def connect(route: Route, deadline: Deadline, ask: Ask) -> SshConnection:
             known = load_known_hosts((*hop.user_known_hosts, *hop.global_known_hosts))
             known += load_revoked(hop.revoked_host_keys) if hop.revoked_host_keys is not None else ()
             sock = _open(hop, transports[-1] if transports else None, deadline)
-            transports.append(_secure(sock, hop, known, deadline, ask))
+            transports.append(_secure(sock, hop, known, deadline, ask, is_hop=hop is not route))
     except BaseException:
         for transport in reversed(transports):
             transport.close()
@@ -218,9 +209,10 @@ def _open(hop: Route, before: "paramiko.Transport | None", deadline: Deadline) -
     return Socket(channel)
 
 
-def _secure(sock: Socket, hop: Route, known: Sequence[Line], deadline: Deadline, ask: Ask) -> "paramiko.Transport":
-    # An alias stands in the files without a port.
-    name, port = (hop.host_key_alias, SSH_PORT) if hop.host_key_alias else (hop.hostname, hop.port)
+def _secure(
+    sock: Socket, hop: Route, known: Sequence[Line], deadline: Deadline, ask: Ask, *, is_hop: bool
+) -> "paramiko.Transport":
+    name, port = hop.entry
     transport = negotiate(sock, preferred_types(known, name, port), deadline)
     try:
         key = transport.get_remote_server_key()
@@ -229,7 +221,7 @@ def _secure(sock: Socket, hop: Route, known: Sequence[Line], deadline: Deadline,
             files = hop.user_known_hosts
             add = partial(append, name=name, port=port, key_type=key.get_name(), blob=key.asbytes(), hashed=hop.hashed)
             accept = partial(add, files[0]) if files else None
-            raise refusal(deadline.host, verdict, accept)
+            raise refusal(deadline.host, verdict, accept, hop=is_hop)
         log_in(transport, hop, deadline, ask)
         keep_alive(transport)
     except BaseException:

@@ -172,9 +172,9 @@ def _accepted(reach: Reach, chosen: Sequence[Host], outcomes: Sequence[Outcome],
     for outcome in outcomes:
         seen: set[str] = set()
         while isinstance(outcome.error, HostKeyRefused) and outcome.error.accept is not None:
-            if outcome.error.presented in seen or not (accept or _accepts(outcome.error)):
+            if outcome.error.message in seen or not (accept or _accepts(outcome.error)):
                 break  # what was written is not what ssh's configuration has read, as with /dev/null
-            seen.add(outcome.error.presented)
+            seen.add(outcome.error.message)
             outcome.error.accept()
             ui.tell(f"{outcome.host}: accepted {outcome.error.presented}")
             (outcome,) = _try(reach, [hosts[outcome.host]])

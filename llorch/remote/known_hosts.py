@@ -174,29 +174,31 @@ def append(file: Path, name: str, port: int, key_type: str, blob: bytes, *, hash
         raise DiskFull(f"`{file}` cannot be written: {error.strerror}", hint=hint) from None
 
 
-def refusal(host: str, verdict: Verdict, accept: Callable[[], None] | None) -> HostKeyRefused:
+def refusal(host: str, verdict: Verdict, accept: Callable[[], None] | None, *, hop: bool = False) -> HostKeyRefused:
     """Return the error for a key that is not trusted.
 
     Args:
         host: what the user calls it in commands of llorch.
         accept: puts the key on record, if there is a file for that; only for one that is not known.
+        hop: it is the key of a hop on the way to the host.
     """
+    whose = f"the host key of the hop `{verdict.entry}`" if hop else "its host key"
     seen = f"{verdict.key_type} {fingerprint(verdict.blob)}"
     lines = "".join(f"\n  on record: {line}" for line in verdict.lines)
     way = f"`llorch remote hosts check {quote(host)} --accept`"
     if verdict.kind == "changed":
         files = dict.fromkeys(quote(str(line.file)) for line in verdict.lines)
         remove = ", ".join(f"`ssh-keygen -R {quote(verdict.entry)} -f {file}`" for file in files)
-        reason = f"its host key has changed: somebody may be in between\n  presented: {seen}{lines}"
+        reason = f"{whose} has changed: somebody may be in between\n  presented: {seen}{lines}"
         hint = f"ask who runs it whether the new key is right; only then remove the old one: {remove}, and {way}"
     elif verdict.kind == "revoked":
-        reason = f"its host key is revoked: whoever presents it is not to be trusted\n  presented: {seen}{lines}"
+        reason = f"{whose} is revoked: whoever presents it is not to be trusted\n  presented: {seen}{lines}"
         hint = "ask who runs it for a new host key"
     elif verdict.kind == "authority":
-        reason = f"only an authority for its host key is on record, and host certificates are not supported{lines}"
+        reason = f"only an authority for {whose} is on record, and host certificates are not supported{lines}"
         hint = f'set `transport = "openssh"` for `{host}` in hosts.toml: the system\'s ssh supports them'
     else:
-        reason = f"its host key is not known\n  presented: {seen}"
+        reason = f"{whose} is not known\n  presented: {seen}"
         hint = f"compare the fingerprint with what who runs it says, then accept the key: {way}"
     return HostKeyRefused(
         host,

@@ -100,7 +100,7 @@ def _refused(
     else:
         port = f"-p {route.port} " if route.port != 22 else ""
         hint = f"`ssh-copy-id {port}{route.user}@{route.hostname}` lets a key in; `ssh-add` gives one to the agent"
-    return ConnectionFailed(host, f"{route.user} may not log in ({offered}{missing}{why})", hint=hint)
+    return ConnectionFailed(host, f"{route.user}@{route.hostname} may not log in ({offered}{missing}{why})", hint=hint)
 
 
 def _offers(route: Route, deadline: Deadline, ask: Ask, left_out: list[str]) -> Generator[_Offer, None, None]:

@@ -1,14 +1,23 @@
 """Connections by the system's own `ssh`, for what paramiko lacks: host certificates, ControlMaster, PKCS#11, GSSAPI."""
 
 import os
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 
 from llorch import shell
-from llorch.errors import ConnectionFailed
+from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, TimedOut
 from llorch.remote.command import SIGNAL, script
+from llorch.remote.hosts import Host
+from llorch.remote.known_hosts import append, judge, load_known_hosts, preferred_types, refusal
+from llorch.remote.route import hop_to, options_for, settings_of, target
+from llorch.remote.ssh_config import Settings
 from llorch.remote.streams import SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
+from llorch.remote.transport import Deadline
 
 _UNINTERRUPTED = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
 """Keeps Ctrl-C from ssh, which would leave what runs on the host alone; ssh heeds that (clientloop.c)."""
@@ -21,13 +30,24 @@ _SETTINGS = {
     "StrictHostKeyChecking": "yes",
     "ForwardAgent": "no",
     "ClearAllForwardings": "yes",
-    # What a user's configuration may say for a session of his own, and old versions do not know.
-    "IgnoreUnknown": "SessionType,StdinNull,ForkAfterAuthentication",
-    "SessionType": "default",
-    "StdinNull": "no",
-    "ForkAfterAuthentication": "no",
     "RemoteCommand": "none",
 }
+_DEFAULTS = {"SessionType": "default", "StdinNull": "no", "ForkAfterAuthentication": "no"}
+"""What a user's configuration may say otherwise for a session of his own; ssh(1) knows of it since 8.7."""
+_REFUSED = "Host key verification failed"
+"""What ssh(1) says where it does not trust a host's key, or a hop does not."""
+_PRESENTED = {
+    "BatchMode": "yes",
+    "ControlPath": "none",
+    "PreferredAuthentications": "none",
+    "StrictHostKeyChecking": "accept-new",
+    "GlobalKnownHostsFile": "/dev/null",
+    "CheckHostIP": "no",
+    "HashKnownHosts": "no",
+    "UpdateHostKeys": "no",
+    "VerifyHostKeyDNS": "no",
+}
+"""Has ssh(1) write a host's key into a file and go no further, whatever it would think of that key."""
 BULK = ("-o", "BatchMode=yes", "-o", "Ciphers=^aes128-gcm@openssh.com")
 """Options for many bytes: nobody is asked anything, and the first cipher is the one that processors have."""
 
@@ -42,8 +62,9 @@ class OpenSshConnection:
         options: tuple[str, ...],
         timeout: float,
         *,
-        env: Mapping[str, str],
+        settings: Settings,
         is_asked: bool,
+        refused: Callable[[], HostKeyRefused | None],
     ) -> None:
         """Take what ssh(1) is to be called with.
 
@@ -51,17 +72,17 @@ class OpenSshConnection:
             name: how messages call the host.
             options: what stands for the rest of its entry in hosts.toml.
             timeout: seconds for the connection to stand.
-            env: the variables it has; its configuration may send any of them.
+            settings: what its configuration says.
             is_asked: a person may answer its questions, for which there is no limit of time.
+            refused: says which key it is that ssh does not trust.
         """
         self.name = name
+        self.refused = refused
         self.limit = None if is_asked else timeout
-        self._env = env
+        self._env = _unsent(settings)
         self._destination = destination
-        self._command = ["ssh", *options, "-o", f"ConnectTimeout={timeout:.0f}"]
-        for name, value in _SETTINGS.items():
-            self._command += ["-o", f"{name}={value}"]
-        self._command += [] if is_asked else ["-o", "BatchMode=yes"]
+        ours = {**_SETTINGS, "ConnectTimeout": f"{timeout:.0f}", **_defaults(_DEFAULTS, settings)}
+        self._command = ["ssh", *options, *_words(ours), *([] if is_asked else ["-o", "BatchMode=yes"])]
 
     def start(self, request: Request, out: Sink, err: Sink) -> "OpenSshProcess":
         """Start a script; see `streams.Connection`."""
@@ -127,8 +148,9 @@ class OpenSshProcess:
         self._pumps.wait()
         code = self._close()
         if code == FAILED and self.beginning.state is None:
-            reason = self._said.decode(errors="replace").strip() or "ssh does not say why"
-            raise ConnectionFailed(self._connection.name, reason, hint="`ssh -v` tells more")
+            reason = self._said.decode(errors="replace").replace("\r\n", "\n").strip() or "ssh does not say why"
+            refused = self._connection.refused() if _REFUSED in reason or not self._said else None
+            raise refused or ConnectionFailed(self._connection.name, reason, hint="`ssh -v` tells more")
         self._let_go()
         return code if code >= 0 else 128 - code
 
@@ -150,3 +172,65 @@ class OpenSshProcess:
 
     def resize(self, terminal: Terminal) -> None:
         """Do nothing: ssh sees to the size of its terminal itself."""
+
+
+def refused_key(
+    host: Host, hosts: Mapping[str, Host], deadline: Deadline, *, is_hop: bool = False
+) -> HostKeyRefused | None:
+    """Return the error for the key of a host, or of a hop to it, that ssh(1) does not trust; None if that is not why.
+
+    ssh says what is wrong, but not which key it was given. So it is asked for that, on the same way.
+
+    Args:
+        is_hop: it is a hop to the host that the deadline is for.
+
+    Raises:
+        ConfigError, CommandFailed, ConnectionFailed: as `route.resolve`.
+    """
+    hop = hop_to(host, hosts)
+    if hop is not None and (error := refused_key(hop, hosts, deadline, is_hop=True)) is not None:
+        return error
+    found = settings_of(host, deadline)
+    route = target(host, found)
+    known = load_known_hosts((*route.user_known_hosts, *route.global_known_hosts))
+    types = ",".join(preferred_types(known, *route.entry))
+    with tempfile.TemporaryDirectory(prefix="llorch-") as folder:
+        file = Path(folder, "key")
+        settings = {**_PRESENTED, "UserKnownHostsFile": '"' + str(file).replace("%", "%%") + '"'}
+        settings.update({"HostKeyAlgorithms": f"^{types}"} if types else {})
+        settings.update(_defaults({"KnownHostsCommand": "none"}, found))
+        command = ["ssh", *_words(settings), *options_for(host, hosts), "-T", "--", host.host, "true"]
+        with suppress(CommandFailed, TimedOut):  # it does not log in, and may not even get there
+            shell.output(command, env=_unsent(found), timeout=deadline.left("asking for its host key"))
+        presented = load_known_hosts([file])
+    for line in presented:
+        name, port = route.entry
+        verdict = judge(known, name, port, line.key_type, line.blob)
+        if verdict.kind not in ("trusted", "authority"):  # an authority's word on a certificate is ssh's to judge
+            files = route.user_known_hosts
+            add = partial(append, name=name, port=port, key_type=line.key_type, blob=line.blob, hashed=route.hashed)
+            return refusal(deadline.host, verdict, partial(add, files[0]) if files else None, hop=is_hop)
+    return None
+
+
+def _defaults(defaults: Mapping[str, str], settings: Settings) -> Mapping[str, str]:
+    """Return those that a configuration says otherwise, for not every ssh(1) knows them."""
+    return {name: value for name, value in defaults.items() if settings.get(name.lower(), (value,)) != (value,)}
+
+
+def _words(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _unsent(settings: Settings) -> Mapping[str, str]:
+    """Return the variables without those that ssh's configuration sends to a host: a token may be among them.
+
+    Those that say which language and which terminal stay.
+    """
+    patterns = " ".join(settings.get("sendenv", ())).split()
+
+    def is_sent(variable: str) -> bool:
+        harmless = variable in ("LANG", "LANGUAGE", "TERM", "COLORTERM") or variable.startswith("LC_")
+        return not harmless and any(fnmatchcase(variable, pattern) for pattern in patterns)
+
+    return {variable: value for variable, value in os.environ.items() if not is_sent(variable)}

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from llorch import shell
-from llorch.errors import ConnectionFailed
+from llorch.errors import ConnectionFailed, HostKeyRefused
 from llorch.remote.command import RUN
 from llorch.remote.hosts import Host
 from llorch.remote.login import Ask
@@ -66,13 +66,19 @@ class Reach(NamedTuple):
         return connection if ended.code == 0 else None
 
     def _by_ssh(self, host: Host, *more: str, is_asked: bool) -> Connection:
-        from llorch.remote.openssh import OpenSshConnection
-        from llorch.remote.route import options_for, unsent
+        from llorch.remote.openssh import OpenSshConnection, refused_key
+        from llorch.remote.route import options_for, settings_of
         from llorch.remote.transport import Deadline
 
         options = (*options_for(host, self.hosts), *more)
-        env = unsent(host, Deadline(host.name, self.timeout))
-        return OpenSshConnection(host.name, host.host, options, self.timeout, env=env, is_asked=is_asked)
+        settings = settings_of(host, Deadline(host.name, self.timeout))
+
+        def refused() -> HostKeyRefused | None:
+            return refused_key(host, self.hosts, Deadline(host.name, self.timeout))
+
+        return OpenSshConnection(
+            host.name, host.host, options, self.timeout, settings=settings, is_asked=is_asked, refused=refused
+        )
 
     def run(self, host: Host, request: Request, out: Sink, err: Sink, hold: Hold = lambda _: nullcontext()) -> "Ended":
         """Connect, run a script to its end, and hang up. An interrupt of this thread ends the script.

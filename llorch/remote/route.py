@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from llorch import shell
 from llorch.errors import ConfigError, ConnectionFailed, LlorchError, Problem, TimedOut
 from llorch.remote.command import quote
 from llorch.remote.hosts import NO_JUMP, Host, check_destination
+from llorch.remote.known_hosts import SSH_PORT
 from llorch.remote.ssh_config import Settings, read_ssh_config
 from llorch.remote.tokens import IN_COMMANDS, expand, expand_home, expand_path, tokens_of
 from llorch.remote.transport import Deadline
@@ -67,6 +67,11 @@ class Route:
     hashed: bool
     revoked_host_keys: Path | None = None
 
+    @property
+    def entry(self) -> tuple[str, int]:
+        """The name and the port that known_hosts has it under: an alias stands there without a port."""
+        return (self.host_key_alias, SSH_PORT) if self.host_key_alias else (self.hostname, self.port)
+
 
 def resolve(host: Host, hosts: Mapping[str, Host], deadline: Deadline) -> Route:
     """Return how to get to a host, all hops included.
@@ -81,6 +86,39 @@ def resolve(host: Host, hosts: Mapping[str, Host], deadline: Deadline) -> Route:
         LlorchError: the configuration asks for what only ssh itself can do.
     """
     return _resolve(host, None, hosts, (), deadline)
+
+
+def settings_of(host: Host, deadline: Deadline) -> Settings:
+    """Return what ssh makes of its configuration and of what hosts.toml says of a host, as `ssh -G` prints it.
+
+    Raises:
+        ConfigError, CommandFailed, ConnectionFailed: as `resolve`.
+    """
+    login, _, name = host.host.rpartition("@")
+    user = host.user or login
+    file = ssh_config()
+    if shutil.which("ssh") is None:
+        given: dict[str, tuple[str, ...]] = {"identityfile": (_MARK,)}
+        given.update({"user": (user,)} if user else {})
+        given.update({"port": (str(host.port),)} if host.port else {})
+        return read_ssh_config(name, file, given)
+    command = ["ssh", "-G", "-o", f"IdentityFile={_MARK}"]
+    command += ["-F", str(file)] if file else []
+    command += ["-l", user] if user else []
+    command += ["-p", str(host.port)] if host.port else []
+    hint = f"`ssh -G {name}` says what is wrong with its configuration"
+    try:
+        raw = shell.output([*command, "--", name], timeout=deadline.left("reading ssh's configuration"), hint=hint)
+    except TimedOut:
+        reason = f"reading ssh's configuration took too long: {deadline.seconds:g} s are over"
+        hint = f"see how far `ssh -vG {name}` gets: a `Match exec` in it, or CanonicalizeHostname, waits for something"
+        raise ConnectionFailed(deadline.host, reason, hint=hint) from None
+    return parse_settings(os.fsdecode(raw))
+
+
+def target(host: Host, settings: Settings) -> Route:
+    """Return what a host is, without how to get there."""
+    return _route(host, host.host.rpartition("@")[2], settings, None)
 
 
 def ssh_config() -> Path | None:
@@ -112,32 +150,23 @@ def options_for(host: Host, hosts: Mapping[str, Host]) -> tuple[str, ...]:
     options += ["-p", str(host.port)] if host.port else []
     options += ["-i", os.path.expanduser(host.identity_file)] if host.identity_file else []
     if host.jump is not None:
-        *before, last = parse_jump(host.jump, hosts) or (None,)
-        if last is None:
+        hop = hop_to(host, hosts)
+        if hop is None:
             return (*options, "-o", "ProxyCommand=none", "-o", "ProxyJump=none")
-        way = replace(last, jump=",".join(hop.name for hop in before)) if before else last
-        inner = ["ssh", *options_for(way, hosts), "-o", "ForwardAgent=no", "-o", "StrictHostKeyChecking=yes"]
+        inner = ["ssh", *options_for(hop, hosts), "-o", "ForwardAgent=no", "-o", "StrictHostKeyChecking=yes"]
         words = [quote(word.replace("%", "%%")) for word in inner]
-        options += ["-o", "ProxyCommand=" + " ".join([*words, "-W", "'[%h]:%p'", "--", quote(last.host)])]
+        options += ["-o", "ProxyCommand=" + " ".join([*words, "-W", "'[%h]:%p'", "--", quote(hop.host)])]
     return tuple(options)
 
 
-def unsent(host: Host, deadline: Deadline) -> Mapping[str, str]:
-    """Return the variables without those that ssh's configuration sends to a host: a token may be among them.
-
-    Those that say which language and which terminal stay.
+def hop_to(host: Host, hosts: Mapping[str, Host]) -> Host | None:
+    """Return the last hop that hosts.toml has to a host, which has those before it as its own, or None.
 
     Raises:
-        ConfigError, CommandFailed, ConnectionFailed: as `resolve`.
+        ConfigError: a jump is none.
     """
-    login, _, name = host.host.rpartition("@")
-    patterns = " ".join(_settings(host, login, name, deadline).get("sendenv", ())).split()
-
-    def is_sent(variable: str) -> bool:
-        harmless = variable in ("LANG", "LANGUAGE", "TERM", "COLORTERM") or variable.startswith("LC_")
-        return not harmless and any(fnmatchcase(variable, pattern) for pattern in patterns)
-
-    return {variable: value for variable, value in os.environ.items() if not is_sent(variable)}
+    *before, last = parse_jump(host.jump or NO_JUMP, hosts) or (None,)
+    return replace(last, jump=",".join(hop.name for hop in before)) if last and before else last
 
 
 def parse_jump(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
@@ -161,8 +190,8 @@ def _resolve(
         before: the hops to it; those of its own configuration if None.
         way: the hosts whose own configuration has led here.
     """
-    login, _, name = host.host.rpartition("@")
-    settings = _settings(host, host.user or login, name, deadline)
+    _, _, name = host.host.rpartition("@")
+    settings = settings_of(host, deadline)
     jumps, command = before, None
     if jumps is None:
         if host in way or len(way) == MAX_WAY:  # `ProxyJump x%h` has another name each time
@@ -195,28 +224,6 @@ def _own_way(
         hint = f'set `transport = "openssh"` for `{host.name}` in hosts.toml'
         raise LlorchError(f"only ssh itself can reach `{host.name}`: it has ProxyUseFdpass", hint=hint)
     return (), text
-
-
-def _settings(host: Host, user: str, name: str, deadline: Deadline) -> Settings:
-    """Return what ssh makes of its configuration and of what hosts.toml says, as `ssh -G` prints it."""
-    file = ssh_config()
-    if shutil.which("ssh") is None:
-        given: dict[str, tuple[str, ...]] = {"identityfile": (_MARK,)}
-        given.update({"user": (user,)} if user else {})
-        given.update({"port": (str(host.port),)} if host.port else {})
-        return read_ssh_config(name, file, given)
-    command = ["ssh", "-G", "-o", f"IdentityFile={_MARK}"]
-    command += ["-F", str(file)] if file else []
-    command += ["-l", user] if user else []
-    command += ["-p", str(host.port)] if host.port else []
-    hint = f"`ssh -G {name}` says what is wrong with its configuration"
-    try:
-        raw = shell.output([*command, "--", name], timeout=deadline.left("reading ssh's configuration"), hint=hint)
-    except TimedOut:
-        reason = f"reading ssh's configuration took too long: {deadline.seconds:g} s are over"
-        hint = f"see how far `ssh -vG {name}` gets: a `Match exec` in it, or CanonicalizeHostname, waits for something"
-        raise ConnectionFailed(deadline.host, reason, hint=hint) from None
-    return parse_settings(os.fsdecode(raw))
 
 
 def parse_settings(text: str) -> Settings:

@@ -353,11 +353,30 @@ def test_a_revoked_host_key_is_refused(box: Path, sshd: Sshd, tmp_path: Path) ->
     assert 'transport = "openssh"' in str(caught.value.hint)
 
 
-def test_the_systems_ssh_says_why_it_fails(box: Path, tmp_path: Path) -> None:
+def test_the_systems_ssh_says_why_it_fails(box: Path, sshd: Sshd, tmp_path: Path) -> None:
     """What it says before the program begins is the reason; its password question is not asked."""
-    (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{tmp_path / "none"}"\nBatchMode yes\n')
-    with pytest.raises(ConnectionFailed, match=r"(?s)no connection to `tin`: .*Host key verification failed"):
+    declare(box, entry("tin", sshd, transport="openssh", identity_file=str(make_key(tmp_path / "other"))))
+    with pytest.raises(ConnectionFailed, match=r"(?s)no connection to `tin`: .*Permission denied \(publickey\)"):
         Heard().run(reach_of(box), "tin", sh("true"))
+
+
+def test_the_systems_ssh_may_say_nothing(box: Path, tmp_path: Path) -> None:
+    """A key that is not known is told also by a configuration that has ssh keep quiet."""
+    known = tmp_path / "none"
+    (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{known}"\nLogLevel QUIET\n')
+    with pytest.raises(HostKeyRefused, match=r"no connection to `tin`: its host key is not known"):
+        Heard().run(reach_of(box), "tin", sh("true"))
+    assert not known.exists()
+
+
+def test_options_that_the_systems_ssh_is_to_ignore(box: Path, sshd: Sshd) -> None:
+    """What other machines' ssh knows may be in the configuration, and what would keep ours from its work."""
+    known = f'UserKnownHostsFile "{sshd.known_hosts}"'
+    more = "UseKeychain yes\nSessionType none\nStdinNull yes\nForkAfterAuthentication yes\nRemoteCommand false\n"
+    (box.parent / "ssh_config").write_text(f"IgnoreUnknown UseKeychain\nHost *\n{known}\n{more}")
+    heard = Heard()
+    assert heard.run(reach_of(box), "tin", sh("echo hi")).code == 0
+    assert bytes(heard.out) == b"hi\n"
 
 
 def test_open_files_are_closed(box: Path) -> None:

@@ -58,6 +58,13 @@ def test_no_hosts(workspace: Path, llorch: Llorch) -> None:
     assert llorch("remote", "hosts", "check").code == 0
 
 
+def fingerprint(key: Path) -> tuple[str, str]:
+    """Return the kind of a key, and what ssh-keygen says is its fingerprint."""
+    kind = key.with_suffix(".pub").read_text().split()[0]
+    said = subprocess.run(["ssh-keygen", "-lf", str(key)], capture_output=True, text=True, check=True).stdout
+    return kind, said.split()[1]
+
+
 def add(sshd: Sshd, *more: str) -> tuple[str, ...]:
     """Return the command line that declares `new`."""
     where = ("--host", sshd.address, "--port", str(sshd.port), "--user", sshd.user)
@@ -99,24 +106,54 @@ def test_add_what_cannot_be_reached(box: Path, sshd: Sshd, llorch: Llorch) -> No
     assert (box / "hosts.toml").read_text() == before
 
 
+@pytest.mark.parametrize("transport", ["paramiko", "openssh"])
 def test_a_new_key_is_shown_and_accepted(
-    box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+    box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     """Without a word nothing is accepted; with `--accept` the key is recorded and the host declared."""
-    known = box.parent / "known"
-    configure(monkeypatch, box.parent, known)
-    run = llorch(*add(sshd))
+    known = box.parent / "known hosts 100%"
+    configure(monkeypatch, box.parent, Path(str(known).replace("%", "%%")), "HashKnownHosts yes\n")
+    run = llorch(*add(sshd, "--transport", transport))
     assert run.code == 7
     assert "its host key is not known" in run.err
-    assert "SHA256:" in run.err
-    run = llorch(*add(sshd, "--accept", "--json"))
+    kind, print = fingerprint(sshd.host_keys["ed25519"])
+    assert f"presented: {kind} {print}" in run.err
+    assert not known.exists()
+    run = llorch(*add(sshd, "--transport", transport, "--accept", "--json"))
     assert (run.code, run.json["file"], run.json["hosts"][0]["reachable"]) == (0, "hosts.toml", True)
-    assert len(known.read_text().splitlines()) == 1
+    (line,) = known.read_text().splitlines()
+    assert line.startswith("|1|")
     known.unlink()
     assert llorch("remote", "hosts", "check", "box").code == 7
     run = llorch("remote", "hosts", "check", "box", "new", "--accept")
     assert run.code == 0
     assert [line.split()[:2] for line in run.out.splitlines()] == [["ok", "box"], ["ok", "new"]]
+
+
+@pytest.mark.parametrize("transport", ["paramiko", "openssh"])
+def test_keys_of_hops_are_accepted_too(
+    box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
+) -> None:
+    """Each key is told with whose it is, though it be the same one; a changed one is told with both prints."""
+    known = tmp_path / "known"
+    configure(monkeypatch, box.parent, known)
+    with Sshd(tmp_path / "mid") as middle, Sshd(tmp_path / "far") as far:
+        gate = entry("gate", sshd)
+        declare(box, gate, entry("mid", middle, jump="gate"), entry("far", far, jump="mid", transport=transport))
+        run = llorch("remote", "hosts", "check", "far")
+        assert f"the host key of the hop `[127.0.0.1]:{sshd.port}` is not known" in run.out
+        run = llorch("remote", "hosts", "check", "far", "--accept")
+        assert (run.code, run.err.count("accepted")) == (0, 3), run.out
+        assert [line.split()[0] for line in known.read_text().splitlines()] == [
+            f"[127.0.0.1]:{server.port}" for server in (sshd, middle, far)
+        ]
+        other, own = fingerprint(sshd.host_keys["ed25519"])[1], fingerprint(middle.host_keys["ecdsa"])
+        known.write_text(sshd.known_hosts_line() + sshd.known_hosts_line("ecdsa", f"[127.0.0.1]:{middle.port}"))
+        error = llorch("remote", "hosts", "check", "far", "--accept", "--json").json["hosts"][0]["error"]
+        assert f"the host key of the hop `[127.0.0.1]:{middle.port}` has changed" in error["message"]
+        assert (error["code"], error["presented"]) == ("host-key", " ".join(own))
+        assert error["recorded"] == [" ".join(fingerprint(sshd.host_keys["ecdsa"]))]
+        assert other not in error["message"]
 
 
 def test_a_file_that_keeps_no_key(box: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:

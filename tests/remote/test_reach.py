@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llorch.errors import ConnectionFailed
 from llorch.remote.command import RUN
 from llorch.remote.connection import SshConnection
 from llorch.remote.openssh import OpenSshConnection
@@ -16,6 +17,15 @@ def test_an_entry_says_how(box: Path) -> None:
     reach = reach_of(box)
     kinds = {name: type(reach.connect(host)) for name, host in reach.hosts.items()}
     assert kinds == {"box": SshConnection, "tin": OpenSshConnection}
+
+
+@pytest.mark.parametrize("name", ["box", "tin"])
+def test_a_configuration_that_hangs_is_given_up(box: Path, name: str) -> None:
+    """By either way ssh has only the seconds that there are to read its configuration."""
+    (box.parent / "ssh_config").write_text('Match exec "sleep 1000"\n')
+    reach = reach_of(box, 0.5)
+    with pytest.raises(ConnectionFailed, match=r"reading ssh's configuration took too long: 0\.5 s are over"):
+        reach.connect(reach.hosts[name])
 
 
 def test_what_is_raised_meanwhile_ends_the_script(box: Path) -> None:
