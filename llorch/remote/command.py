@@ -22,6 +22,16 @@ OK = ' printf "%s ok %s\\n" "$mark" "$$";'
 """Says that the script begins its work."""
 RUN = FOLDER + OK + ' exec "$@"'
 """Runs its arguments."""
+LOCK = (
+    " lock() { if command -v flock >/dev/null; then flock -n 8; elif command -v perl >/dev/null; then"
+    ' perl -e "open(F, q(+<&=8)) && flock(F, 6) or exit 1"; elif command -v python3 >/dev/null; then'
+    ' python3 -c "import fcntl; fcntl.flock(8, 6)" 2>/dev/null;'
+    ' else echo "there is neither flock nor perl nor python3" >&2; return 3; fi; };'
+)
+"""Defines what takes the kernel's lock on the open file 8, or returns 1 if another has it, and 3 if nothing there can.
+
+It ends with the last process that has the file open, so it never outlives whoever holds it.
+"""
 SIGNAL = 'kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2"'
 """Sends a signal to a process group, or, where the number leads none, to the process."""
 

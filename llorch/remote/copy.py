@@ -1,8 +1,8 @@
 r"""Files moved between here and a host over its connection: on from the byte where they stopped, and verified.
 
 On the host a file grows as `<name>.part` under the kernel's lock, the same that a llorch there takes, and gets its name
-when it has the promised sha256. All that is needed there is sh, and `flock` or perl for the lock. What the files are
-is not known here; what the host says of them is checked before it is used.
+when it has the promised sha256. All that is needed there is sh, and for the lock `flock`, perl or python3. What the
+files are is not known here; what the host says of them is checked before it is used.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from llorch.errors import Busy, ConnectionFailed, DiskFull, IntegrityError, LlorchError, Refused, ToolMissing
 from llorch.progress import Progress
 from llorch.remote import forward
-from llorch.remote.command import FOLDER
+from llorch.remote.command import FOLDER, LOCK
 from llorch.remote.hosts import Host
 from llorch.remote.openssh import FAILED
 from llorch.remote.reach import Ended, run_on
@@ -45,24 +45,27 @@ _LOOK = _START + (
     ' echo "$size $part ${sum:--}"; done'
 )
 """Prints the free KiB, then of each file its size, its part's size, and its digest if the size is the wanted one."""
-_TAKE = _START + (
-    " path=$1 offset=$2 size=$3 sha256=$4; folder=$base leaf=./${path##*/};"
-    " case $path in */*) folder=$base/${path%/*};; esac;"
-    ' mkdir -p "$folder" && root=$(cd -P "$base" && pwd -P) && cd -P "$folder" || fail cannot;'
-    ' case $(pwd -P)/ in "${root%/}"/*) ;; *) fail outside;; esac; part=$leaf.part;'
-    ' if [ -d "$leaf" ] && [ ! -L "$leaf" ]; then fail folder; fi;'
-    ' if [ -L "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then fail link; fi;'
-    " lock() { if command -v flock >/dev/null; then flock -n 8; elif command -v perl >/dev/null; then"
-    ' perl -e "open(F, q(+<&=8)) && flock(F, 6) or exit 1"; else fail no-lock; fi; };'
-    ' while :; do (: >>"$part") || fail cannot; exec 8<>"$part"; lock || fail busy;'
-    ' if [ "$part" -ef /dev/fd/8 ]; then break; fi; done;'  # else it has just been given its name
-    ' if [ "$offset" = 0 ]; then : >"$part"; fi; [ $(($(wc -c <"$part"))) = "$offset" ] || fail moved;'
-    ' cat >>"$part" || fail cannot; now=$(($(wc -c <"$part"))); [ "$now" -ge "$size" ] || fail short;'
-    ' if [ "$sha256" = - ] && [ "$now" = "$size" ]; then fail "done"; fi;'
-    ' sum=$(digest "$part"); [ ${#sum} = 64 ] || fail no-digest;'
-    ' if [ "$sum" != "$sha256" ]; then rm -f "$part"; fail "wrong $sum"; fi;'
-    ' sync "$part" 2>/dev/null || sync; if [ -L "$leaf" ]; then rm -f "$leaf"; fi;'  # mv goes into a folder's link
-    ' mv -f "$part" "$leaf" || fail cannot; sync . 2>/dev/null; fail "done"'
+_TAKE = (
+    _START
+    + LOCK
+    + (
+        " path=$1 offset=$2 size=$3 sha256=$4; folder=$base leaf=./${path##*/};"
+        " case $path in */*) folder=$base/${path%/*};; esac;"
+        ' mkdir -p "$folder" && root=$(cd -P "$base" && pwd -P) && cd -P "$folder" || fail cannot;'
+        ' case $(pwd -P)/ in "${root%/}"/*) ;; *) fail outside;; esac; part=$leaf.part;'
+        ' if [ -d "$leaf" ] && [ ! -L "$leaf" ]; then fail folder; fi;'
+        ' if [ -L "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then fail link; fi;'
+        ' while :; do (: >>"$part") || fail cannot; exec 8<>"$part";'
+        " lock || case $? in 3) fail no-lock;; *) fail busy; esac;"
+        ' if [ "$part" -ef /dev/fd/8 ]; then break; fi; done;'  # else it has just been given its name
+        ' if [ "$offset" = 0 ]; then : >"$part"; fi; [ $(($(wc -c <"$part"))) = "$offset" ] || fail moved;'
+        ' cat >>"$part" || fail cannot; now=$(($(wc -c <"$part"))); [ "$now" -ge "$size" ] || fail short;'
+        ' if [ "$sha256" = - ] && [ "$now" = "$size" ]; then fail "done"; fi;'
+        ' sum=$(digest "$part"); [ ${#sum} = 64 ] || fail no-digest;'
+        ' if [ "$sum" != "$sha256" ]; then rm -f "$part"; fail "wrong $sum"; fi;'
+        ' sync "$part" 2>/dev/null || sync; if [ -L "$leaf" ]; then rm -f "$leaf"; fi;'  # mv goes into a folder's link
+        ' mv -f "$part" "$leaf" || fail cannot; sync . 2>/dev/null; fail "done"'
+    )
 )
 """Adds its input to a part, gives that its name if it is right then, and prints how it ended."""
 _GIVE = _START + ' tail -c "+$(($2 + 1))" "$base/$1"'
@@ -220,7 +223,9 @@ class Copier:
                 hint = "wait for it, then run it again; one whose line was cut ends when sshd there notices"
                 return Busy(f"another process is writing `{name}.part`", hint=hint)
             case "no-lock":
-                return ToolMissing(f"`{self.host.name}` has neither `flock` nor perl", hint="install one there")
+                return ToolMissing(
+                    f"`{self.host.name}` has neither `flock` nor perl nor python3", hint="install one there"
+                )
             case "no-digest":
                 return ToolMissing(
                     f"`{self.host.name}` has no openssl, `sha256sum` or `shasum`", hint="install one there"

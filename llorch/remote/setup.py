@@ -7,19 +7,22 @@ only when it is whole, and so is the environment.
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llorch import __version__
 from llorch.config import Workspace
-from llorch.errors import CommandFailed, IntegrityError, Refused, ToolMissing
-from llorch.remote.command import FOLDER
+from llorch.errors import Busy, CommandFailed, IntegrityError, Refused, ToolMissing
+from llorch.remote.command import FOLDER, LOCK
 from llorch.remote.facts import PUT, TRY, Facts, parse_facts
 from llorch.remote.hosts import Host
 from llorch.remote.hosts_edit import set_value
-from llorch.remote.there import BEGIN, There
+from llorch.remote.there import BEGIN, READY, There
 from llorch.remote.wheels import download_for, installed_wheel
+from llorch.switches import is_on
 
 OLDEST = (3, 11)
 _PYTHONS = (
@@ -46,9 +49,18 @@ LOOK = (
     " try installed cat .venv/llorch/installed; exit 0"
 )
 """Tells which Python there is, and what is in `.venv`."""
+_FOLDER = " mkdir -p .llorch && { [ -e .llorch/.gitignore ] || printf '*\\n' >.llorch/.gitignore; }"
+ALONE = (
+    FOLDER + BEGIN + PUT + LOCK + ' busy() { [ "$1" = 1 ] || exit; put busy "$2"; exit 0; };' + _FOLDER + " || exit;"
+    ' exec 8>>.llorch/setup.lock; lock || busy $? "another setup is at work there"; exec 7>&8;'
+    ' exec 8>>.llorch/installing.lock; lock || busy $? "what a killed setup had begun goes on there"; exec 8>&-;'
+) + READY  # fmt: skip
+"""Keeps other setups away, or tells that one is at work, or that what it was installing goes on without it."""
+_INSTALLING = " exec 8>>.llorch/installing.lock; lock || exit;"
+"""Has a lock that lasts as long as the installation, which goes on if the connection breaks."""
 # What activates it has the folder's name in it, and is made again under the last one.
 MAKE = (
-    FOLDER + BEGIN + ' rm -rf .venv.part && "$1" -m venv --without-pip .venv.part >&2'
+    FOLDER + BEGIN + LOCK + _INSTALLING + ' rm -rf .venv.part && "$1" -m venv --without-pip .venv.part >&2'
     " && rm -f .venv.part/bin/[Aa]ctivate* && printf '*\\n' >.venv.part/.gitignore"
     ' && mv .venv.part .venv && "$1" -m venv --without-pip .venv >&2'
 )
@@ -82,7 +94,7 @@ print(json.dumps({"python": "%d.%d" % sys.version_info[:2], "environment": envir
 """
 _PIP = "--disable-pip-version-check --no-input --quiet"
 INSTALL = (
-    FOLDER + BEGIN + " python=.venv/bin/python wheel=$1 digest=$2 bootstrap=$3; shift 3; {"
+    FOLDER + BEGIN + LOCK + _INSTALLING + " python=.venv/bin/python wheel=$1 digest=$2 bootstrap=$3; shift 3; {"
     ' { [ -z "$bootstrap" ] || "$python" ".venv/llorch/$bootstrap/pip" install --no-index --no-deps'
     f' {_PIP} ".venv/llorch/$bootstrap"; }}'
     f' && "$python" -m pip install --only-binary=:all: --find-links=.venv/llorch {_PIP} "$@" ".venv/llorch/$wheel"'
@@ -150,14 +162,42 @@ def plan_setup(there: There, wheel: Path) -> Plan:
     return Plan(llorch, python, not facts["pip"], stale, steps, f"this installs software on `{there.host.name}`")
 
 
-def carry_out(plan: Plan, there: There, wheel: Path, workspace: Workspace) -> None:
-    """Do what is planned.
+def carry_out(there: There, wheel: Path, workspace: Workspace) -> Plan:
+    """Do what is to be done, once no other setup is at work there, and return what it was.
 
     Raises:
+        Busy: one is, and LLORCH_NO_WAIT is set.
         IntegrityError: a file came to the host as another.
         CommandFailed: it cannot be installed.
         ConfigError, LlorchError: hosts.toml cannot be edited.
     """
+    with _alone(there):
+        plan = plan_setup(there, wheel)  # another one may have done it
+        _carry_out(plan, there, wheel)
+    if there.host.llorch != plan.llorch:
+        set_value(workspace, there.host.name, "llorch", plan.llorch)
+    return plan
+
+
+@contextmanager
+def _alone(there: There) -> Iterator[None]:
+    """Keep other setups away from the host, waiting for one that is at work."""
+    told = ""
+    while True:
+        with there.beside("sh", ALONE) as facts:
+            busy = facts["busy"]
+            if not busy:
+                yield
+                return
+        if is_on("LLORCH_NO_WAIT"):
+            raise Busy(f"`{there.host.name}`: {busy}", hint="wait for it, then run again")
+        if busy != told:
+            there.say(f"waiting: {busy}")
+        told = busy
+        time.sleep(0.5)
+
+
+def _carry_out(plan: Plan, there: There, wheel: Path) -> None:
     if plan.python is not None:
         there.say("making .venv")
         there.run("python -m venv", MAKE, plan.python)
@@ -165,8 +205,6 @@ def carry_out(plan: Plan, there: There, wheel: Path, workspace: Workspace) -> No
         with tempfile.TemporaryDirectory(prefix="llorch-") as folder:
             wheels = [wheel, *(installed_wheel(name, Path(folder)) for name in _SOURCE_ONLY)]
             _install(there, wheels, installed_wheel("pip", Path(folder)) if plan.needs_pip else None)
-    if there.host.llorch != plan.llorch:
-        set_value(workspace, there.host.name, "llorch", plan.llorch)
 
 
 def digest_of(path: Path) -> str:

@@ -40,7 +40,6 @@ def setup(host: str) -> int:
             return rules.plan_setup(there, wheel)
 
         def carry_out(plan: "Plan", there: "There") -> "Mapping[str, Any]":
-            rules.carry_out(plan, there, wheel, workspace)
-            return {}
+            return rules.carry_out(there, wheel, workspace).as_json()
 
         return change(host, plan, carry_out)

@@ -7,12 +7,11 @@ bundles over the connection that there is, so it needs no way to where the repos
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from llorch.errors import Busy, CommandFailed, LlorchError, Refused
+from llorch.errors import Busy, CommandFailed, Refused
 from llorch.remote import sync_scripts as scripts
 from llorch.remote.facts import Facts, parse_facts
 from llorch.remote.parts import Part, bundle, is_lacking, known
@@ -21,6 +20,7 @@ from llorch.remote.there import There
 _LOCKED = re.compile(
     r"Unable to create '(.*\.lock)': File exists|could not lock config file .*: File exists"
     r"|cannot lock ref '.*': (?:is at |reference already exists)|HEAD has moved meanwhile, by another sync"
+    r"|another sync has the lock"
 )
 """What git and our scripts say, in English, where another run is at work, maybe with the lock's path."""
 
@@ -104,7 +104,10 @@ def carry_out(plan: Plan, there: There, origin: str | None) -> Mapping[str, Any]
     """
     if not plan.new:
         return {"restore": _carry_out(plan, there, plan.folder)}
-    with _made(there, plan.folder) as made:
+    with there.beside("git", scripts.INIT, folder=plan.folder) as facts:
+        for each in facts.all("removed"):
+            there.say(f"removed `{each}`, which a run that was killed had left")
+        made = facts["made"]
         root = posixpath.join(made, posixpath.basename(made))
         if origin is not None:
             _run(there, scripts.ORIGIN, origin, folder=root)
@@ -115,17 +118,6 @@ def carry_out(plan: Plan, there: There, origin: str | None) -> Mapping[str, Any]
             f"`{plan.folder}` on `{there.host.name}` is there now: another sync has made it", hint="run it again"
         )
     return {"restore": restore}
-
-
-@contextmanager
-def _made(there: There, place: str) -> Iterator[str]:
-    """Give a folder of this run's own beside a place, with an empty repository of its name in it, and remove it."""
-    made = parse_facts(there.run("git", scripts.INIT, folder=place))["made"]
-    try:
-        yield made
-    finally:
-        with suppress(LlorchError):  # as where the connection broke; what is being raised tells more
-            there.run("rm", scripts.CLEAN, folder=made, held=False)
 
 
 def _run(there: There, text: str, *arguments: str, folder: str, stdin: int | None = None) -> Facts:

@@ -4,9 +4,9 @@ Below `refs/llorch/sync` of a repository there: `head`, what was brought last; `
 changes; `incoming`, what is coming. Below `refs/llorch/backup/MOMENT`: what was taken away.
 """
 
-from llorch.remote.command import EXPAND, FOLDER
+from llorch.remote.command import EXPAND, FOLDER, LOCK
 from llorch.remote.facts import PUT
-from llorch.remote.there import BEGIN
+from llorch.remote.there import BEGIN, READY
 
 _GIT = r"""
 LC_ALL=C GIT_TERMINAL_PROMPT=0 SSH_ASKPASS_REQUIRE=never GIT_LITERAL_PATHSPECS=1
@@ -27,26 +27,36 @@ trap 'exit 143' TERM
 _OWN = (
     _SIGNALS
     + r"""
-own= lock=
-trap '[ -z "$own" ] || rm -rf -- "$own"; [ -z "$lock" ] || rm -f -- "$lock"' EXIT
-own() { own=$(mktemp -d "$(git rev-parse --git-path llorch-sync).XXXXXX") || exit 1; }
-lock() {
-  place=$(git rev-parse --git-path llorch-sync.lock) || exit
-  case $place in /*) ;; *) place=$(pwd)/$place;; esac
-  if ! (set -C; : >"$place") 2>/dev/null; then
-    if [ -e "$place" ]; then said="File exists"; else said="it cannot be written"; fi
-    printf "Unable to create '%s': %s\n" "$place" "$said" >&2
-    exit 1
-  fi
-  lock=$place
+own=
+trap '[ -z "$own" ] || rm -rf -- "$own"' EXIT
+own() {
+  own=$(git rev-parse --git-path llorch-sync) || exit
+  find "$(dirname -- "$own")" -maxdepth 1 -name 'llorch-sync.??????' -type d -mtime +0 -exec rm -rf {} +
+  own=$(mktemp -d "$own.XXXXXX") || exit 1
 }
 """
 )
-"""Defines what makes a folder of this script's own, and what has no other sync change the repository meanwhile.
+"""Defines what makes a folder of this script's own, which it removes; a day later, that of one that could not."""
 
-Neither outlives the script. What `lock` says if another has it is what git says of its own locks.
+
+def _locked(text: str) -> str:
+    """Return a script that no other sync changes the repository beside.
+
+    The lock is not passed on to what git leaves in the background.
+    """
+    return (
+        _IN
+        + _OWN
+        + LOCK
+        + r"""
+place=$(git rev-parse --git-path llorch-sync.lock) && exec 8>>"$place" || exit
+lock || { [ $? != 1 ] || echo "another sync has the lock" >&2; exit 1; }
+{
 """
-_LOCKED = _OWN + "lock\n"
+        + text
+        + "\n} 8>&-"
+    )
+
 
 LOOK = (
     EXPAND
@@ -81,17 +91,30 @@ INIT = (
     + PUT
     + _GIT
     + _SIGNALS
+    + LOCK
     + r"""
 git --version >/dev/null || exit
+for each in "$folder".??????; do
+  if [ -f "$each/llorch-sync.lock" ] &&
+    (exec 8>>"$each/llorch-sync.lock" && lock && rm -rf -- "$each") 2>/dev/null
+  then put removed "$each"
+  fi
+done
 made=
-trap '[ -z "$made" ] || rm -rf -- "$made"' EXIT
+trap '[ -z "$made" ] || rm -rf -- "$made" || { sleep 2; rm -rf -- "$made"; }' EXIT
 mkdir -p -- "$(dirname -- "$folder")" && made=$(mktemp -d -- "$folder.XXXXXX") || exit 1
+exec 8>>"$made/llorch-sync.lock"
+lock || exit
 git init -q -- "$made/${made##*/}" >&2 || exit
 put made "$made"
-made=
 """
+    + READY
 )
-"""Makes a folder of this run's own beside the place of a repository, and in it an empty one of the folder's name."""
+"""Makes a folder of this run's own beside the place of a repository, and in it an empty one of the folder's name.
+
+It removes it in the end, and before that what others have left that the end has not come for, as when a machine goes
+off: nobody holds their locks.
+"""
 
 # `mv` moves it into what another sync has put there just now. Nobody else knows its name, so it is known by that.
 PLACE = (
@@ -113,9 +136,6 @@ fi
 """
 )
 """Puts it in its place, where nothing is, or an empty folder; tells if another repository has come there meanwhile."""
-
-CLEAN = EXPAND + BEGIN + r""" trap '' HUP INT PIPE TERM; rm -rf -- "$folder" """
-"""Removes the folder that `INIT` made, whatever is in it yet."""
 
 FETCH = (
     _IN
@@ -224,10 +244,8 @@ keep() {
 """
 
 # The lock comes before the state, which another sync would change.
-MOVE = (
-    _IN
-    + _LOCKED
-    + _STATE
+MOVE = _locked(
+    _STATE
     + _KEEP
     + r"""
 expected=$1 moment=$2
@@ -260,9 +278,9 @@ git update-ref -d refs/llorch/sync/incoming
 
 ORIGIN = _IN + r'git remote add origin "$1" >&2'
 """Names where a new repository comes from."""
-UPDATE = _IN + _LOCKED + r'git submodule --quiet update --init -- "$1" >&2'
+UPDATE = _locked(r'git submodule --quiet update --init -- "$1" >&2')
 """Has git there get a submodule."""
-GRAFT = _IN + _LOCKED + r'git submodule --quiet init -- "$1" >&2 && git init -q -- "$1" >&2'
+GRAFT = _locked(r'git submodule --quiet init -- "$1" >&2 && git init -q -- "$1" >&2')
 """Makes an empty repository of a submodule."""
-ABSORB = _IN + _LOCKED + r'git submodule absorbgitdirs -- "$1" 2>&1 >/dev/null'
+ABSORB = _locked(r'git submodule absorbgitdirs -- "$1" 2>&1 >/dev/null')
 """Has the superproject keep a submodule's repository, as git does with those that it clones."""

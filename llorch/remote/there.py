@@ -1,8 +1,9 @@
 """A host to work on: scripts run on it one after the other, over one connection that is kept meanwhile."""
 
+import os
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -10,12 +11,15 @@ from llorch import shell
 from llorch.errors import CommandFailed, ToolMissing
 from llorch.remote import forward
 from llorch.remote.command import OK
+from llorch.remote.facts import Facts, parse_facts
 from llorch.remote.hosts import Host
 from llorch.remote.reach import Hold, Reach, run_on
-from llorch.remote.streams import Request
+from llorch.remote.streams import Request, Sink
 
 BEGIN = OK + r' printf "\0" >&2;'
 """Says that a script begins its work, on stderr too, where the login shell may have said something."""
+READY = ' printf "ready\\0yes\\0"; cat >/dev/null;'
+"""Says that a script is ready, and waits for the end of those that run beside it."""
 Say = Callable[[str], None]
 _NO_PROGRAM = 127
 """What a shell exits with when it does not find a program."""
@@ -54,6 +58,7 @@ class There:
         *arguments: str,
         folder: str | None = None,
         stdin: int | None = None,
+        take: Sink = lambda _: None,
         held: bool = True,
     ) -> bytes:
         """Run a script in a folder, the repository's unless given, and return what it writes to stdout.
@@ -61,7 +66,8 @@ class There:
         Args:
             what: the program that it is about, for messages.
             stdin: an open file that it reads, or None for nothing.
-            held: whether an interrupt ends it; not so where it puts in order what an interrupt has left.
+            take: is given what it writes to stdout as it comes.
+            held: whether an interrupt ends it.
 
         Raises:
             ConnectionFailed: the connection broke.
@@ -75,9 +81,13 @@ class There:
         def err(data: bytes) -> None:
             said.setdefault(threading.get_ident(), bytearray()).extend(data)
 
+        def both(data: bytes) -> None:
+            out.extend(data)
+            take(data)
+
         hold = self._hold if held else lambda _: nullcontext()
         where = self.host.repository if folder is None else folder
-        ended = run_on(self._connection, Request(text, (where, *arguments), stdin), out.extend, err, hold)
+        ended = run_on(self._connection, Request(text, (where, *arguments), stdin), both, err, hold)
         code = ended.code
         if ended.state != "ok":
             forward.judge(self.host, ended)
@@ -89,3 +99,43 @@ class There:
             failed.message = f"on `{self.host.name}`: {failed.message}"
             raise failed
         return bytes(out)
+
+    @contextmanager
+    def beside(self, what: str, text: str, *arguments: str, folder: str | None = None) -> Iterator[Facts]:
+        """Have a script at work on the host beside the block, and give what it has told of itself.
+
+        It has `READY` at the place where it is to wait for the end of the block. That comes also if this process is
+        killed, so what follows puts in order what the others have left. A script that ends before is no failure.
+
+        Raises:
+            LlorchError: as `run`, if it comes from what precedes `READY`.
+        """
+        told = bytearray()
+        failed: list[BaseException] = []
+        ready, ended = threading.Event(), threading.Event()
+        reading, writing = os.pipe()
+
+        def take(data: bytes) -> None:
+            told.extend(data)
+            if told.endswith(b"ready\0yes\0"):
+                ready.set()
+
+        def work() -> None:
+            try:
+                self.run(what, text, *arguments, folder=folder, stdin=reading, take=take, held=False)
+            except BaseException as error:  # handed to the thread that waits for this one
+                failed.append(error)
+            finally:
+                ended.set()
+                ready.set()
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            ready.wait()
+            if failed:
+                raise failed[0]
+            yield parse_facts(bytes(told))
+        finally:
+            os.close(writing)
+            ended.wait()  # if it has failed by now, so has what ran beside it
+            os.close(reading)

@@ -135,17 +135,17 @@ def test_a_part_can_be_left_to_another(box: Box, copier: Copier, source: Path) -
         copier.send(source, file(), 5, Heard())
 
 
-@pytest.mark.parametrize("lock", ["flock", "perl"])
+@pytest.mark.parametrize("lock", ["flock", "perl", "python3"])
 def test_of_two_at_once_one_is_refused(box: Box, copier: Copier, source: Path, lock: str) -> None:
     """While one sends, another is told so, whichever program takes the lock; the first one's file is right."""
     go_on, there = box.repository.parent / "go on", box.repository.parent / "there"
     for fifo in (go_on, there):
         os.mkfifo(fifo)
-    if lock == "perl":
-        box.without("flock")
+    if lock != "flock":
+        box.without("flock", *(["perl"] if lock == "python3" else []))
     before = box.wrapper.read_text().split("exec sh")[0]
     box.program("cat", f'/bin/cat; echo >"{there}"; read x <"{go_on}"')
-    if lock == "perl":
+    if lock != "flock":
         box.before(f'{before.partition(chr(10))[2]} PATH="{box.repository.parent / "bin"}:$PATH"')
     sent: list[bool] = []
     first = threading.Thread(target=lambda: sent.append(copier.send(source, file(), 0, Heard())))
@@ -216,7 +216,10 @@ def test_a_disk_that_fills_on_the_way(box: Box, copier: Copier, source: Path) ->
 
 @pytest.mark.parametrize(
     ("gone", "reason"),
-    [(("flock", "perl"), "neither `flock` nor perl"), (("openssl", "sha256sum", "shasum"), "no openssl")],
+    [
+        (("flock", "perl", "python3"), "neither `flock` nor perl nor python3"),
+        (("openssl", "sha256sum", "shasum"), "no openssl"),
+    ],
 )
 def test_what_is_needed_there_is_named(
     box: Box, copier: Copier, source: Path, gone: tuple[str, ...], reason: str

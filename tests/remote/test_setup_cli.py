@@ -1,6 +1,8 @@
 """`llorch remote setup` on real servers: installed there by the real pip, and only what is missing."""
 
+import fcntl
 import os
+import subprocess
 import sys
 import time
 import venv
@@ -38,6 +40,104 @@ def environment(place: Path) -> Path:
         if not each.name.startswith("llorch"):
             (site / each.name).symlink_to(each)
     return place / ".venv/bin/llorch"
+
+
+class Gate:
+    """Has pip of an environment wait, the first time that it installs something."""
+
+    def __init__(self, folder: Path, place: Path) -> None:
+        self.begun, self.go_on, once = (folder / name for name in ("begun", "go on", "once"))
+        os.mkfifo(self.begun)
+        os.mkfifo(self.go_on)
+        real = folder / "real"
+        real.mkdir()
+        (pip,) = place.glob(".venv/lib/*/site-packages/pip")
+        (real / "pip").symlink_to(pip.readlink())
+        pip.unlink()
+        pip.mkdir()
+        (pip / "__init__.py").touch()
+        (pip / "__main__.py").write_text(
+            "import os, runpy, sys\n"
+            f"if 'install' in sys.argv and not os.path.exists({str(once)!r}):\n"
+            f"    os.mkdir({str(once)!r})\n"
+            f"    open({str(self.begun)!r}, 'w').close()\n"
+            f"    open({str(self.go_on)!r}).read()\n"
+            f"sys.path.insert(0, {str(real)!r})\n"
+            "del sys.modules['pip']\n"
+            "runpy.run_module('pip', run_name='__main__')\n"
+        )
+
+    def wait(self) -> None:
+        """Wait until it has begun."""
+        self.begun.read_bytes()
+
+    def open(self) -> None:
+        """Have it go on."""
+        self.go_on.write_bytes(b"")
+
+
+def start() -> "subprocess.Popen[str]":
+    """Start to set up `box`, in a process of its own."""
+    command = [sys.executable, "-m", "llorch", "remote", "setup", "box", "--yes"]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def read_to(process: "subprocess.Popen[str]", text: str) -> str:
+    """Return what a process says until it has said this."""
+    said = ""
+    assert process.stderr is not None
+    while text not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def test_two_at_once(workspace: Path, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits, says so, and finds everything done."""
+    place = declare(workspace, sshd, monkeypatch)
+    environment(place)
+    gate = Gate(tmp_path, place)
+    with start() as first:
+        gate.wait()
+        with start() as second:
+            said = read_to(second, "box: waiting: another setup is at work there\n")
+            gate.open()
+            rest = second.communicate()[1]
+            assert (first.wait(), second.returncode) == (0, 0), rest
+    assert "bringing" not in said + rest
+    assert "installing" not in rest
+    assert (place / ".llorch/.gitignore").read_text() == "*\n"
+
+
+def test_one_that_was_killed(workspace: Path, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip does there goes on without it; the next waits for its end, says so, and does what is left to do."""
+    place = declare(workspace, sshd, monkeypatch)
+    own = environment(place)
+    gate = Gate(tmp_path, place)
+    with start() as first:
+        gate.wait()
+        first.kill()
+    with start() as second:
+        read_to(second, "box: waiting: what a killed setup had begun goes on there\n")
+        gate.open()
+        rest = second.communicate()[1]
+        assert second.returncode == 0, rest
+    assert subprocess.run([own, "--version"], capture_output=True, text=True).stdout == f"llorch {__version__}\n"
+    assert sorted(os.listdir(place / ".venv/llorch")) == ["installed"]
+
+
+def test_two_at_once_that_do_not_wait(
+    workspace: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody wants to wait, it is told."""
+    place = declare(workspace, sshd, monkeypatch)
+    (place / ".llorch").mkdir(parents=True)
+    with open(place / ".llorch/setup.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run = llorch("remote", "setup", "box", "--yes", env={"LLORCH_NO_WAIT": "1"})
+    assert (run.code, "`box`: another setup is at work there" in run.err) == (1, True)
+    assert sorted(os.listdir(place)) == [".llorch"]
 
 
 def test_a_host_without_anything(workspace: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:

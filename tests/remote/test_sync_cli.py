@@ -1,5 +1,6 @@
 """`llorch remote sync` between real repositories, over real servers with other login shells."""
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -17,9 +18,11 @@ from llorch.remote.there import There
 from tests.conftest import Run
 from tests.git.conftest import World, commit, git, head, isolated, state, world
 from tests.remote.box import BEHIND_A_BANNER, declare
+from tests.remote.conftest import wait_for
 from tests.remote.sshd import Sshd
 
 Llorch = Callable[..., Run]
+GIT = shutil.which("git")
 __all__ = ["isolated", "world"]
 
 
@@ -433,12 +436,11 @@ def test_a_new_one_that_is_interrupted(there: Path, llorch: Llorch, monkeypatch:
     assert not [*there.parent.glob(there.name + "*")]
 
 
-@pytest.mark.parametrize("name", ["index.lock", "llorch-sync.lock"])
-def test_another_run_is_at_work_there(world: World, synced: Path, llorch: Llorch, name: str) -> None:
-    """It is told as that, and what to do if it was killed; that lock stays, and all else as it was."""
+def test_git_is_at_work_there(world: World, synced: Path, llorch: Llorch) -> None:
+    """It is told as that, and what to do if it was killed; its lock stays, and all else as it was."""
     commit(world.work, "more")
     before = state(synced)
-    lock = synced / ".git" / name
+    lock = synced / ".git/index.lock"
     lock.touch()
     run = llorch("remote", "sync", "box", "--json")
     assert (run.code, run.json["error"]["code"]) == (1, "busy"), run.out
@@ -448,7 +450,61 @@ def test_another_run_is_at_work_there(world: World, synced: Path, llorch: Llorch
     assert state(synced) == before
     lock.unlink()
     assert llorch("remote", "sync", "box").code == 0
-    assert not [*(synced / ".git").glob("llorch-sync*")]
+
+
+def test_another_sync_is_at_work_there(world: World, synced: Path, llorch: Llorch) -> None:
+    """It is told while it works; when it is gone, however that came, its lock is no more, and what it left goes too."""
+    commit(world.work, "more")
+    before = state(synced)
+    old, new = (synced / ".git" / f"llorch-sync.{name}" for name in ("aB3xyz", "Zz0123"))
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    with open(synced / ".git/llorch-sync.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run = llorch("remote", "sync", "box", "--json")
+        assert (run.code, run.json["error"]["code"]) == (1, "busy"), run.out
+        assert state(synced) == before
+    assert llorch("remote", "sync", "box").code == 0
+    assert head(synced) == head(world.work)
+    assert sorted(path.name for path in (synced / ".git").glob("llorch-sync*")) == [
+        "llorch-sync.Zz0123",
+        "llorch-sync.lock",
+    ]
+
+
+def test_a_new_one_whose_run_is_killed(
+    world: World, tmp_path: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host itself removes what had come, as soon as nobody is there any more."""
+    begun, programs = tmp_path / "begun", tmp_path / "bin"
+    os.mkfifo(begun)
+    programs.mkdir()
+    fetch = f'*" fetch "*) echo >"{begun}"; cat >/dev/null; exec sleep 600;;'
+    (programs / "git").write_text(f'#!/bin/sh\ncase "$*" in {fetch} esac\nexec {GIT} "$@"\n')
+    (programs / "git").chmod(0o755)
+    force = f'ForceCommand PATH="{programs}:$PATH"; export PATH; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    with Sshd(tmp_path / "server", options=[force]) as server:
+        place = declare(world.work, server, monkeypatch)
+        command = [sys.executable, "-m", "llorch", "remote", "sync", "box"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            begun.read_bytes()
+            assert len([*place.parent.iterdir()]) == 1
+            process.kill()
+        wait_for(lambda: not [*place.parent.iterdir()])
+
+
+def test_what_a_dead_host_had_left(world: World, there: Path, llorch: Llorch) -> None:
+    """Half a repository that nobody works at any more is removed, and told; what others have beside it stays."""
+    dead, alive, mine = (there.with_name(f"{there.name}.{end}") for end in ("aB3xyz", "Zz0123", "backup"))
+    for folder in (dead, alive, mine):
+        (folder / there.name).mkdir(parents=True)
+    (dead / "llorch-sync.lock").touch()
+    with open(alive / "llorch-sync.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run = llorch("remote", "sync", "box")
+    assert (run.code, sorted(there.parent.glob(f"{there.name}*"))) == (0, sorted([there, alive, mine])), run.err
+    assert f"box: removed `{dead}`, which a run that was killed had left" in run.err
 
 
 def test_another_sync_moves_it_meanwhile(

@@ -13,7 +13,7 @@ from llorch.remote.command import FOLDER
 from llorch.remote.hosts import load_hosts
 from llorch.remote.reach import Reach
 from llorch.remote.streams import Process
-from llorch.remote.there import BEGIN, There
+from llorch.remote.there import BEGIN, READY, There
 from tests.remote.box import declare
 from tests.remote.sshd import Sshd
 
@@ -80,6 +80,38 @@ def test_an_interrupt_ends_the_script(place: Path, sshd: Sshd, monkeypatch: pyte
                 folder="",
             )
         assert mark.exists()
+
+
+BESIDE = FOLDER + BEGIN + ' printf "%s\\0%s\\0" name value;' + READY + ' echo ended >"$1"'
+
+
+def test_a_script_beside_others(there: There, tmp_path: Path) -> None:
+    """It tells what it is to tell, is there while others run, and goes on when the block ends."""
+    mark = tmp_path / "ended"
+    with there.beside("sh", BESIDE, str(mark), folder="") as facts:
+        assert facts["name"] == "value"
+        assert there.run("echo", FOLDER + BEGIN + " echo hi", folder="") == b"hi\n"
+        assert not mark.exists()
+    assert mark.read_text() == "ended\n"
+
+
+def test_a_script_beside_others_that_ends_before(there: There) -> None:
+    """By its own wish it has told what it is to tell; if it fails, nothing is run beside it."""
+    with there.beside("sh", FOLDER + BEGIN + ' printf "a\\0b\\0"', folder="") as facts:
+        assert facts["a"] == "b"
+    with (
+        pytest.raises(CommandFailed, match="it hurts"),
+        there.beside("x", FOLDER + BEGIN + " echo it hurts >&2; exit 3", folder=""),
+    ):
+        raise AssertionError
+
+
+def test_a_script_beside_what_fails(there: There, tmp_path: Path) -> None:
+    """It comes to its end whatever is raised."""
+    mark = tmp_path / "ended"
+    with pytest.raises(KeyboardInterrupt), there.beside("sh", BESIDE, str(mark), folder=""):
+        raise KeyboardInterrupt
+    assert mark.exists()
 
 
 def test_no_connection(place: Path) -> None:
