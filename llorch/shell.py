@@ -76,7 +76,7 @@ def run(
         with uninterrupted():
             process = _start(command, start, hint)
         assert process.stdout is not None
-        with _limited(process, command, timeout, hint):
+        with _Limited(process, command, timeout, hint):
             for line in process.stdout:
                 tail.append(line.rstrip("\n"))
                 if on_line is not None:
@@ -109,7 +109,7 @@ def output(
     try:
         with uninterrupted():
             program = _start(command, lambda: _Program(command, _variables(env)), hint)
-        with _limited(program, command, timeout, hint):
+        with _Limited(program, command, timeout, hint):
             out, err = program.read()
             returncode = program.wait()
     finally:
@@ -342,27 +342,29 @@ def end_all() -> None:
         _end(process)
 
 
-@contextmanager
-def _limited(
-    process: subprocess.Popen[str] | _Program, command: Sequence[str], timeout: float | None, hint: str | None
-) -> Iterator[None]:
-    """End a program with its children when its time is over.
+class _Limited:
+    """Ends a program with its children when its time is over, and raises TimedOut then."""
 
-    Raises:
-        TimedOut: it was.
-    """
-    if timeout is None:
-        yield
-        return
-    expired = threading.Event()
-    timer = threading.Timer(timeout, _expire, [process, expired])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-    if expired.is_set():
-        raise TimedOut(command, timeout, hint=hint)
+    def __init__(
+        self,
+        process: subprocess.Popen[str] | _Program,
+        command: Sequence[str],
+        timeout: float | None,
+        hint: str | None,
+    ) -> None:
+        self._expired = threading.Event()
+        self._timer = None if timeout is None else threading.Timer(timeout, _expire, [process, self._expired])
+        self._error = None if timeout is None else TimedOut(command, timeout, hint=hint)
+
+    def __enter__(self) -> None:
+        if self._timer is not None:
+            self._timer.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if kind is None and self._error is not None and self._expired.is_set():
+            raise self._error
 
 
 def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event) -> None:
