@@ -30,6 +30,8 @@ TOP: Mapping[str, Place] = {
     "test": Place("llorch.test.cli", "test", "Run test suites, with what they need made first"),
     "git": Place("llorch.git.cli", "git", "See and change the state of the repository and its submodules"),
     "remote": Place("llorch.remote.cli", "remote", "Run commands on other machines"),
+    "dev": Place("llorch.dev.cli", "dev", "Make a new machine a working one, and see what is wrong"),
+    "cache": Place("llorch.cache.cli", "cache", "Share targets between machines, by content"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
@@ -93,6 +95,10 @@ HOSTS: Mapping[str, Place] = {
     "remove": Place("llorch.remote.hosts_cli", "remove", "Take a host out of hosts.toml"),
     "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
 }
+
+DEV: Mapping[str, Place] = {}
+
+CACHE: Mapping[str, Place] = {}
 
 
 class Parsed(click.Command):

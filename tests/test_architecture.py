@@ -38,15 +38,6 @@ LAYERS = {
     "dodo": 3,
     "commands": 4,
     "cli": 4,
-    "catalog_cli": 4,
-    "check_cli": 4,
-    "push_cli": 4,
-    "submodules_cli": 4,
-    "hosts_cli": 4,
-    "change_cli": 4,
-    "info_cli": 4,
-    "setup_cli": 4,
-    "sync_cli": 4,
     "quick": 4,
     "show": 4,
     "__main__": 4,
@@ -79,7 +70,8 @@ def imports(path: Path, *, inside_functions: bool) -> set[str]:
 
 def layer(module: str) -> int:
     """Return the layer of a module such as `llorch.models.fetch`."""
-    return LAYERS.get(module.rsplit(".", 1)[-1], RULES)
+    name = module.rsplit(".", 1)[-1]
+    return LAYERS["cli"] if name.endswith("_cli") else LAYERS.get(name, RULES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)

@@ -58,6 +58,8 @@ def test_every_command_is_documented() -> None:
         ("git", "llorch git submodules", cli.SUBMODULES),
         ("remote", "llorch remote", {name: place for name, place in cli.REMOTE.items() if name != "hosts"}),
         ("remote", "llorch remote hosts", cli.HOSTS),
+        ("dev", "llorch dev", cli.DEV),
+        ("cache", "llorch cache", cli.CACHE),
     ):
         page = (ROOT / f"docs/{room}.md").read_text()
         assert [name for name in table if f"`{prefix} {name}" not in page] == []

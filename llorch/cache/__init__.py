@@ -1,0 +1,1 @@
+"""The room of cache: targets by content, shared between machines, restored instead of made again."""

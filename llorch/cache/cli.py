@@ -1,0 +1,10 @@
+"""`llorch cache …`: targets by content, shared between machines."""
+
+import click
+
+from llorch.cli import CACHE, Table
+
+
+@click.group(cls=Table, table=CACHE, example="llorch cache status\nllorch cache push")
+def cache() -> None:
+    """Share targets between machines, by content."""
