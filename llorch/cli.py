@@ -97,7 +97,9 @@ HOSTS: Mapping[str, Place] = {
     "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
 }
 
-DEV: Mapping[str, Place] = {}
+DEV: Mapping[str, Place] = {
+    "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
+}
 
 CACHE: Mapping[str, Place] = {}
 
