@@ -98,6 +98,7 @@ HOSTS: Mapping[str, Place] = {
 }
 
 DEV: Mapping[str, Place] = {
+    "setup": Place("llorch.dev.setup_cli", "setup", "Make a new clone ready: files, submodules, models"),
     "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
 }
 

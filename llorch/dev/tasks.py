@@ -9,6 +9,7 @@ from llorch.session import Session
 
 COMMANDS = {
     "doctor": (["doctor"], "Say what this machine lacks for the workspace"),
+    "setup": (["setup"], "Make a new clone ready, after asking"),
 }
 """What each task runs."""
 

@@ -54,4 +54,4 @@ def _clone(progress: Progress) -> Done:
         hint = next((error.hint for _, error in failed if error.hint), None)
         raise TaskFailure(f"{len(failed)} of {len(known)} submodules cannot be cloned:\n{reasons}", hint=hint)
     cloned = [move.declared.path for move in moves if move.outcome == "cloned"]
-    return Done(listed(cloned) if cloned else f"{len(known)} submodules are there", made=bool(cloned))
+    return Done(listed(cloned) if cloned else "none is missing", made=bool(cloned))
