@@ -11,7 +11,7 @@ from llorch import ui
 from llorch.cli import Command, dry_run_option
 from llorch.dev.crates import find_packages, find_submodules
 from llorch.dev.declare import plan_builds, plan_suites
-from llorch.dev.init import NAMES, SETTINGS, Step, plan_files, write_files
+from llorch.dev.init import SETTINGS, Step, plan_files, write_files
 from llorch.switches import is_on
 from llorch.text import shown
 from llorch.workspace import find_workspace
@@ -88,11 +88,6 @@ def plan(folder: Path) -> Plan:
     packages, left_out = (found.packages, found.left_out) if found is not None else ((), ())
     builds, suites = plan_builds(packages, DEFAULTS, COMMANDS), plan_suites(packages, SUITES, (ALL,))
     return Plan(plan_files(folder, builds, suites), left_out, find_submodules(folder))
-
-
-def is_new(folder: Path) -> bool:
-    """Tell whether a folder has none of a workspace's files."""
-    return not any(os.path.lexists(folder / name) for name in NAMES)
 
 
 def tell_files(steps: Sequence[Step], *, dry: bool) -> None:

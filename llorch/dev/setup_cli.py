@@ -9,8 +9,8 @@ import click
 from llorch import shell, ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.config import Settings, Workspace, find_workspace, load_settings
-from llorch.dev.init import NAMES, Step, write_files
-from llorch.dev.init_cli import files_json, is_new, plan, tell_files
+from llorch.dev.init import NAMES, Step, is_new, write_files
+from llorch.dev.init_cli import files_json, plan, tell_files
 from llorch.dev.setup import choose_fitting, recommend
 from llorch.errors import LlorchError, Refused
 from llorch.session import session

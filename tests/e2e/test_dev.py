@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from llorch.dev.init import NAMES
 from llorch.git.tasks import CLONE
-from tests.conftest import BIN, program, program_of
+from tests.conftest import BIN, IN_CI, program, program_of
 from tests.dev.trees import TREES, package, write_tree
 from tests.git.conftest import add_submodule, commit, git, isolated, repository
 from tests.hub import Fault, Hub
@@ -249,3 +251,23 @@ def test_setup_makes_the_files_of_a_repository_that_has_none(workspace: Path, hu
     (workspace / "catalog.toml").write_text((workspace / "catalog.toml").read_text().replace('extends = "shipped"', ""))
     assert program("llorch", "dev", "setup", "--yes", "--json").json["tasks"][0]["name"] == "fetch:m"
     assert (workspace / ".test-models/m/model.gguf").is_file()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None and not IN_CI, reason="strace is not installed")
+def test_setup_that_was_killed_while_it_makes_files_makes_the_rest(tmp_path: Path) -> None:
+    """After a kill at any file the next run ends with all of them, as an unbroken one has them."""
+    command = [str(BIN / "llorch"), "dev", "setup", "--models", "none", "--yes"]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert program_of(*command, cwd=whole).code == 0
+    for number in range(1, 6):
+        root = tmp_path / f"killed {number}"
+        root.mkdir()
+        kill = ["-e", f"inject=rename:signal=KILL:when={number}"]
+        cut = program_of("strace", "-f", "-o", str(tmp_path / "log"), "-e", "trace=rename", *kill, *command, cwd=root)
+        assert cut.code in (-9, 137)
+        assert len([*root.iterdir()]) == number
+        assert program_of(*command, cwd=root).code == 0
+        for name in (*NAMES, ".gitignore"):
+            assert (root / name).read_bytes() == (whole / name).read_bytes()
+        assert not [*root.glob("*.part")]
