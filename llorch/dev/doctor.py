@@ -3,11 +3,12 @@
 What a check looks at is in its own file; here is which checks there are, and how they run.
 """
 
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llorch import shell
 from llorch.config import Workspace
@@ -18,6 +19,9 @@ from llorch.dev.needs import Needs, load_needs
 from llorch.dev.system import load_system
 from llorch.errors import LlorchError, of_system
 from llorch.text import shown
+
+if TYPE_CHECKING:
+    from llorch.remote.hosts import Host
 
 LIMIT = 5.0
 """Seconds that a check may take. All run at once, so that is what a hanging machine takes."""
@@ -54,8 +58,6 @@ CHECKS = (
     Check("ssh", ssh.needs_ssh, ssh.check_ssh),
     Check("agent", ssh.needs_ssh, ssh.check_agent),
 )
-HOSTS = Check("hosts", ssh.needs_ssh, ssh.check_hosts)
-"""Asked for: it goes to other machines."""
 
 
 def examine(workspace: Workspace, *, hosts: bool = False, limit: float = LIMIT) -> list[Finding]:
@@ -66,11 +68,15 @@ def examine(workspace: Workspace, *, hosts: bool = False, limit: float = LIMIT) 
         limit: seconds that a check may take; one that takes longer is told as such, and what it runs is ended.
     """
     needs, findings = load_needs(workspace, load_system())
-    checks = (*CHECKS, HOSTS) if hosts else CHECKS
+    checks = [*CHECKS, *(_host_check(host) for host in needs.hosts.values() if hosts)]
     asked = {check: need for check in checks if (need := check.needed_for(needs)) or check.always}
     for told in _run(needs, asked, limit).values():
         findings += told
     return findings
+
+
+def _host_check(host: "Host") -> Check:
+    return Check(ssh.host_id(host), lambda _: "--remote", functools.partial(ssh.check_host, host))
 
 
 def is_well(findings: Sequence[Finding]) -> bool:

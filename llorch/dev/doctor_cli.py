@@ -80,12 +80,18 @@ def render(findings: "Sequence[Finding]") -> str:
     """Return findings for people: a line each, what is wrong below it, each fix on a line of its own to be pasted."""
     width = max(len(finding.id) for finding in findings)
     shown = [each for each in findings if each.severity != "ok" or not ui.mode.quiet]
-    return "\n".join([*(line for finding in shown for line in _lines(finding, width)), _summary(findings)])
+    last = (ui.style(line, "bold") for line in textwrap.wrap(_summary(findings), _room(), break_on_hyphens=False))
+    return "\n".join([*(line for finding in shown for line in _lines(finding, width)), *last])
+
+
+def _room() -> int:
+    """Return how long lines may be."""
+    return ui.columns() if ui.is_terminal(sys.stdout) else 1000
 
 
 def _lines(finding: "Finding", width: int) -> list[str]:
     word, style = WORDS[finding.severity]
-    room = ui.columns() if ui.is_terminal(sys.stdout) else 1000
+    room = _room()
     first = f"{ui.style(f'{word:<4}', style)}  {finding.id:<{width}}  "
     before = INDENT + width + 2
     need = f", for {finding.needed_for}" if finding.needed_for else ""
@@ -107,7 +113,7 @@ def _summary(findings: "Sequence[Finding]") -> str:
         _counted(by["warn"], "warning"),
         f"{len(by['ok'])} ok",
     ]
-    return ui.style(", ".join(filter(None, parts)), "bold")
+    return ", ".join(filter(None, parts))
 
 
 def _counted(ids: list[str], noun: str) -> str:
