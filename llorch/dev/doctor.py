@@ -15,10 +15,10 @@ from llorch.config import Workspace
 from llorch.dev import gpu, hub, machine, repository, rust, space, ssh, tools
 from llorch.dev.finding import Finding as Finding  # what doctor's callers need
 from llorch.dev.finding import Severity as Severity
+from llorch.dev.finding import words_of
 from llorch.dev.needs import Needs, load_needs
 from llorch.dev.system import load_system
 from llorch.errors import LlorchError, of_system
-from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.hosts import Host
@@ -124,7 +124,7 @@ def _look(check: Check, needs: Needs, need: str, findings: list[Finding]) -> Non
         known = error if isinstance(error, LlorchError) else of_system(error)
         if known is None:
             raise
-        text = shown(f"{known.message}\n{known.hint or ''}".strip(), keep="\n")
+        text = words_of(known)
         findings.append(Finding(id=check.id, severity=_worst(need), needed_for=need, text=text))
 
 

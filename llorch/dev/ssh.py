@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llorch.dev.finding import PATIENCE, Finding, ask, listing, own
+from llorch.dev.finding import PATIENCE, Finding, ask, listing, own, words_of
 from llorch.dev.needs import Needs
 from llorch.errors import CommandFailed, HostKeyRefused, LlorchError, ToolMissing
-from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.hosts import Host
@@ -33,7 +32,7 @@ def check_ssh(needs: Needs, need: str) -> Iterator[Finding]:
             id="ssh", severity="error" if by_ssh else "warn", needed_for=listing(by_ssh) or need, text=text, fix=fix
         )
         return
-    yield Finding(id="ssh", found=shown(version), needed_for=need)
+    yield Finding(id="ssh", found=version, needed_for=need)
 
 
 def check_agent(needs: Needs, need: str) -> Iterator[Finding]:
@@ -65,7 +64,7 @@ def check_host(host: "Host", needs: Needs, need: str) -> Iterator[Finding]:
     try:
         judge(host, reach.run(host, Request(RUN, ("", "true")), _drop, _drop))
     except LlorchError as error:
-        text = shown(f"{error.message}\n{error.hint or ''}".strip(), keep="\n")
+        text = words_of(error)
         # The command shows the key, and asks whether it is the right one.
         asks = isinstance(error, HostKeyRefused) and error.accept is not None
         fix = (own("llorch", "remote", "hosts", "check", host.name),) if asks else ()
