@@ -1,45 +1,44 @@
-"""The documentation says what is so: its commands run, its files and links are there, and nothing is left out."""
+"""The documentation says what is so: names, options and links are there, and nothing is left out."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
+from docs import commands
 from llorch import cli, errors
-from tests.conftest import program
+from tests.pages import PAGES, ROOT, blocks, code, flaw
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the code blocks of a page in one language."""
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
-
-
-def test_readme_commands_run(workspace: Path) -> None:
-    """Every command of the README ends well, in its order, in a workspace that begins empty."""
-    lines = [line for block in blocks(ROOT / "README.md", "console") for line in block.splitlines()]
-    commands = [shlex.split(line)[2:] for line in lines if line.startswith("$ ./run ")]
-    assert len(commands) == len(lines)
-    (workspace / "dodo.py").write_text((ROOT / "dodo.py").read_text())
-    for command in commands:
-        if command != ["pytest"]:
-            run = program(*command)
-            assert run.code == 0, f"{command}: {run.out}{run.err}"
+LANGUAGES = {
+    "console": "run by test_examples.py",
+    "toml": "loaded by test_examples.py",
+    "python": "loaded by test_examples.py",
+    "yaml": "parsed by test_examples.py",
+    "text": "no input of anything; the words after it say what it is, or why it cannot run in a test",
+}
 
 
-def test_readme_workspace_works(workspace: Path) -> None:
-    """The README's catalog and dodo.py are right."""
-    (catalog,) = blocks(ROOT / "README.md", "toml")
-    (dodo,) = blocks(ROOT / "README.md", "python")
-    (workspace / "catalog.toml").write_text(catalog)
-    (workspace / "dodo.py").write_text(dodo)
-    run = program("llorch", "graph", "digest", "models:house-model", "--json")
-    needs = {task["name"]: task["needs"] for task in run.json["tasks"]}
-    assert needs["digest"] == ["fetch:smollm2"]
-    assert needs["models:house-model"] == ["fetch:house-model", "verify:house-model"]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_are_accounted_for(page: Path) -> None:
+    """Each fenced block is run, or loaded, or says why not; one that is a file stands after the file's name."""
+    for block in blocks(page):
+        if block.words and block.language != "text":
+            assert f"`{block.words}`" in block.before, f"{block} is not named before"
+        else:
+            assert block.language in LANGUAGES, block
+            assert block.words or block.language != "text", f"{block} does not say why it is not run"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    """Each command of llorch that is named in a text is there, with the options that it is named with."""
+    named = [each for each in code(page.read_text()) if each.startswith("llorch ")]
+    assert [found for each in named if (found := flaw(each))] == []
+
+
+def test_reference_is_up_to_date() -> None:
+    """The command reference says what `--help` says."""
+    assert commands.PAGE.read_text() == commands.render(), "renew it by `./run python docs/commands.py`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
