@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
+import tomli
+
 from tests.conftest import BIN
 from tests.git.conftest import add_submodule, clone, git, repository
 from tests.hub import Hub
@@ -91,7 +93,7 @@ def user(home: Path, shared: Path) -> Iterator[dict[str, str]]:
     line = " ".join(f"{name}='{value}'" for name, value in there.items())
     command = f'ForceCommand export {line}; exec sh -c "$SSH_ORIGINAL_COMMAND"'
     with Hub() as hub, Sshd(folder / "sshd", options=[command]) as sshd:
-        hub.add(MODEL[0], {MODEL[1]: good_gguf().render()}, lfs=[MODEL[1]], license="llama3.2")
+        fill(hub)
         clone(folder / "origin", sshd.home / "Projects/llama-orch")
         environment(sshd.home / "Projects/llama-orch")
         (folder / "ssh_config").write_text(SSH_CONFIG.format(sshd=sshd))
@@ -102,6 +104,18 @@ def user(home: Path, shared: Path) -> Iterator[dict[str, str]]:
             "LLORCH_SSH_CONFIG": str(folder / "ssh_config"),
             "PIP_CACHE_DIR": str(shared / "pip"),
         }
+
+
+def fill(hub: Hub) -> None:
+    """Have a model there that is not in the catalog, and other files under the names of those that are."""
+    hub.add(MODEL[0], {MODEL[1]: good_gguf().render()}, lfs=[MODEL[1]], license="llama3.2")
+    repos: dict[str, dict[str, bytes]] = {}
+    for entry in tomli.loads((ROOT / "llorch/catalog.toml").read_text())["models"].values():
+        if "repo" in entry:
+            repos.setdefault(entry["repo"], {}).update({file["path"]: b"" for file in entry["files"]})
+    for repo, files in repos.items():
+        if repo != MODEL[0]:
+            hub.add(repo, files)
 
 
 def write_files(folder: Path) -> None:

@@ -83,7 +83,8 @@ def flaw(line: str) -> str | None:
         if takes_value or not word:
             takes_value = False
         elif word.startswith("-"):
-            options = {name: param for param in command.get_params(context) for name in param.opts}
+            shown = (param for param in command.get_params(context) if not getattr(param, "hidden", False))
+            options = {name: param for param in shown for name in param.opts}
             name, given, _ = word.partition("=")
             if name not in options:
                 return f"`{context.command_path}` has no option `{name}`"

@@ -1,13 +1,15 @@
 """The documentation says what is so: names, options and links are there, and nothing is left out."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from docs import commands
 from llorch import cli, errors
-from tests.pages import PAGES, ROOT, blocks, code, flaw
+from tests.conftest import Run
+from tests.pages import PAGES, ROOT, blocks, code, flaw, rows
 
 LANGUAGES = {
     "console": "run by test_examples.py",
@@ -43,9 +45,12 @@ def test_reference_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Each link to a file of the project names one."""
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    """Each link to a file of the project names one, and one to a heading a heading."""
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        place = page.parent / target if target else page
+        assert place.exists(), target
+        titles = re.findall(r"^#+ (.*)$", place.read_text(), re.MULTILINE) if heading else []
+        assert not heading or heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_every_command_is_documented() -> None:
@@ -79,3 +84,46 @@ def test_every_variable_is_documented() -> None:
     code = "".join(path.read_text() for path in (ROOT / "llorch").rglob("*.py"))
     reference = (ROOT / "docs/configuration.md").read_text()
     assert [name for name in set(re.findall(r"LLORCH_[A-Z_]+", code)) if f"`{name}`" not in reference] == []
+
+
+SCRIPTS = {
+    "scripts/llorch-git": (
+        *("status", "pull", "sync", "submodules", "submodule-branch", "submodule-update", "submodule-reset", "clean"),
+        *("branches", "log", "--submodule", "--branch", "--all", "--force", "--help", "--version"),
+    ),
+    "scripts/llorch-models": (
+        *("catalog", "list", "download", "info", "verify", "delete", "disk-usage", "--force", "--help", "--version"),
+    ),
+    "scripts/homelab/llorch-remote": (
+        *("status", "pull", "sync", "clone", "models-list", "models-download", "models-info", "download-model"),
+        *("build", "test", "unit", "smoke", "integration", "inference", "debug-inference", "logs", "info", "clean"),
+        *("all", "--model", "--port", "--device", "--help", "--version"),
+    ),
+    **{
+        f".docs/testing/download_{name}.sh": ()
+        for name in (
+            *("tinyllama", "qwen", "qwen_fp16", "phi3", "llama3_8b", "llama32_3b_fp16", "llama2_7b_fp16"),
+            *("mistral_7b_fp16", "gpt2_fp32", "granite_4b_fp32"),
+        )
+    },
+}
+"""The actions and options of each script that llorch replaces."""
+
+
+def test_migration_is_complete() -> None:
+    """Each script has a row for each of its actions and options, with what does the same now or why nothing does."""
+    found: dict[str, set[str]] = {}
+    for call, now, *_ in rows(ROOT / "docs/migration.md"):
+        for script, *words in (each.split() for each in code(call) if "/" in each):
+            found.setdefault(script, set()).update(word for word in words if re.fullmatch("[a-z-]+", word))
+            assert now == "none, see below" or any(each.startswith("llorch ") for each in code(now)), call
+    assert {script: sorted(words) for script, words in found.items()} == {
+        script: sorted(words) for script, words in SCRIPTS.items()
+    }
+
+
+def test_models_of_the_scripts_are_there(workspace: Path, llorch: Callable[..., Run]) -> None:
+    """Each download script has become a model of the catalog that comes with llorch."""
+    ids = {line.partition("\t")[0] for line in llorch("models", "catalog").out.splitlines()}
+    downloads = [code(now)[0] for call, now, *_ in rows(ROOT / "docs/migration.md") if "/download_" in call]
+    assert {each.removeprefix("llorch models download ") for each in downloads} == ids - {"smollm2", "tiny-gpt2"}

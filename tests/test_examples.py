@@ -1,17 +1,17 @@
 """The examples of README and docs are what they say: sessions run, configuration loads, and nothing is left out."""
 
-import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import tomli
+import yaml  # type: ignore[import-untyped]  # it has no types
 
 from tests.conftest import Run, in_terminal
 from tests.git.conftest import isolated
 from tests.monorepo import user, write_files
-from tests.pages import PAGES, Block, blocks, examples
+from tests.pages import PAGES, ROOT, Block, Example, blocks, examples
 from tests.rust import needs_cargo
 
 Llorch = Callable[..., Run]
@@ -71,31 +71,65 @@ def is_as_shown(shown: str, said: str) -> bool:
     return re.fullmatch("".join(parts), said + "\n") is not None
 
 
+def steps(page: Path, folder: Path) -> Iterator[Example]:
+    """Yield the commands of a page; a block that is a file, kept in a folder, is written by one."""
+    for block in blocks(page):
+        if block.language == "console":
+            yield from (example for example in examples(block) if example.command not in NOT_RUN)
+        elif block.words and block.language != "text":
+            kept = folder / f"block {block.line}"
+            kept.write_text(block.text)
+            yield Example(f"mkdir -p '{Path(block.words).parent}' && cp '{kept}' '{block.words}'", "")
+
+
+def run(commands: Sequence[str], begin: str, folder: Path, shared: Path, **more: str) -> list[Run]:
+    """Run commands in one shell of a new user, in a terminal; return how each ended, and what the terminal shows."""
+    script = folder / "script"
+    script.write_text("\n".join([HEAD, begin, *(f"{command}\nmark" for command in commands)]) + "\n")
+    with user(folder / "home", shared) as env:
+        done = in_terminal("timeout", "300", "bash", str(script), columns=100, env={**env, **more})
+    *said, rest = done.out.split(MARK)
+    assert rest.strip() == "", rest
+    return [Run(int(code), screen(text), "") for text, code in zip(said[::2], said[1::2], strict=True)]
+
+
 @needs_cargo
 @pytest.mark.parametrize("page", SESSIONS, ids=named)
 def test_sessions_run(page: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each command of a page ends well, in its order, and says what the page shows; `echo $?` shows one that fails."""
-    home = tmp_path / "home"
-    script, every = [HEAD, BEGIN.get(page.name, IN_WORK)], []
-    for number, block in enumerate(blocks(page)):
-        if block.language == "console":
-            chosen = [example for example in examples(block) if example.command not in NOT_RUN]
-            every += chosen
-            script += [f"{example.command}\nmark" for example in chosen]
-        elif block.words and block.language != "text":
-            place = tmp_path / str(number)
-            place.write_text(block.text)
-            script.append(f"mkdir -p '{os.path.dirname(block.words) or '.'}' && cp '{place}' '{block.words}'")
-    (tmp_path / "script").write_text("\n".join(script) + "\n")
-    with user(home, tmp_path_factory.getbasetemp().parent) as env:
-        done = in_terminal("timeout", "300", "bash", str(tmp_path / "script"), columns=100, env=env)
-    said = done.out.split(MARK)
-    codes = said[1::2]
-    for example, output, code, after in zip(every, said[::2], codes, [*every[1:], None], strict=False):
-        where = f"{page.name}: $ {example.command}\n{screen(output)}"
-        assert code == "0" or (after is not None and after.command == "echo $?"), where
-        assert not example.shown or is_as_shown(example.shown, screen(output)), where
-    assert (len(codes), said[-1].strip()) == (len(every), "")
+    every = list(steps(page, tmp_path))
+    begin = BEGIN.get(page.name, IN_WORK)
+    runs = run([each.command for each in every], begin, tmp_path, tmp_path_factory.getbasetemp().parent)
+    for example, done, after in zip(every, runs, [*every[1:], None], strict=True):
+        where = f"{page.name}: $ {example.command}\n{done.out}"
+        assert done.code == 0 or (after is not None and after.command == "echo $?"), where
+        assert not example.shown or is_as_shown(example.shown, done.out), where
+
+
+@needs_cargo
+def test_recipes_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The commands of each recipe end well, one recipe after the other in the same checkout."""
+    documents = [yaml.safe_load(block.text) for block in blocks(ROOT / "docs/ci.md") if block.language == "yaml"]
+    jobs = [job for document in documents for job in document.get("jobs", document).values()]
+    lines = [line for job in jobs for line in job.get("script", ())]
+    lines += [step["run"] for job in jobs for step in job.get("steps", ()) if "run" in step]
+    begin = f"{IN_WORK}; mkdir tools; ln -s ~/llorch tools/llorch"
+    runs = run(lines, begin, tmp_path, tmp_path_factory.getbasetemp().parent, CI="true")
+    assert len(runs) > 5
+    assert [(line, done.out) for line, done in zip(lines, runs, strict=True) if done.code] == []
+
+
+@needs_cargo
+def test_what_ci_keeps_is_taken(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In a new checkout with what the recipes keep nothing is fetched, converted or built again."""
+    kept = ["llorch models download tiny-gpt2", "llorch build worker cpu"]
+    anew = [
+        "cd .. && mv llama-orch old && git clone -q old llama-orch && cd llama-orch",
+        "mv ../old/.test-models ../old/.llorch ../old/target .",
+    ]
+    runs = run([*kept, *anew, *kept], IN_WORK, tmp_path, tmp_path_factory.getbasetemp().parent)
+    assert [done.out for done in runs if done.code] == []
+    assert [done.out.partition(":")[0] for done in runs[-2:]] == ["nothing to do", "nothing to do"]
 
 
 @pytest.mark.parametrize("block", CONFIGURATION, ids=str)
