@@ -59,10 +59,14 @@ def examples(block: Block) -> Iterator[Example]:
         yield Example(command, "\n".join(rest))
 
 
-def rows(page: Path) -> list[list[str]]:
-    """Return the cells of all tables of a page, row by row."""
-    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
-    return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+def rows(page: Path, head: str) -> list[list[str]]:
+    """Return the cells of each row of the tables whose first column is called so."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE):
+        names, _, *lines = (re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines())
+        if names[0].strip() == head:
+            found += [[cell.strip().replace("\\|", "|") for cell in cells] for cells in lines]
+    return found
 
 
 def code(text: str) -> list[str]:

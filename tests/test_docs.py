@@ -1,5 +1,6 @@
 """The documentation says what is so: names, options and links are there, and nothing is left out."""
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ SCRIPTS = {
 def test_migration_is_complete() -> None:
     """Each script has a row for each of its actions and options, with what does the same now or why nothing does."""
     found: dict[str, set[str]] = {}
-    for call, now, *_ in rows(ROOT / "docs/migration.md"):
+    for call, now, *_ in rows(ROOT / "docs/migration.md", "call"):
         for script, *words in (each.split() for each in code(call) if "/" in each):
             found.setdefault(script, set()).update(word for word in words if re.fullmatch("[a-z-]+", word))
             assert now == "none, see below" or any(each.startswith("llorch ") for each in code(now)), call
@@ -125,5 +126,24 @@ def test_migration_is_complete() -> None:
 def test_models_of_the_scripts_are_there(workspace: Path, llorch: Callable[..., Run]) -> None:
     """Each download script has become a model of the catalog that comes with llorch."""
     ids = {line.partition("\t")[0] for line in llorch("models", "catalog").out.splitlines()}
-    downloads = [code(now)[0] for call, now, *_ in rows(ROOT / "docs/migration.md") if "/download_" in call]
+    downloads = [code(now)[0] for call, now, *_ in rows(ROOT / "docs/migration.md", "call") if "/download_" in call]
     assert {each.removeprefix("llorch models download ") for each in downloads} == ids - {"smollm2", "tiny-gpt2"}
+
+
+def messages() -> set[str]:
+    """Return the texts of the program, with … for what is put into them."""
+    found: set[str] = set()
+    for path in (ROOT / "llorch").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.add(re.sub("…+", "…", "".join(parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def test_messages_are_real() -> None:
+    """Each message that the troubleshooting page quotes is one of the program's."""
+    known = "\n".join(messages())
+    assert [message for message, *_ in rows(ROOT / "docs/troubleshooting.md", "message") if message not in known] == []
