@@ -32,6 +32,7 @@ TOP: Mapping[str, Place] = {
     "remote": Place("llorch.remote.cli", "remote", "Run commands on other machines"),
     "dev": Place("llorch.dev.cli", "dev", "Make a new machine a working one, and see what is wrong"),
     "cache": Place("llorch.cache.cli", "cache", "Share targets between machines, by content"),
+    "init": Place("llorch.dev.init_cli", "init", "Make a folder a workspace: write the files that are missing"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),

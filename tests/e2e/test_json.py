@@ -111,6 +111,13 @@ SHAPES: dict[tuple[str, ...], Any] = {
         ]
     },
     ("build", "clean", "--yes"): {"dry_run": bool, "cleaned": [{"folder": str, "package": TEXT_OR_NULL}]},
+    ("init", "--dry-run"): {
+        "dry_run": bool,
+        "folder": str,
+        "files": [{"path": str, "outcome": str}],
+        "left_out": [str],
+        "submodules": [str],
+    },
     ("list",): {"tasks": [{"name": str, "doc": str, "state": str, "targets": [str]}]},
     ("why", "models:tiny"): {
         "task": str,
@@ -159,6 +166,7 @@ def test_shapes_are_complete() -> None:
     top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("test",), ("doit",)}
     top -= {("git",)}  # in tests/e2e/test_git.py: needs a repository
     top -= {("remote",)}  # in tests/remote: needs hosts
+    top -= {("dev",), ("cache",)}  # in tests/dev and tests/cache
     found = {command[:2] if command[0] in ("models", "build") else command[:1] for command in SHAPES}
     elsewhere = {"add", "outdated", "pin", "update"}  # in tests/models/test_catalog_cli.py
     elsewhere |= {"push", "pull", "land"}  # in tests/models/test_push_cli.py: need a host
