@@ -12,11 +12,10 @@ from textwrap import dedent
 
 import tomli
 
-from tests.conftest import BIN
+from tests.conftest import BIN, ROOT
 from tests.git.conftest import add_submodule, clone, git, repository
 from tests.hub import Hub
 from tests.models.gguf_files import good_gguf
-from tests.pages import ROOT
 from tests.remote.box import environment
 from tests.remote.sshd import Sshd
 from tests.rust import SYSROOT

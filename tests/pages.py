@@ -10,8 +10,8 @@ import click
 
 from llorch import cli
 from llorch.build.cli import make
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -8,10 +8,10 @@ import pytest
 import tomli
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from tests.conftest import Run, in_terminal
+from tests.conftest import ROOT, Run, in_terminal
 from tests.git.conftest import isolated
 from tests.monorepo import user, write_files
-from tests.pages import PAGES, ROOT, Block, Example, blocks, examples
+from tests.pages import PAGES, Block, Example, blocks, examples
 from tests.rust import needs_cargo
 
 Llorch = Callable[..., Run]
