@@ -97,7 +97,10 @@ HOSTS: Mapping[str, Place] = {
     "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
 }
 
-DEV: Mapping[str, Place] = {}
+DEV: Mapping[str, Place] = {
+    "setup": Place("llorch.dev.setup_cli", "setup", "Make a new clone ready: files, submodules, models"),
+    "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
+}
 
 CACHE: Mapping[str, Place] = {}
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -124,26 +125,35 @@ def plan_files(folder: Path, builds: Mapping[str, Build], suites: Mapping[str, T
     return (*steps, *_ignoring(folder, paths.models))
 
 
+def is_new(folder: Path) -> bool:
+    """Tell whether a folder has none of a workspace's files, or only what a `write_files` has left that was killed."""
+    texts = {CATALOG: _CATALOG, HOSTS: _HOSTS, DODO: _DODO}
+    for name in NAMES:
+        place = folder / name
+        if os.path.lexists(place):
+            left = name in texts and place.is_file() and place.read_bytes() == texts[name].encode()
+            if not left:
+                return False
+    return True
+
+
 def write_files(folder: Path, steps: Sequence[Step]) -> None:
-    """Write what is to be made or changed; where one cannot be, none is.
+    """Write what is to be made or changed, llorch.toml last; where one cannot be written, none is.
 
     Raises:
         DiskFull: a file cannot be written.
     """
-    made: list[Path] = []
-    try:
-        for step in steps:
+    with ExitStack() as undoing:
+        for step in sorted(steps, key=lambda step: step.name == SETTINGS):
             place = folder / step.name
-            if step.outcome == "made":
+            if step.outcome == "made" and not os.path.lexists(place):
                 rewrite(place, step.name, partial(_unless_there, step.text))
-                made.append(place)
+                undoing.callback(place.unlink, missing_ok=True)
             elif step.outcome == "changed":
+                undoing.callback(os.truncate, place, place.stat().st_size)
                 with place.open("ab") as file:
                     file.write(step.text.encode())
-    except BaseException:
-        for place in made:
-            place.unlink(missing_ok=True)
-        raise
+        undoing.pop_all()
 
 
 def _unless_there(text: str, old: str | None) -> str:

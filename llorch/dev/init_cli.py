@@ -1,8 +1,9 @@
 """`llorch init`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -10,7 +11,7 @@ from llorch import ui
 from llorch.cli import Command, dry_run_option
 from llorch.dev.crates import find_packages, find_submodules
 from llorch.dev.declare import plan_builds, plan_suites
-from llorch.dev.init import NAMES, SETTINGS, Step, plan_files, write_files
+from llorch.dev.init import SETTINGS, Step, plan_files, write_files
 from llorch.switches import is_on
 from llorch.text import shown
 from llorch.workspace import find_workspace
@@ -65,8 +66,20 @@ def init(folder: str | None) -> None:
     ui.tell("next: `llorch list` shows the tasks, `llorch dev setup` gets what they need")
 
 
-def plan(folder: Path) -> tuple[tuple[Step, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return what becomes of the files, what of the folder was left out, and its submodules."""
+class Plan(NamedTuple):
+    """What becomes of the files, what of the folder was left out, and its submodules."""
+
+    steps: tuple[Step, ...]
+    left_out: tuple[str, ...]
+    submodules: tuple[str, ...]
+
+
+def plan(folder: Path) -> Plan:
+    """Return what is to be done in a folder.
+
+    Raises:
+        ConfigError: its own Cargo.toml, or its llorch.toml, is wrong.
+    """
     from llorch.build.plan import COMMANDS, DEFAULTS
     from llorch.test.plan import ALL
     from llorch.test.plan import DEFAULTS as SUITES
@@ -74,15 +87,10 @@ def plan(folder: Path) -> tuple[tuple[Step, ...], tuple[str, ...], tuple[str, ..
     found = find_packages(folder) if not os.path.lexists(folder / SETTINGS) else None
     packages, left_out = (found.packages, found.left_out) if found is not None else ((), ())
     builds, suites = plan_builds(packages, DEFAULTS, COMMANDS), plan_suites(packages, SUITES, (ALL,))
-    return plan_files(folder, builds, suites), left_out, find_submodules(folder)
+    return Plan(plan_files(folder, builds, suites), left_out, find_submodules(folder))
 
 
-def is_new(folder: Path) -> bool:
-    """Tell whether a folder has none of a workspace's files."""
-    return not any(os.path.lexists(folder / name) for name in NAMES)
-
-
-def tell_files(steps: tuple[Step, ...], *, dry: bool) -> None:
+def tell_files(steps: Sequence[Step], *, dry: bool) -> None:
     """Write what has become of the files, or would."""
     verbs = {"made": "would be made" if dry else "made", "changed": "would be changed" if dry else "changed"}
     ui.table(
@@ -91,6 +99,6 @@ def tell_files(steps: tuple[Step, ...], *, dry: bool) -> None:
     )
 
 
-def files_json(steps: tuple[Step, ...]) -> list[dict[str, str]]:
+def files_json(steps: Sequence[Step]) -> list[dict[str, str]]:
     """Return the files as JSON documents have them."""
     return [{"path": step.name, "outcome": step.outcome} for step in steps]

@@ -8,7 +8,7 @@ import pytest
 
 from llorch import config
 from llorch.build.plan import plan_builds
-from llorch.dev.init import HOSTS, IGNORE, NAMES, Step, plan_files, render_settings, write_files
+from llorch.dev.init import IGNORE, NAMES, SETTINGS, is_new, plan_files, render_settings, write_files
 from llorch.errors import ConfigError, DiskFull
 from llorch.models.catalog import load_models
 from llorch.remote.hosts import load_hosts
@@ -170,17 +170,36 @@ def test_a_wrong_llorch_toml_is_said_first(workspace: Path) -> None:
 
 
 def test_all_files_or_none(workspace: Path) -> None:
-    """In a folder that may not be written to nothing is left; nor where the third file cannot be written."""
+    """In a folder that may not be written to nothing is left; nor where the last file cannot be written."""
+    (workspace / IGNORE).write_text("x")
     steps = plan_files(workspace, {}, {})
     workspace.chmod(0o555)
-    with pytest.raises(DiskFull, match=r"`llorch.toml` cannot be written: Permission denied"):
+    with pytest.raises(DiskFull, match=r"`catalog.toml` cannot be written: Permission denied"):
         as_mortal(lambda: write_files(workspace, steps))
     workspace.chmod(0o755)
-    (workspace / f"{HOSTS}.part").mkdir()
-    with pytest.raises(DiskFull, match=HOSTS):
+    (workspace / f"{SETTINGS}.part").mkdir()
+    with pytest.raises(DiskFull, match=SETTINGS):
         write_files(workspace, steps)
-    (workspace / f"{HOSTS}.part").rmdir()
+    (workspace / f"{SETTINGS}.part").rmdir()
+    assert [path.name for path in workspace.iterdir()] == [IGNORE]
+    assert (workspace / IGNORE).read_text() == "x"
+    (workspace / IGNORE).unlink()
     (workspace / IGNORE).mkdir()
     with pytest.raises(IsADirectoryError):
-        write_files(workspace, (*steps[:4], Step(IGNORE, "changed", "x\n", "")))
-    assert [path.name for path in workspace.iterdir()] == [IGNORE]
+        plan_files(workspace, {}, {})
+
+
+def test_what_was_cut_off_is_new_still(workspace: Path) -> None:
+    """Files as they were written, without llorch.toml, which comes last, make no workspace yet; all else does."""
+    assert is_new(workspace)
+    write_files(workspace, plan_files(workspace, {}, {}))
+    for name in ("llorch.toml", "dodo.py", "hosts.toml", "catalog.toml"):
+        assert is_new(workspace) is (name != "llorch.toml")
+        (workspace / name).unlink()
+    for name in NAMES:
+        (workspace / name).write_text("# mine\n")
+        assert not is_new(workspace)
+        (workspace / name).unlink()
+        (workspace / name).symlink_to("nowhere")
+        assert not is_new(workspace)
+        (workspace / name).unlink()

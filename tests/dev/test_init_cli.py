@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llorch.dev.init import NAMES
-from llorch.dev.init_cli import NAMED, is_new
+from llorch.dev.init import NAMES, is_new
+from llorch.dev.init_cli import NAMED
 from tests.conftest import BIN, Run, as_mortal, in_terminal, program
 from tests.dev.trees import MAIN, package, write_tree
 
@@ -99,7 +99,7 @@ def test_what_hinders_it_is_said(workspace: Path, llorch: Llorch) -> None:
     done = as_mortal(lambda: program("llorch", "init", "--json"))
     workspace.chmod(0o755)
     assert (done.code, done.json["error"]["code"]) == (1, "disk")
-    assert done.json["error"]["message"] == "`llorch.toml` cannot be written: Permission denied"
+    assert done.json["error"]["message"] == "`catalog.toml` cannot be written: Permission denied"
     assert [*workspace.iterdir()] == []
 
 
