@@ -54,6 +54,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not heading or heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_picture_shows_what_is_there() -> None:
+    """The picture of the architecture has every room, and each module that it names exists."""
+    drawn = re.findall(r'class="(name|rule)">(.*)</text>', (ROOT / "docs/architecture.svg").read_text())
+    rooms = {path.parent.name for path in (ROOT / "llorch").glob("*/__init__.py")}
+    assert rooms <= {text for kind, text in drawn if kind == "name"}
+    rules = {name for kind, text in drawn if kind == "rule" for name in text.split(", ")}
+    assert rules - {path.stem for path in (ROOT / "llorch").rglob("*.py")} == set()
+
+
 def test_every_command_is_documented() -> None:
     """Each command of a room is on the room's page, and each at the top in the README."""
     for room, prefix, table in (
