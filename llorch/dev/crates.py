@@ -108,7 +108,10 @@ def _folders(base: Path, left_out: list[str]) -> Iterator[str]:
         here = os.path.relpath(place, base)
         folder = "" if here == "." else here
         if folder and os.path.lexists(os.path.join(place, ".git")):
-            left_out.append(f"{shown(folder)}: a submodule, or a repository of its own")
+            if MANIFEST in files:
+                left_out.append(
+                    f"{shown(os.path.join(folder, MANIFEST))}: it is a submodule's, or another repository's"
+                )
         elif not folder.isprintable():
             left_out.append(f"{shown(folder)}: its name cannot stand in llorch.toml")
         elif ".cargo-checksum.json" not in files:  # `cargo vendor` writes one into each package

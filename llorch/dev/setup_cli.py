@@ -9,6 +9,7 @@ import click
 from llorch import shell, ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.config import Settings, Workspace, find_workspace, load_settings
+from llorch.dev.extras import missing_extras
 from llorch.dev.init import NAMES, Step, is_new, write_files
 from llorch.dev.init_cli import files_json, plan, tell_files
 from llorch.dev.setup import choose_fitting, recommend
@@ -119,9 +120,12 @@ def _ask(workspace: Workspace, new: bool, absent: Mapping[str, int]) -> tuple[bo
 def _run(ids: Sequence[str]) -> "list[Result]":
     """Run the tasks that make the clone ready."""
     from llorch import dodo, engine, overview
+    from llorch.dev.tasks import EXTRAS
     from llorch.git.tasks import CLONE
 
-    names = [*([CLONE] if _has_submodules() else []), *(f"models:{id}" for id in ids)]
+    names = [EXTRAS] if missing_extras(session().settings) else []
+    names += [CLONE] if _has_submodules() else []
+    names += [f"models:{id}" for id in ids]
     return engine.run(overview.load_namespace(session().workspace, vars(dodo)), names, jobs=4)
 
 

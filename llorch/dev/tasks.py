@@ -4,14 +4,17 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from llorch.engine import Command, creator
-from llorch.session import Session
+from llorch.dev.extras import install_extras, missing_extras
+from llorch.engine import Action, Command, creator
+from llorch.progress import Progress
+from llorch.session import Done, Session, session
 
 COMMANDS = {
     "doctor": (["doctor"], "Say what this machine lacks for the workspace"),
     "setup": (["setup"], "Make a new clone ready, after asking"),
 }
 """What each task runs."""
+EXTRAS = "dev:extras"
 
 
 @creator
@@ -20,3 +23,12 @@ def task_dev(run: Session) -> Iterator[dict[str, Any]]:
     for name, (arguments, doc) in COMMANDS.items():
         # No group `dev`, which would run all of them; and the terminal, to ask.
         yield Command(f"dev:{name}", [sys.executable, "-m", "llorch", "dev", *arguments], doc=doc, interactive=True)()
+    doc = "Install the packages that llorch needs for this workspace alone"
+    yield {"basename": EXTRAS, "actions": [Action(_install_extras, doc=doc)], "doc": doc}
+
+
+def _install_extras(progress: Progress) -> Done:
+    missing = missing_extras(session().settings)
+    if missing:
+        install_extras(missing, progress)
+    return Done(f"llorch[{','.join(missing)}]" if missing else "none is missing", made=bool(missing))

@@ -54,6 +54,7 @@ def test_what_cargo_would_not_take_is_left_out(tmp_path: Path) -> None:
             "app/inner/lost/src/main.rs": MAIN,
             "sub/.git": "gitdir: elsewhere\n",
             "sub/Cargo.toml": package("sub"),
+            "other sub/.git": "gitdir: elsewhere\n",
             "vendor/x/Cargo.toml": package("x"),
             "vendor/x/.cargo-checksum.json": "{}",
             "target/package/y/Cargo.toml": package("y"),
@@ -68,7 +69,7 @@ def test_what_cargo_would_not_take_is_left_out(tmp_path: Path) -> None:
     assert sorted(found.left_out) == [
         "app/inner/lost/Cargo.toml: the cargo workspace in app/inner neither has it for a member nor excludes it",
         "stray/Cargo.toml: the cargo workspace neither has it for a member nor excludes it",
-        "sub: a submodule, or a repository of its own",
+        "sub/Cargo.toml: it is a submodule's, or another repository's",
     ]
 
 
