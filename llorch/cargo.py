@@ -4,6 +4,7 @@ What a build or a test suite wants of cargo is the rooms' business.
 """
 
 import json
+import os
 import re
 import time
 from collections import deque
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from llorch import shell
-from llorch.errors import CommandFailed, LlorchError
+from llorch.config import Mistake
+from llorch.errors import CommandFailed, LlorchError, nearest
 from llorch.progress import Progress
 from llorch.toolchain import INSTALL
 
@@ -123,6 +125,23 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     shell.run(command, cwd=folder, on_line=found.append)
     metadata: dict[str, Any] = next(json.loads(line) for line in found if line.startswith("{"))
     return metadata
+
+
+def find_package(metadata: Mapping[str, Any], manifest: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the package of that name, or the manifest's own if none is named; None if there is none."""
+    for package in metadata["packages"]:
+        if package["name"] == name if name else os.path.samefile(package["manifest_path"], manifest):
+            return dict(package)
+    return None
+
+
+def no_package(metadata: Mapping[str, Any], table: tuple[str, str], name: str) -> Mistake:
+    """Say that the package that a table of llorch.toml names is not there, or that it has to name one."""
+    names = [package["name"] for package in metadata["packages"]]
+    near = nearest(name, names)
+    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names[:10]) or 'none'}"
+    message = f"there is no package `{name}`" if name else "must say which package of the workspace"
+    return Mistake((*table, "package"), message, hint)
 
 
 def cache_counts(wrapper: str, folder: Path) -> tuple[int, int] | None:
