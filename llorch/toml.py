@@ -49,7 +49,7 @@ class Document:
     ) -> Problem:
         """Return what is to be said of the value at `key`."""
         line = self.line_of(key) if located else None
-        return Problem(self.name, line, shown(render_key(key)), shown(message), hint, severity)
+        return Problem(self.name, line, shown(render_key(key)), shown(message), hint and shown(hint), severity)
 
     def read(self, cls: type[T]) -> T:
         """Return the document as a `cls`, whose fields all have defaults.
