@@ -114,15 +114,23 @@ def run(
         raise CommandFailed(command, error.returncode, output.errors(), hint=hint) from None
 
 
-def load_metadata(folder: Path) -> dict[str, Any]:
+def load_metadata(folder: Path, *, timeout: float | None = None) -> dict[str, Any]:
     """Return what `cargo metadata --no-deps` says of a folder's package and its workspace.
 
+    Args:
+        timeout: seconds that it may take; then no toolchain is installed for it either.
+
     Raises:
+        ToolMissing: there is no cargo.
         CommandFailed: a manifest is wrong.
+        TimedOut: it was not done in time.
     """
     found: list[str] = []
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--quiet"]
-    shell.run(command, cwd=folder, on_line=found.append)
+    env = (
+        {"CARGO_TERM_COLOR": "never"} if timeout is None else {"CARGO_TERM_COLOR": "never", "RUSTUP_AUTO_INSTALL": "0"}
+    )
+    shell.run(command, cwd=folder, env=env, on_line=found.append, timeout=timeout, hint=INSTALL)
     metadata: dict[str, Any] = next(json.loads(line) for line in found if line.startswith("{"))
     return metadata
 
