@@ -96,7 +96,9 @@ HOSTS: Mapping[str, Place] = {
     "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
 }
 
-DEV: Mapping[str, Place] = {}
+DEV: Mapping[str, Place] = {
+    "check": Place("llorch.dev.check_cli", "check", "Say all that is wrong with the configuration at once"),
+}
 
 CACHE: Mapping[str, Place] = {}
 

@@ -16,6 +16,7 @@ from llorch.workspace import Workspace as Workspace  # whoever needs settings ne
 from llorch.workspace import find_workspace as find_workspace
 
 if TYPE_CHECKING:
+    from llorch.errors import Severity
     from llorch.toml import Document
     from llorch.typed import Key
 
@@ -149,6 +150,7 @@ class Mistake(NamedTuple):
     key: "Key"
     message: str
     hint: str | None = None
+    severity: "Severity" = "error"
 
 
 class Origin(NamedTuple):
@@ -189,7 +191,8 @@ class Loaded:
             if found.kind != "default":
                 break
         key = "" if found.kind == "environment" else shown(render_key(mistake.key))
-        return Problem(found.name or WORKSPACE_FILE, found.line, key, shown(mistake.message), mistake.hint)
+        file, hint = found.name or WORKSPACE_FILE, mistake.hint and shown(mistake.hint)
+        return Problem(file, found.line, key, shown(mistake.message), hint, mistake.severity)
 
 
 def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Settings:

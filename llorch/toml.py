@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llorch.errors import Problem
 from llorch.text import shown
-from llorch.typed import UNKNOWN, WRONG, Key, convert, describe, render_key
+from llorch.typed import UNKNOWN, Key, convert, describe, render_key
 
 if TYPE_CHECKING:
     from llorch.errors import Severity
@@ -51,12 +51,11 @@ class Document:
         line = self.line_of(key) if located else None
         return Problem(self.name, line, shown(render_key(key)), shown(message), hint and shown(hint), severity)
 
-    def read(self, cls: type[T]) -> T:
+    def read(self, cls: type[T], depth: int = 2) -> T:
         """Return the document as a `cls`, whose fields all have defaults.
 
-        What is wrong is complained of and left out, here and in `data`: an unknown key, a value of a table, as
-        `paths.models`, or a whole table in a table, as `models.a` for `models.a.files[0].path`. A table that needs it
-        goes with it.
+        What is wrong is complained of and left out, here and in `data`: an unknown key, or else what is so many tables
+        deep, with 2 for `models.a.files[0].path` the table `models.a`. A table that needs it goes with it.
         """
         version = self.data.pop("version", 1)
         if type(version) is not int or version != 1:
@@ -65,15 +64,14 @@ class Document:
 
         def complain(key: Key, message: str, hint: str | None) -> None:
             self.complain(key, message, hint)
-            wrong.append(key if message == UNKNOWN else key[:2])
+            wrong.append(key if message == UNKNOWN else key[:depth])
 
         value = convert(cls, self.data, (), complain)
         while wrong:
             for key in wrong:
                 self.left_out.add(_drop(self.data, key))
             wrong.clear()
-            if value is WRONG:
-                value = convert(cls, self.data, (), lambda key, *_: wrong.append(key[:1]))
+            value = convert(cls, self.data, (), lambda key, *_: wrong.append(key))
         right: T = value
         return right
 

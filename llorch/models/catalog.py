@@ -16,7 +16,6 @@ from llorch.errors import ConfigError, Problem
 from llorch.models.ggml import check_quantize_type
 from llorch.models.places import check_base, claim, outward_link
 from llorch.toml import Document, left_out, load
-from llorch.typed import Complain
 
 RECEIPT = "receipt.json"
 PART = ".part"
@@ -249,7 +248,7 @@ def read_catalog(workspace: Workspace, settings: Settings, text: str | None = No
     entries: dict[str, tuple[Document, Entry]] = {}
     documents, problems = _documents(workspace, settings, text)
     for document in documents:
-        for id, entry in document.read(_Catalog).models.items():
+        for id, entry in _read(document).items():
             entries.setdefault(id, (document, entry))
     base = workspace.name(settings.paths.models)
     mistake = check_base(workspace, base)
@@ -258,7 +257,7 @@ def read_catalog(workspace: Workspace, settings: Settings, text: str | None = No
     folders: dict[str, str] = {}
     links: dict[str, str | None] = {base: None}
     for id, (document, entry) in entries.items():
-        _check_entry(id, entry, folders, document.complain)
+        _check_entry(id, entry, folders, document)
         for index, path in enumerate(models[id].paths) if mistake is None else ():
             link = outward_link(workspace, base, os.path.dirname(path), links)
             if link is not None:
@@ -285,8 +284,8 @@ def check_catalog(document: Document) -> None:
         ConfigError: with every mistake.
     """
     folders: dict[str, str] = {}
-    for id, entry in document.read(_Catalog).models.items():
-        _check_entry(id, entry, folders, document.complain)
+    for id, entry in _read(document).items():
+        _check_entry(id, entry, folders, document)
     if document.problems:
         raise ConfigError(sorted(document.problems, key=lambda problem: problem.line or 0))
 
@@ -315,11 +314,24 @@ def _documents(workspace: Workspace, settings: Settings, text: str | None) -> tu
     return [own, *([load(SHIPPED, SHIPPED_NAME)] if "extends" in own.data else [])], []
 
 
-def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Complain) -> None:
+def _read(document: Document) -> Mapping[str, Entry]:
+    """Return the right entries of a file, after complaining of the others, and of ids that are none."""
+    models = document.data.get("models")
+    ids = [*models] if isinstance(models, dict) else []
+    entries = document.read(_Catalog, depth=3).models
+    for id in ids:
+        complaint = check_id(id)
+        if complaint is not None:
+            document.complain(("models", id), complaint)
+    return entries
+
+
+def _check_entry(id: str, entry: Entry, folders: dict[str, str], document: Document) -> None:
+    """Complain of what does not go together, unless a wrong value is among it."""
     key = ("models", id)
-    complaint = check_id(id)
-    if complaint is not None:
-        complain(key, complaint, None)
+    complain = document.complain
+    if document.left_out & {(*key, name) for name in ("source", "repo", "folder", "convert", "quantize")}:
+        return
     if not entry.files:
         complain((*key, "files"), "is empty", None)
     if entry.source == "hf" and not entry.repo:

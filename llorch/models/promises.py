@@ -24,7 +24,7 @@ class Compared(NamedTuple):
 def check_revisions(catalog: Catalog) -> Iterator[Problem]:
     """Yield a warning for each of the workspace's entries whose contents may become others by themselves."""
     for id, model in catalog.models.items():
-        own = catalog.documents[id].name != SHIPPED_NAME
+        own = catalog.documents[id].name != SHIPPED_NAME and id not in (catalog.left_out or ())
         revision = model.entry.revision
         if own and model.entry.source == "hf" and not _COMMIT.fullmatch(revision):
             yield _problem(
@@ -38,8 +38,9 @@ def check_revisions(catalog: Catalog) -> Iterator[Problem]:
 
 
 def of_the_hub(catalog: Catalog) -> list[Model]:
-    """Return the models that the Hub can be asked about."""
-    return [model for model in catalog.models.values() if model.entry.source == "hf" and model.entry.repo]
+    """Return the models that the Hub can be asked about: those whose entries are right."""
+    right = (model for id, model in catalog.models.items() if id not in (catalog.left_out or ()))
+    return [model for model in right if model.entry.source == "hf" and model.entry.repo]
 
 
 def compare(catalog: Catalog) -> Compared:

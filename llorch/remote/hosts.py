@@ -133,7 +133,7 @@ def read_hosts(
     for user_file in (False, True):
         document = _document(workspace, hosts_file(workspace, user_file=user_file, environ=environ), drafts or {})
         read.append(document)
-        for name, entry in document.read(_File).hosts.items():
+        for name, entry in document.read(_File, depth=3).hosts.items():  # a host is one without any value
             if _is_name(name, document) and name not in hosts:
                 hosts[name] = _named(name, entry)
                 documents[name] = document

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from llorch.config import Workspace
-from llorch.models import hub as client
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
 from llorch.state import SMALL, State
 from tests.conftest import sha256, write_wheel
-from tests.hub import Hub
 from tests.models.smollm2 import read_vocabulary
 from tests.models.vocabularies import Kind, Vocabulary, load_real
 from tests.remote.far import Box, new_box, serving
@@ -106,21 +104,6 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     return functools.partial(write_wheel, folder, "tiny", "1.0")
-
-
-@pytest.fixture
-def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub that this process takes for the real one, with no pauses between questions."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    with Hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(client, "ASK_PAUSES", (0.0, 0.0, 0.0))
-        yield hub
-        huggingface_hub.close_session()
 
 
 def tiny(source: str = "file:src", path: str = "a.gguf", data: bytes = DATA, *, pinned: bool = True) -> Model:
