@@ -20,10 +20,12 @@ import pytest
 
 from llorch import cli, ui
 from llorch.build import tasks as build_tasks
+from llorch.models import hub as client
 from llorch.models import tasks
 from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
 from llorch.progress import Silent
 from llorch.session import session
+from tests.hub import Hub
 
 IN_CI = bool(os.environ.get("CI"))
 ROOT = Path(__file__).parent.parent
@@ -131,6 +133,21 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub that this process takes for the real one, with no pauses between questions."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(client, "ASK_PAUSES", (0.0, 0.0, 0.0))
+        yield hub
+        huggingface_hub.close_session()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ LAYERS = {
     "record": 0,
     "switches": 0,
     "text": 0,
+    "typed": 0,
     "toml": 1,
     "config": 1,
     "shell": 1,
