@@ -96,7 +96,9 @@ HOSTS: Mapping[str, Place] = {
     "check": Place("llorch.remote.hosts_cli", "check", "Connect to hosts, and accept their keys if asked to"),
 }
 
-DEV: Mapping[str, Place] = {}
+DEV: Mapping[str, Place] = {
+    "completion": Place("llorch.dev.completion_cli", "completion", "Complete command lines in bash, zsh and fish"),
+}
 
 CACHE: Mapping[str, Place] = {}
 
