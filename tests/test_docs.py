@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli
 
 from docs import commands
 from llorch import cli, errors
+from llorch.dev.replaced import ACTIONS, DOWNLOADS
 from tests.conftest import ROOT, Run
 from tests.pages import PAGES, blocks, code, flaw, rows
 
@@ -37,6 +39,12 @@ def test_commands_exist(page: Path) -> None:
     """Each command of llorch that is named in a text is there, with the options that it is named with."""
     named = [each for each in code(page.read_text()) if each.startswith("llorch ")]
     assert [found for each in named if (found := flaw(each))] == []
+
+
+def test_examples_of_help_exist() -> None:
+    """What `--help` gives for an example names commands and options that are there."""
+    lines = [line for context in commands.contexts(cli.root) for line in context.command.example.splitlines()]
+    assert [found for line in lines for each in re.findall("llorch [^>)]+", line) if (found := flaw(each))] == []
 
 
 def test_reference_is_up_to_date() -> None:
@@ -82,10 +90,10 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_document_is_documented() -> None:
-    """Each command has a row on the page of JSON, but `doit`, which writes none; `Run.json` looks at the keys."""
+    """Each command has a row on the page of JSON, but those that write none; `Run.json` looks at the keys."""
     named = {each for cell, _ in rows(ROOT / "docs/json.md", "command") for each in code(cell)}
     every = [context for context in commands.contexts(cli.root) if not isinstance(context.command, cli.Table)]
-    assert {context.command_path.removeprefix("llorch ") for context in every} - named == {"doit"}
+    assert {context.command_path.removeprefix("llorch ") for context in every} - named == {"doit", "dev completion"}
 
 
 def test_every_error_is_documented() -> None:
@@ -104,47 +112,45 @@ def test_every_variable_is_documented() -> None:
     assert [name for name in set(re.findall(r"LLORCH_[A-Z_]+", code)) if f"`{name}`" not in reference] == []
 
 
-SCRIPTS = {
-    "scripts/llorch-git": (
-        *("status", "pull", "sync", "submodules", "submodule-branch", "submodule-update", "submodule-reset", "clean"),
-        *("branches", "log", "--submodule", "--branch", "--all", "--force", "--help", "--version"),
-    ),
-    "scripts/llorch-models": (
-        *("catalog", "list", "download", "info", "verify", "delete", "disk-usage", "--force", "--help", "--version"),
-    ),
-    "scripts/homelab/llorch-remote": (
-        *("status", "pull", "sync", "clone", "models-list", "models-download", "models-info", "download-model"),
-        *("build", "test", "unit", "smoke", "integration", "inference", "debug-inference", "logs", "info", "clean"),
-        *("all", "--model", "--port", "--device", "--help", "--version"),
-    ),
-    **{
-        f".docs/testing/download_{name}.sh": ()
-        for name in (
-            *("tinyllama", "qwen", "qwen_fp16", "phi3", "llama3_8b", "llama32_3b_fp16", "llama2_7b_fp16"),
-            *("mistral_7b_fp16", "gpt2_fp32", "granite_4b_fp32"),
-        )
-    },
+def test_every_dependency_is_explained() -> None:
+    """Each package that pyproject.toml asks for is on the page of dependencies."""
+    project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    page = (ROOT / "docs/dependencies.md").read_text().lower()
+    assert [each for each in wanted if re.split(r"[\[<>=]", each)[0].lower() not in page] == []
+
+
+OPTIONS = {
+    "llorch-git": {"--submodule", "--branch", "--all", "--force", "--help", "--version"},
+    "llorch-models": {"--force", "--help", "--version"},
+    "llorch-remote": {"--model", "--port", "--device", "--help", "--version"},
 }
-"""The actions and options of each script that llorch replaces."""
+"""Of each script that llorch replaces."""
 
 
 def test_migration_is_complete() -> None:
-    """Each script has a row for each of its actions and options, with what does the same now or why nothing does."""
+    """Each action and option of the scripts has a row, with what does the same now or why nothing does.
+
+    So what `llorch dev check` takes for covered is covered.
+    """
     found: dict[str, set[str]] = {}
     for call, now, *_ in rows(ROOT / "docs/migration.md", "call"):
-        for script, *words in (each.split() for each in code(call) if "/" in each):
-            found.setdefault(script, set()).update(word for word in words if re.fullmatch("[a-z-]+", word))
-            assert now == "none, see below" or any(each.startswith("llorch ") for each in code(now)), call
-    assert {script: sorted(words) for script, words in found.items()} == {
-        script: sorted(words) for script, words in SCRIPTS.items()
-    }
+        script, *words = call.strip("`").split()
+        found.setdefault(Path(script).stem, set()).update(word for word in words if re.fullmatch("[a-z-]+", word))
+        assert now == "none, see below" or any(each.startswith("llorch ") for each in code(now)), call
+    assert {name: found[name] for name in ACTIONS} == {name: words | OPTIONS[name] for name, words in ACTIONS.items()}
+    assert found.keys() == ACTIONS.keys() | DOWNLOADS.keys()
 
 
 def test_models_of_the_scripts_are_there(workspace: Path, llorch: Callable[..., Run]) -> None:
-    """Each download script has become a model of the catalog that comes with llorch."""
+    """Each download script has become the model of the catalog that its row names."""
     ids = {line.partition("\t")[0] for line in llorch("models", "catalog").out.splitlines()}
-    downloads = [code(now)[0] for call, now, *_ in rows(ROOT / "docs/migration.md", "call") if "/download_" in call]
-    assert {each.removeprefix("llorch models download ") for each in downloads} == ids - {"smollm2", "tiny-gpt2"}
+    downloads = {Path(call.strip("`")).stem: now for call, now, *_ in rows(ROOT / "docs/migration.md", "call")}
+    assert {name: f"`llorch models download {id}`" for name, id in DOWNLOADS.items()}.items() <= downloads.items()
+    assert set(DOWNLOADS.values()) <= ids
 
 
 def messages() -> set[str]:
