@@ -90,9 +90,9 @@ def flaw(line: str) -> str | None:
             shown = (param for param in command.get_params(context) if not getattr(param, "hidden", False))
             options = {name: param for param in shown for name in param.opts}
             name, given, _ = word.partition("=")
-            if name not in options:
+            if name not in options and not context.ignore_unknown_options:
                 return f"`{context.command_path}` has no option `{name}`"
-            takes_value = not (getattr(options[name], "is_flag", False) or given)
+            takes_value = not (given or getattr(options.get(name), "is_flag", True))
         elif isinstance(command, cli.Table) and word not in ("…", "..."):
             for name in word.split("|"):
                 found = command.get_command(context, name) or (make if command.name == "build" else None)
