@@ -10,6 +10,7 @@ import click
 
 from llorch import cli
 from llorch.build.cli import make
+from llorch.build.plan import DEFAULTS
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -95,7 +96,9 @@ def flaw(line: str) -> str | None:
             takes_value = not (given or getattr(options.get(name), "is_flag", True))
         elif isinstance(command, cli.Table) and word not in ("…", "..."):
             for name in word.split("|"):
-                found = command.get_command(context, name) or (make if command.name == "build" else None)
+                found = command.get_command(context, name)
+                if command.name == "build" and (name in DEFAULTS or name.isupper()):
+                    found = make
                 if found is None:
                     return f"`{context.command_path}` has no command `{name}`"
                 below = click.Context(found, context, name, **found.context_settings)
