@@ -4,6 +4,7 @@ What a build or a test suite wants of cargo is the rooms' business.
 """
 
 import json
+import os
 import re
 import time
 from collections import deque
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from llorch import shell
-from llorch.errors import CommandFailed, LlorchError
+from llorch.config import Mistake
+from llorch.errors import CommandFailed, LlorchError, nearest
 from llorch.progress import Progress
 from llorch.toolchain import INSTALL
 
@@ -112,17 +114,42 @@ def run(
         raise CommandFailed(command, error.returncode, output.errors(), hint=hint) from None
 
 
-def load_metadata(folder: Path) -> dict[str, Any]:
+def load_metadata(folder: Path, *, timeout: float | None = None) -> dict[str, Any]:
     """Return what `cargo metadata --no-deps` says of a folder's package and its workspace.
 
+    Args:
+        timeout: seconds that it may take; then no toolchain is installed for it either.
+
     Raises:
+        ToolMissing: there is no cargo.
         CommandFailed: a manifest is wrong.
+        TimedOut: it was not done in time.
     """
     found: list[str] = []
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--quiet"]
-    shell.run(command, cwd=folder, on_line=found.append)
+    env = (
+        {"CARGO_TERM_COLOR": "never"} if timeout is None else {"CARGO_TERM_COLOR": "never", "RUSTUP_AUTO_INSTALL": "0"}
+    )
+    shell.run(command, cwd=folder, env=env, on_line=found.append, timeout=timeout, hint=INSTALL)
     metadata: dict[str, Any] = next(json.loads(line) for line in found if line.startswith("{"))
     return metadata
+
+
+def find_package(metadata: Mapping[str, Any], manifest: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the package of that name, or the manifest's own if none is named; None if there is none."""
+    for package in metadata["packages"]:
+        if package["name"] == name if name else os.path.samefile(package["manifest_path"], manifest):
+            return dict(package)
+    return None
+
+
+def no_package(metadata: Mapping[str, Any], table: tuple[str, str], name: str) -> Mistake:
+    """Say that the package that a table of llorch.toml names is not there, or that it has to name one."""
+    names = [package["name"] for package in metadata["packages"]]
+    near = nearest(name, names)
+    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names[:10]) or 'none'}"
+    message = f"there is no package `{name}`" if name else "must say which package of the workspace"
+    return Mistake((*table, "package"), message, hint)
 
 
 def cache_counts(wrapper: str, folder: Path) -> tuple[int, int] | None:

@@ -100,6 +100,8 @@ HOSTS: Mapping[str, Place] = {
 DEV: Mapping[str, Place] = {
     "setup": Place("llorch.dev.setup_cli", "setup", "Make a new clone ready: files, submodules, models"),
     "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
+    "check": Place("llorch.dev.check_cli", "check", "Say all that is wrong with the configuration at once"),
+    "completion": Place("llorch.dev.completion_cli", "completion", "Complete command lines in bash, zsh and fish"),
 }
 
 CACHE: Mapping[str, Place] = {}

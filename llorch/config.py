@@ -8,14 +8,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llorch.errors import ConfigError, Problem
+from llorch.text import shown
 from llorch.workspace import Workspace as Workspace  # whoever needs settings needs both
 from llorch.workspace import find_workspace as find_workspace
 
 if TYPE_CHECKING:
+    from llorch.errors import Severity
     from llorch.toml import Document
+    from llorch.typed import Key
+
+WORKSPACE_FILE = "llorch.toml"
 
 
 def _check_given(value: str) -> str | None:
@@ -136,32 +141,115 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = {
 }
 
 
+MOST_JOBS = 256
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a value of the settings."""
+
+    key: "Key"
+    message: str
+    hint: str | None = None
+    severity: "Severity" = "error"
+
+
+class Origin(NamedTuple):
+    """Where a value is from: its default, a line of a file, or a variable; `name` is the file's or the variable's."""
+
+    kind: Literal["default", "file", "environment"]
+    name: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings as far as they are right, every mistake, and what is needed to tell where a value is from."""
+
+    settings: Settings
+    problems: tuple[Problem, ...]
+    documents: "tuple[Document, ...]"
+    """The user's, then the workspace's, those that there are."""
+    environ: Mapping[str, str]
+
+    def origin(self, key: "Key") -> Origin:
+        """Return where the value at a key is from."""
+        for variable, place in ENVIRONMENT.items():
+            if key == place and self.environ.get(variable):
+                return Origin("environment", variable)
+        for document in reversed(self.documents):
+            if document.has(key):
+                return Origin("file", document.name, document.line_of(key))
+        return Origin("default")
+
+    def locate(self, mistake: Mistake) -> Problem:
+        """Return a mistake with its place: where its value is from, or else the table that lacks it."""
+        from llorch.typed import render_key
+
+        found = Origin("default")
+        for length in range(len(mistake.key), 0, -1):
+            found = self.origin(mistake.key[:length])
+            if found.kind != "default":
+                break
+        key = "" if found.kind == "environment" else shown(render_key(mistake.key))
+        file, hint = found.name or WORKSPACE_FILE, mistake.hint and shown(mistake.hint)
+        return Problem(file, found.line, key, shown(mistake.message), hint, mistake.severity)
+
+
 def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the workspace's settings.
 
     Raises:
         ConfigError: with every mistake of both files.
     """
+    found = read_settings(workspace, environ)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return found.settings
+
+
+def read_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Return what is right of the workspace's settings, and what is wrong."""
     from dataclasses import replace
 
     from llorch.toml import Document
 
-    problems: list[Problem] = []
-    merged: dict[str, Any] = {}
-    for document in _documents(workspace, environ):
-        if document.read(Settings) is not None:
-            _merge(merged, document.data)
+    documents, problems = _documents(workspace, environ)
+    merged: Mapping[str, Any] = {}
+    for document in documents:
+        document.read(Settings)
         problems += document.problems
-    if problems:
-        raise ConfigError(problems)
+        merged = _merged(merged, document.data)
     settings = Document("settings", "")
-    settings.data = merged
+    settings.data = dict(merged)
     value = settings.read(Settings)
-    assert value is not None, "merging two right documents makes a right one"
+    assert not settings.problems, "merging two right documents makes a right one"
     for variable, (table, key) in ENVIRONMENT.items():
         if environ.get(variable):
             value = replace(value, **{table: replace(getattr(value, table), **{key: environ[variable]})})
-    return value
+    return Loaded(value, tuple(problems), tuple(documents), environ)
+
+
+def wrong(
+    workspace: Workspace, *mistakes: Mistake, environ: Mapping[str, str] = os.environ, hint: str | None = None
+) -> ConfigError:
+    """Return the error for values that a room cannot use, each with the file and line that it is from."""
+    found = read_settings(workspace, environ)
+    return ConfigError([found.locate(mistake) for mistake in mistakes], hint=hint)
+
+
+def read_jobs(default: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many tasks are to run at once (LLORCH_JOBS).
+
+    Raises:
+        ConfigError: the variable has no such number.
+    """
+    value = environ.get("LLORCH_JOBS", "")
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) < 5 and int(value) <= MOST_JOBS):
+        message = f"`{value}` is not a number up to {MOST_JOBS}; give how many tasks to run at once"
+        raise ConfigError([Problem("LLORCH_JOBS", None, "", message)])
+    return int(value)
 
 
 def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -170,29 +258,26 @@ def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "llorch"
 
 
-def _documents(workspace: Workspace, environ: Mapping[str, str]) -> "list[Document]":
+def _documents(workspace: Workspace, environ: Mapping[str, str]) -> "tuple[list[Document], list[Problem]]":
+    """Return the files that there are, and what is wrong with those that are not."""
     from llorch.toml import load
 
     named = environ.get("LLORCH_CONFIG_PATH")
     user = Path(os.path.expanduser(named)) if named else user_folder(environ) / "config.toml"
-    found = []
-    for path, name, required in (
-        (user, str(user), bool(named)),
-        (workspace.root / "llorch.toml", "llorch.toml", False),
-    ):
+    found, problems = [], []
+    for path, name in ((user, str(user)), (workspace.root / WORKSPACE_FILE, WORKSPACE_FILE)):
         try:
             found.append(load(path, name))
         except (FileNotFoundError, NotADirectoryError):
-            if required:
-                raise ConfigError([Problem("LLORCH_CONFIG_PATH", None, "", f"there is no file `{name}`")]) from None
-        except OSError as error:
-            raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
-    return found
+            if named and path == user:
+                problems.append(Problem("LLORCH_CONFIG_PATH", None, "", f"there is no file `{name}`"))
+    return found, problems
 
 
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two documents in one, value by value; what is in `over` counts."""
+    found = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
+        inner = found.get(key)
+        found[key] = _merged(inner, value) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return found

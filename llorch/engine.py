@@ -18,7 +18,7 @@ from doit.exceptions import BaseFail, InvalidCommand, InvalidDodoFile, InvalidTa
 from doitcmd import BaseCommand
 
 from llorch import shell, ui
-from llorch.config import Workspace
+from llorch.config import Workspace, read_jobs
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
 from llorch.make import make
 from llorch.progress import Progress
@@ -31,7 +31,6 @@ from llorch.watch import Watch
 Dict = dict[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R")
-MOST_JOBS = 256
 
 
 # The four things that doit is told of: backend, checker, up-to-date test, action
@@ -307,13 +306,10 @@ def doit_config() -> Dict:
 
 
 def _jobs(default: int) -> int:
-    value = os.environ.get("LLORCH_JOBS", "")
-    if not value:
-        return default
-    if not (value.isascii() and value.isdigit() and len(value) < 5 and int(value) <= MOST_JOBS):
-        message = f"`{value}` is not a number up to {MOST_JOBS}; give how many tasks to run at once"
-        raise WrongConfig([Problem("LLORCH_JOBS", None, "", message)])
-    return int(value)
+    try:
+        return read_jobs(default)
+    except ConfigError as error:
+        raise WrongConfig(error.problems) from None
 
 
 def creator(function: Callable[[Session], Iterable[Dict]]) -> Callable[[], Iterable[Dict]]:

@@ -35,7 +35,9 @@ from llorch.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, ClassVar
+    from typing import Any, ClassVar, Literal
+
+    Severity = Literal["error", "warn"]
 
 INTERRUPTED = 130
 
@@ -115,13 +117,14 @@ class Conflict(LlorchError):
 
 
 class Problem(Record):
-    """One mistake in a configuration file."""
+    """One mistake in a configuration file, or something that is there and may be one (`warn`)."""
 
     file: str
     line: int | None
     key: str
     message: str
     hint: str | None = None
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         """Render as one line.

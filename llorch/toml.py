@@ -1,28 +1,24 @@
-"""Read TOML into frozen dataclasses, and say every mistake with its file, line and key.
+"""Read TOML files into frozen dataclasses, and say every mistake with its file, line and key.
 
-A field's type decides what is accepted: `str`, `int`, `bool`, `X | None`, `Literal[...]`, `tuple[X, ...]`,
-`Mapping[str, X]` and dataclasses of these. A field's metadata may have `check`, a function from the value to a
-complaint or None. What the values mean belongs to the rooms.
+What the dataclasses accept is `typed`'s business.
 """
 
 import itertools
 import re
-import types
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from llorch.errors import Problem, nearest
+from llorch.errors import Problem
 from llorch.text import shown
+from llorch.typed import UNKNOWN, Key, convert, describe, render_key
 
-Key = tuple[str | int, ...]
-Complain = Callable[[Key, str, str | None], None]
+if TYPE_CHECKING:
+    from llorch.errors import Severity
+
 T = TypeVar("T")
 LOCATED = 200
 """Mistakes of one file whose lines are looked for; nobody mends more at once, and each costs some parsing."""
-_WRONG: Any = object()
 _HEADER = re.compile(r"""\s*\[\[?[\w\s."'-]+\]\]?\s*(#.*)?""")
 
 
@@ -32,11 +28,13 @@ class Document:
     def __init__(self, name: str, text: str) -> None:
         """Parse `text`; `name` is how messages call the file.
 
-        A table with a syntax error or a second one of the same name is left out and reported, so that the rest can
-        still be checked.
+        A table with a syntax error, a second one of the same name and a second value of one key are left out and
+        reported, so that the rest can still be checked.
         """
         self.name = name
         self.problems: list[Problem] = []
+        self.left_out: set[Key] = set()
+        """What mistakes have taken out of the values: keys that are in the file all the same, or may be."""
         self._text = text.replace("\r\n", "\n")
         self._found: list[tuple[int, list[str], dict[str, Any]]] | None = None
         self._read: dict[tuple[int, int], dict[str, Any]] = {}
@@ -44,17 +42,42 @@ class Document:
 
     def complain(self, key: Key, message: str, hint: str | None = None) -> None:
         """Record a mistake in the value at `key`."""
-        line = self.line_of(key) if len(self.problems) < LOCATED else None
-        self.problems.append(Problem(self.name, line, shown(render_key(key)), shown(message), hint))
+        self.problems.append(self.problem(key, message, hint, located=len(self.problems) < LOCATED))
 
-    def read(self, cls: type[T]) -> T | None:
-        """Return the whole document as a `cls`, or None after complaining."""
-        data = dict(self.data)
-        version = data.pop("version", 1)
+    def problem(
+        self, key: Key, message: str, hint: str | None = None, severity: "Severity" = "error", *, located: bool = True
+    ) -> Problem:
+        """Return what is to be said of the value at `key`."""
+        line = self.line_of(key) if located else None
+        return Problem(self.name, line, shown(render_key(key)), shown(message), hint and shown(hint), severity)
+
+    def read(self, cls: type[T], depth: int = 2) -> T:
+        """Return the document as a `cls`, whose fields all have defaults.
+
+        What is wrong is complained of and left out, here and in `data`: an unknown key, or else what is so many tables
+        deep, with 2 for `models.a.files[0].path` the table `models.a`. A table that needs it goes with it.
+        """
+        version = self.data.pop("version", 1)
         if type(version) is not int or version != 1:
-            self.complain(("version",), f"is {_describe(version)}; this llorch reads version 1", "update llorch")
-        value = convert(cls, data, (), self.complain)
-        return None if value is _WRONG else value
+            self.complain(("version",), f"is {describe(version)}; this llorch reads version 1", "update llorch")
+        wrong: list[Key] = []
+
+        def complain(key: Key, message: str, hint: str | None) -> None:
+            self.complain(key, message, hint)
+            wrong.append(key if message == UNKNOWN else key[:depth])
+
+        value = convert(cls, self.data, (), complain)
+        while wrong:
+            for key in wrong:
+                self.left_out.add(_drop(self.data, key))
+            wrong.clear()
+            value = convert(cls, self.data, (), lambda key, *_: wrong.append(key))
+        right: T = value
+        return right
+
+    def has(self, key: Key) -> bool:
+        """Tell whether there is a value at `key`."""
+        return _has(self.data, key)
 
     def line_of(self, key: Key) -> int | None:
         """Return the line (from 1) that sets the value at `key`, or its nearest parent.
@@ -102,25 +125,56 @@ class Document:
             except tomli.TOMLDecodeError as error:
                 lines = _lines(self._text)
                 at, message = min(error.lineno, len(lines)), _syntax_message(error.msg)
+                if self._has_left_out_second(lines, at, error.msg):
+                    continue
                 if at > 1 and _is_header(lines[at - 1]) and error.msg.startswith("Invalid value"):
                     at, message = at - 1, "is not valid TOML: an array is not closed"
                 start = next((n for n in range(at, 0, -1) if _is_header(lines[n - 1])), 1)
                 end = next((n for n in range(max(at, start), len(lines)) if _is_header(lines[n])), len(lines))
-                self.problems.append(Problem(self.name, at, _header_key(lines[start - 1]), message))
+                key = _header_key(lines[start - 1])
+                self.problems.append(Problem(self.name, at, shown(render_key(key)), message))
+                self.left_out.add(key)
                 lines[start - 1 : end] = [""] * (end - start + 1)
                 self._text = "\n".join(lines)
             except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
                 self.problems.append(Problem(self.name, None, "", f"is not TOML that can be read: {error}"))
+                self.left_out.add(())
                 self._text = ""
+
+    def _has_left_out_second(self, lines: list[str], at: int, message: str) -> bool:
+        """Leave out a value that ends in line `at`, if what is wrong is that its key has one already."""
+        start = next((n for n in range(at, 0, -1) if _is_header(lines[n - 1])), 0)
+        for first in range(at, start, -1) if message == "Cannot overwrite a value" else ():
+            key = _only_key("\n".join(lines[first - 1 : at]))
+            if key:
+                key = (*(_header_key(lines[start - 1]) if start else ()), *key)
+                self.problems.append(Problem(self.name, first, shown(render_key(key)), "is set twice"))
+                lines[first - 1 : at] = [""] * (at - first + 1)
+                self._text = "\n".join(lines)
+                return True
+        return False
 
 
 def load(path: Path, name: str) -> Document:
-    """Read the file at `path`.
+    """Read the file at `path`; one that cannot be read is a mistake like others.
 
     Raises:
-        OSError: the file cannot be read.
+        FileNotFoundError, NotADirectoryError: there is none.
     """
-    return decode(path.read_bytes(), name)
+    try:
+        return decode(path.read_bytes(), name)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        return _unread(name, None, f"cannot be read: {error.strerror}")
+
+
+def left_out(documents: Iterable[Document], table: str) -> set[str] | None:
+    """Return the tables of a table, by their names, that mistakes have left out; None if others may be lost too."""
+    keys = {key for document in documents for key in document.left_out}
+    if keys & {(), (table,)}:
+        return None
+    return {str(key[1]) for key in keys if key[0] == table}
 
 
 def decode(raw: bytes, name: str) -> Document:
@@ -128,159 +182,15 @@ def decode(raw: bytes, name: str) -> Document:
     try:
         return Document(name, raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        document = Document(name, "")
         line = raw.count(b"\n", 0, error.start) + 1
-        document.problems.append(Problem(name, line, "", "is not UTF-8 text", "save the file as UTF-8"))
-        return document
+        return _unread(name, line, "is not UTF-8 text", "save the file as UTF-8")
 
 
-def render_key(key: Key) -> str:
-    """Render a key path.
-
-    >>> render_key(("models", "a.b", "files", 0, "path"))
-    'models."a.b".files[0].path'
-    """
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            plain = part.replace("-", "").replace("_", "").isalnum() and part.isascii()
-            text += ("." if text else "") + (part if plain else '"' + part.replace('"', '\\"') + '"')
-    return text
-
-
-def convert(kind: Any, value: object, key: Key, complain: Complain) -> Any:
-    """Return `value` as a `kind`, or a marker that equals nothing after complaining."""
-    reader: Callable[[object, Key, Complain], Any] = _converter(kind)
-    return reader(value, key, complain)
-
-
-class _Field(NamedTuple):
-    convert: Callable[[object, Key, Complain], Any]
-    check: Callable[[Any], str | None] | None
-
-
-@cache
-def _converter(kind: Any) -> Callable[[object, Key, Complain], Any]:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _converter(next(arg for arg in args if arg is not types.NoneType))
-    if origin is Literal:
-        return _choice(args)
-    if origin is tuple:
-        return _array(_converter(args[0]))
-    if origin is Mapping:
-        return _mapping(_converter(args[1]))
-    if isinstance(kind, type) and is_dataclass(kind):
-        return _record(kind)
-    return _scalar(kind)
-
-
-def _scalar(kind: type) -> Callable[[object, Key, Complain], Any]:
-    def read(value: object, key: Key, complain: Complain) -> Any:
-        if type(value) is not kind:
-            complain(key, f"must be {_NAMES[kind]}, not {_describe(value)}", None)
-            return _WRONG
-        if isinstance(value, int) and value.bit_length() > 63:
-            complain(key, "is too large", None)
-            return _WRONG
-        if kind is str and _has_controls(str(value)):
-            complain(key, "has control characters", None)
-            return _WRONG
-        return value
-
-    return read
-
-
-def _choice(choices: tuple[Any, ...]) -> Callable[[object, Key, Complain], Any]:
-    def read(value: object, key: Key, complain: Complain) -> Any:
-        if value not in choices:
-            complain(key, f"must be one of {', '.join(map(repr, choices))}, not {_describe(value)}", None)
-            return _WRONG
-        return value
-
-    return read
-
-
-def _array(item: Callable[[object, Key, Complain], Any]) -> Callable[[object, Key, Complain], Any]:
-    def read(value: object, key: Key, complain: Complain) -> Any:
-        if type(value) is not list:
-            complain(key, f"must be an array, not {_describe(value)}", None)
-            return _WRONG
-        found = tuple(item(element, (*key, index), complain) for index, element in enumerate(value))
-        return _WRONG if _WRONG in found else found
-
-    return read
-
-
-def _mapping(item: Callable[[object, Key, Complain], Any]) -> Callable[[object, Key, Complain], Any]:
-    def read(value: object, key: Key, complain: Complain) -> Any:
-        if type(value) is not dict:
-            complain(key, f"must be a table, not {_describe(value)}", None)
-            return _WRONG
-        found = {name: item(element, (*key, name), complain) for name, element in value.items()}
-        return {name: element for name, element in found.items() if element is not _WRONG}
-
-    return read
-
-
-def _record(cls: Any) -> Callable[[object, Key, Complain], Any]:
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
-    plan = {field.name: _Field(_converter(kinds[field.name]), field.metadata.get("check")) for field in fields(cls)}
-    required = [field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING]
-
-    def read(value: object, key: Key, complain: Complain) -> Any:
-        if type(value) is not dict:
-            complain(key, f"must be a table, not {_describe(value)}", None)
-            return _WRONG
-        arguments: dict[str, Any] = {}
-        for name, element in value.items():
-            field = plan.get(name)
-            if field is None:
-                near = nearest(name, list(plan))
-                complain((*key, name), "unknown key", f"did you mean `{near}`?" if near else _known(plan))
-                continue
-            arguments[name] = converted = field.convert(element, (*key, name), complain)
-            if field.check is not None and converted is not _WRONG:
-                complaint = field.check(converted)
-                if complaint is not None:
-                    complain((*key, name), complaint, None)
-                    arguments[name] = _WRONG
-        missing = [name for name in required if name not in value]
-        for name in missing:
-            complain(key, f"`{name}` is missing", None)
-        if missing or _WRONG in arguments.values():
-            return _WRONG
-        return cls(**arguments)
-
-    return read
-
-
-_NAMES: dict[Any, str] = {str: "a string", int: "an integer", bool: "true or false"}
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"the string {value!r}"
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a huge integer"  # Python refuses to write out the longest
-    for kind, name in ((int, "the integer"), (float, "the number")):
-        if isinstance(value, kind):
-            return f"{name} {value}"
-    return "an array" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a date or time"
-
-
-def _known(plan: Iterable[str]) -> str:
-    return "known keys: " + ", ".join(plan)
-
-
-def _has_controls(text: str) -> bool:
-    from unicodedata import category
-
-    return not text.isprintable() and any(category(char) in ("Cc", "Cf") for char in text if char not in "\n\t")
+def _unread(name: str, line: int | None, message: str, hint: str | None = None) -> Document:
+    document = Document(name, "")
+    document.problems.append(Problem(name, line, "", message, hint))
+    document.left_out.add(())
+    return document
 
 
 def _lines(text: str) -> list[str]:
@@ -292,13 +202,34 @@ def _is_header(line: str) -> bool:
     return _HEADER.fullmatch(line) is not None
 
 
-def _header_key(line: str) -> str:
-    return line.split("#")[0].strip().strip("[]").strip() if _is_header(line) else ""
+def _header_key(line: str) -> Key:
+    return _only_key(line) if _is_header(line) else ()
+
+
+def _only_key(text: str) -> Key:
+    """Return the key that one statement sets, nothing if the text is none.
+
+    >>> _only_key('[a."b.c"]'), _only_key("a.b = 1"), _only_key("1,")
+    (('a', 'b.c'), ('a', 'b'), ())
+    """
+    import tomli
+
+    try:
+        data: Any = tomli.loads(text)
+    except tomli.TOMLDecodeError:
+        return ()
+    key: Key = ()
+    while isinstance(data, dict) and len(data) == 1:
+        name, data = next(iter(data.items()))
+        key = (*key, name)
+    return key
 
 
 def _syntax_message(text: str) -> str:
-    if text.startswith("Cannot declare"):
+    if text.startswith(("Cannot declare", "Cannot overwrite")):
         return "is declared twice"
+    if text.startswith("Duplicate inline table key"):
+        return f"sets `{text.split(maxsplit=4)[4].strip(chr(39))}` twice"
     return "is not valid TOML: " + text[0].lower() + text[1:]
 
 
@@ -314,6 +245,17 @@ def _beginning(lines: list[str], count: int) -> dict[str, Any]:
             except tomli.TOMLDecodeError:
                 continue
     return {}
+
+
+def _drop(data: dict[str, Any], key: Key) -> Key:
+    """Take a value out of the tables, if it is there still, and return its key; an array is taken out whole."""
+    inner: Any = data
+    for length, part in enumerate(key[:-1], 1):
+        inner = inner.get(part, {})
+        if isinstance(inner, list):
+            return _drop(data, key[:length])
+    inner.pop(key[-1], None)
+    return key
 
 
 def _has(value: Any, key: Key) -> bool:

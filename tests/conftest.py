@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +20,15 @@ import pytest
 
 from llorch import cli, ui
 from llorch.build import tasks as build_tasks
+from llorch.models import hub as client
 from llorch.models import tasks
 from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
 from llorch.progress import Silent
 from llorch.session import session
+from tests.hub import Hub
 
 IN_CI = bool(os.environ.get("CI"))
+ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
 MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
@@ -40,8 +45,28 @@ class Run:
 
     @property
     def json(self) -> Any:
-        """The JSON document on stdout."""
-        return json.loads(self.out)
+        """The JSON document on stdout, which has no key that the documentation does not name."""
+        document = json.loads(self.out)
+        missing = sorted(keys(document) - documented_keys())
+        assert not missing, f"docs/json.md does not name {missing}"
+        return document
+
+
+def keys(document: object) -> set[str]:
+    """Return the keys of a document at all depths, but not those in the values that `why` tells of."""
+    if isinstance(document, list):
+        return {key for item in document for key in keys(item)}
+    if isinstance(document, dict):
+        below = {key for name, value in document.items() if name not in ("was", "now") for key in keys(value)}
+        return below | document.keys()
+    return set()
+
+
+@cache
+def documented_keys() -> frozenset[str]:
+    """Return the words in code on the pages that tell of JSON."""
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("json.md", "errors.md"))
+    return frozenset(word for code in re.findall(r"`([^`]+)`", pages) for word in re.findall(r"\w+", code))
 
 
 def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +133,21 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub that this process takes for the real one, with no pauses between questions."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(client, "ASK_PAUSES", (0.0, 0.0, 0.0))
+        yield hub
+        huggingface_hub.close_session()
 
 
 @pytest.fixture

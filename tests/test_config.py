@@ -8,8 +8,22 @@ from textwrap import dedent
 
 import pytest
 
-from llorch.config import Build, Settings, Workspace, load_settings, user_folder
-from llorch.errors import ConfigError
+from llorch.config import (
+    MOST_JOBS,
+    Build,
+    Loaded,
+    Mistake,
+    Origin,
+    Settings,
+    Workspace,
+    load_settings,
+    read_jobs,
+    read_settings,
+    user_folder,
+    wrong,
+)
+from llorch.errors import ConfigError, Problem
+from llorch.typed import Key
 
 
 def write(path: Path, text: str) -> Path:
@@ -223,3 +237,110 @@ def test_a_file_that_cannot_be_read_is_said(workspace: Path, settings: Callable[
     with pytest.raises(ConfigError) as caught:
         settings()
     assert caught.value.message == "llorch.toml: cannot be read: Is a directory"
+
+
+@pytest.fixture
+def loaded(workspace: Path, tmp_path: Path) -> Loaded:
+    """Settings of which some are of the user, some of the workspace, some of a variable, and some wrong."""
+    write(
+        tmp_path / "home/.config/llorch/config.toml",
+        """\
+        [paths]
+        models = "u"
+        catalog = "u.toml"
+        [build.b]
+        manifest = "Cargo.toml"
+        [cache]
+        read = 1
+        """,
+    )
+    write(
+        workspace / "llorch.toml",
+        """\
+        [paths]
+        models = "w"
+        wrong = true
+        [build.b]
+        manifest = "b/Cargo.toml"
+        env = [
+          "A",
+        ]
+        [build.c]
+        manifest = 1
+        """,
+    )
+    environ = {"HOME": str(tmp_path / "home"), "LLORCH_CACHE_URL": "file:x", "LLORCH_CATALOG": ""}
+    return read_settings(Workspace(root=workspace, declared=True), environ)
+
+
+def test_what_is_right_is_read_beside_what_is_wrong(loaded: Loaded) -> None:
+    """A mistake costs its own value, or its table in a table; every one is told."""
+    assert loaded.settings.build == {"b": Build(manifest="b/Cargo.toml", env=("A",))}
+    assert (loaded.settings.paths.models, loaded.settings.paths.catalog) == ("w", "u.toml")
+    assert loaded.settings.cache.read is True
+    assert [(problem.file[-11:], problem.line, problem.key) for problem in loaded.problems] == [
+        ("config.toml", 7, "cache.read"),
+        ("llorch.toml", 3, "paths.wrong"),
+        ("llorch.toml", 10, "build.c.manifest"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "origin"),
+    [
+        (("paths", "models"), Origin("file", "llorch.toml", 2)),
+        (("paths", "catalog"), Origin("file", "~/.config/llorch/config.toml", 3)),
+        (("paths", "catalog_url"), Origin("default")),
+        (("cache", "url"), Origin("environment", "LLORCH_CACHE_URL")),
+        (("cache", "read"), Origin("default")),
+        (("build", "b", "env"), Origin("file", "llorch.toml", 6)),
+        (("build", "b", "bin"), Origin("default")),
+    ],
+)
+def test_each_value_has_its_origin(loaded: Loaded, tmp_path: Path, key: Key, origin: Origin) -> None:
+    """The nearest source that has a value is told, with the line that sets it."""
+    found = loaded.origin(key)
+    assert found._replace(name=found.name.replace(str(tmp_path / "home"), "~")) == origin
+
+
+@pytest.mark.parametrize(
+    ("key", "file", "line", "rendered"),
+    [
+        (("paths", "models"), "llorch.toml", 2, "paths.models"),
+        (("build", "b", "env", 0), "llorch.toml", 7, "build.b.env[0]"),
+        (("build", "b", "bin"), "llorch.toml", 4, "build.b.bin"),
+        (("cache", "url"), "LLORCH_CACHE_URL", None, ""),
+        (("git", "branch"), "llorch.toml", None, "git.branch"),
+    ],
+)
+def test_a_mistake_that_a_room_finds_has_its_place(
+    loaded: Loaded, key: Key, file: str, line: int | None, rendered: str
+) -> None:
+    """It is where its value is from; what is not there is missing where its table is."""
+    assert loaded.locate(Mistake(key, "is wrong\x1b", "mend it")) == Problem(
+        file, line, rendered, r"is wrong\x1b", "mend it"
+    )
+
+
+def test_a_room_raises_what_it_cannot_use(workspace: Path) -> None:
+    """All of its mistakes come at once, with their lines."""
+    write(workspace / "llorch.toml", "[git]\nbranch = 'x'\n[remote]\nconnect_timeout = 1\n")
+    here = Workspace(root=workspace, declared=True)
+    error = wrong(here, Mistake(("git", "branch"), "no"), Mistake(("remote", "connect_timeout"), "no"), hint="h")
+    assert (str(error), error.hint) == (
+        "llorch.toml:2: git.branch: no\nllorch.toml:4: remote.connect_timeout: no",
+        "h",
+    )
+
+
+@pytest.mark.parametrize(("value", "jobs"), [("", 3), ("1", 1), ("0", 0), (str(MOST_JOBS), MOST_JOBS)])
+def test_jobs_are_a_number(value: str, jobs: int) -> None:
+    """LLORCH_JOBS comes before what a command does by itself."""
+    assert read_jobs(3, {"LLORCH_JOBS": value}) == jobs
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "1.5", "257", "99999", "²"])
+def test_jobs_that_are_no_number_are_refused(value: str) -> None:
+    """The variable and its value are named."""
+    with pytest.raises(ConfigError, match=f"LLORCH_JOBS: `{value}` is not a number up to 256"):
+        read_jobs(1, {"LLORCH_JOBS": value})

@@ -47,8 +47,16 @@ PROBLEM = Problem("llorch.toml", 3, "paths.models", "is empty", "name a folder")
                         "key": "paths.models",
                         "message": "is empty",
                         "hint": "name a folder",
+                        "severity": "error",
                     },
-                    {"file": "catalog.toml", "line": None, "key": "", "message": "is not TOML", "hint": None},
+                    {
+                        "file": "catalog.toml",
+                        "line": None,
+                        "key": "",
+                        "message": "is not TOML",
+                        "hint": None,
+                        "severity": "error",
+                    },
                 ]
             },
         ),

@@ -8,7 +8,8 @@ from typing import Literal
 
 import pytest
 
-from llorch.toml import LOCATED, Document, Key, decode, load, render_key
+from llorch.toml import LOCATED, Document, decode, load
+from llorch.typed import Key
 
 
 def _check_even(value: int) -> str | None:
@@ -37,7 +38,7 @@ class Whole:
     named: Mapping[str, Part] = field(default_factory=dict)
 
 
-def read(text: str) -> tuple[Whole | None, list[str]]:
+def read(text: str) -> tuple[Whole, list[str]]:
     """Return what a document is read as, and its problems."""
     document = Document("f.toml", dedent(text).lstrip("\n"))
     value = document.read(Whole)
@@ -112,6 +113,39 @@ def test_wrong_values_are_named(text: str, problem: str) -> None:
     assert read(text)[1] == [problem]
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "left_out"),
+    [
+        ("text = 1\nnumber = 3", Whole(number=3), {("text",)}),
+        ("words = ['a', 1]\nflag = true", Whole(flag=True), {("words",)}),
+        ("zzz = 1\nflag = true", Whole(flag=True), {("zzz",)}),
+        ("[named.a]\nname = 'x'\nz = 1", Whole(named={"a": Part(name="x")}), {("named", "a", "z")}),
+        ("parts = [{ z = 1 }, { name = 1 }]", Whole(), {("parts",), ("parts", 0), ("parts", 1)}),
+        ("named.a = { name = 1, z = 1 }", Whole(), {("named", "a"), ("named", "a", "z")}),
+        ("version = 2\nflag = true", Whole(flag=True), set()),
+        ("part = { name = 'x', count = 1 }", Whole(part=Part(name="x")), {("part", "count")}),
+        ("flag = true\npart = { name = 1 }", Whole(flag=True), {("part", "name"), ("part",)}),
+        ("part = { count = 1 }\nparts = [{ name = 'a' }, {}]", Whole(), {("part",), ("part", "count"), ("parts",)}),
+        (
+            "[named.a]\nname = 'x'\n[named.b]\nname = 'y'\ncount = 1\n[named.c]",
+            Whole(named={"a": Part(name="x")}),
+            {("named", "b"), ("named", "c")},
+        ),
+        ("flag = true\n[named.a]\nname = = 'x'", Whole(flag=True), {("named", "a")}),
+        ("[named.a]\nname = 'x'\nname = 'y'", Whole(named={"a": Part(name="x")}), set()),
+        ("flag = true\n[named\n", Whole(), {()}),
+    ],
+)
+def test_what_is_right_is_read_all_the_same(text: str, value: Whole, left_out: set[Key]) -> None:
+    """A mistake takes its value or table out, which is told; the rest is there, and can be read again as it is."""
+    document = Document("f.toml", text)
+    assert (document.read(Whole), document.left_out) == (value, left_out)
+    assert document.problems
+    again = Document("again", "")
+    again.data = document.data
+    assert (again.read(Whole), again.problems) == (value, [])
+
+
 @pytest.mark.parametrize("escape", ["\\u001b[31m", "\\u0000", "\\u009b", "\\u202e", "\\u200b", "\\r"])
 def test_control_characters_are_refused(escape: str) -> None:
     """A string that could move the cursor, or hide what it is, is refused without being repeated."""
@@ -146,7 +180,10 @@ def test_monsters_are_problems_like_others(text: str, problem: str) -> None:
         ("a = = 1", ["f.toml:1: is not valid TOML: invalid value"], {}),
         ("[a]\nx = 1\n\n[b]\n# why\ny = = 1\n[c]\nz = 1", ["f.toml:6: b: is not valid TOML: invalid value"], "ac"),
         ("[a]\nx = 1\n[b]\ny = 1\n[ a ] # again\nz = 2\n[c]\nz = 1", ["f.toml:5: a: is declared twice"], "abc"),
-        ("[a]\nx = 1\nx = 2\n[b]", ["f.toml:3: a: is not valid TOML: cannot overwrite a value"], "b"),
+        ("[a]\nx = 1\nx = 2\n[b]", ["f.toml:3: a.x: is set twice"], "ab"),
+        ("x = 1\n[a]\nx = 1\nb.c = [\n1]\nb.c = [\n2\n]\ny = 2", ["f.toml:6: a.b.c: is set twice"], "ax"),
+        ("a = 1\n[b]\n[a.x]\n[c]", ["f.toml:3: a.x: is declared twice"], "abc"),
+        ("[a]\nx = { p = 1, p = 2 }\n[b]", ["f.toml:2: a: sets `p` twice"], "b"),
         ("[a]\nx = [\n1,\n[b]\ny = 1\n[c]", ["f.toml:3: a: is not valid TOML: an array is not closed"], "bc"),
         ("[a]\nx = 1\n[b]\ny = [1,", ["f.toml:4: b: is not valid TOML: invalid value"], "a"),
         ("[a\nx = 1\n[b]", ["f.toml:1: is not valid TOML: expected ']' at the end of a table declaration"], "b"),
@@ -235,20 +272,6 @@ def test_lines_are_where_the_value_is(key: Key, line: int | None, newline: str) 
     assert Document("f.toml", NESTED.replace("\n", newline)).line_of(key) == line
 
 
-@pytest.mark.parametrize(
-    ("key", "text"),
-    [
-        ((), ""),
-        (("a", "b-c", "d_1"), "a.b-c.d_1"),
-        (("a.b", 0, 'say "x"', 12), '"a.b"[0]."say \\"x\\""[12]'),
-        (("", "é"), '""."é"'),
-    ],
-)
-def test_keys_are_rendered_as_toml_writes_them(key: Key, text: str) -> None:
-    """A key path looks as in a file, with quotes where a file needs them."""
-    assert render_key(key) == text
-
-
 def test_load_reads_a_file(tmp_path: Path) -> None:
     """A file's text is parsed, and messages call it by the given name."""
     (tmp_path / "x.toml").write_text("a = 1\n[b]\nc = 'é'\n", encoding="utf-8")
@@ -262,6 +285,13 @@ def test_load_says_where_it_is_not_utf8(tmp_path: Path) -> None:
     document = load(tmp_path / "x.toml", "x.toml")
     assert [str(problem) for problem in document.problems] == ["x.toml:2: is not UTF-8 text (save the file as UTF-8)"]
     assert document.data == {}
+
+
+def test_load_says_what_is_in_the_way(tmp_path: Path) -> None:
+    """What is there and cannot be read is one problem; here a folder."""
+    document = load(tmp_path, "x.toml")
+    assert [str(problem) for problem in document.problems] == ["x.toml: cannot be read: Is a directory"]
+    assert (document.data, document.left_out) == ({}, {()})
 
 
 def test_load_leaves_a_missing_file_to_the_caller(tmp_path: Path) -> None:

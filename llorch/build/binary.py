@@ -10,8 +10,8 @@ from typing import Any
 from llorch import cargo
 from llorch.build.found import Sources, above, as_inputs, find_inputs, toolchain_files
 from llorch.build.plan import Plan
-from llorch.config import Workspace
-from llorch.errors import ConfigError, Problem, TaskFailure, nearest
+from llorch.config import Workspace, wrong
+from llorch.errors import TaskFailure
 from llorch.progress import Progress
 from llorch.state import GRAIN_NS, Reason, Recipe, State
 from llorch.toolchain import (
@@ -86,7 +86,7 @@ def look_for_tools(plan: Plan, workspace: Workspace, wrapper: str) -> Tools:
     sysroot = require_toolchain(folder)
     require_backend(plan.backend, folder)
     metadata = cargo.load_metadata(folder)
-    package = _package(plan, metadata)
+    package = _package(plan, workspace, metadata)
     require_version(package, folder)
     return Tools(
         folder=folder, sysroot=sysroot, metadata=metadata, package=package, wrapper=try_wrapper(wrapper, folder)
@@ -144,30 +144,21 @@ def clean(plan: Plan, package: str | None, progress: Progress) -> None:
     cargo.run(["clean", *which], plan.folder, {}, cargo.Output(progress))
 
 
-def package_of(plan: Plan) -> str:
+def package_of(plan: Plan, workspace: Workspace) -> str:
     """Return the name of the package that has the binary.
 
     Raises:
         CommandFailed: a manifest is wrong.
         ConfigError: there is no such package.
     """
-    return str(_package(plan, cargo.load_metadata(plan.folder))["name"])
+    return str(_package(plan, workspace, cargo.load_metadata(plan.folder))["name"])
 
 
-def _package(plan: Plan, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    packages = metadata["packages"]
-    for package in packages:
-        if (
-            package["name"] == plan.package
-            if plan.package
-            else os.path.samefile(package["manifest_path"], plan.manifest)
-        ):
-            return dict(package)
-    names = [package["name"] for package in packages]
-    near = nearest(plan.package, names)
-    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names[:10]) or 'none'}"
-    message = f"there is no package `{plan.package}`" if plan.package else "must say which package of the workspace"
-    raise ConfigError([Problem("llorch.toml", None, f"build.{plan.name}.package", message, hint)])
+def _package(plan: Plan, workspace: Workspace, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    package = cargo.find_package(metadata, plan.manifest, plan.package)
+    if package is None:
+        raise wrong(workspace, cargo.no_package(metadata, ("build", plan.name), plan.package))
+    return package
 
 
 def _begin() -> int:

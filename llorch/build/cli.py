@@ -94,7 +94,9 @@ def clean(name: str | None, backend: str | None) -> None:
     if name and not there:
         require_folder(chosen[0].manifest, run.workspace.name(chosen[0].manifest), chosen[0].task)
     built = [plan for plan in there if run.workspace.path(plan.target_folder).is_dir()]
-    what = {(plan.target_folder, binary.package_of(plan) if name else None): plan for plan in built}
+    what = {
+        (plan.target_folder, binary.package_of(plan, session().workspace) if name else None): plan for plan in built
+    }
     texts = [f"{package} in {folder}" if package else folder for folder, package in what]
     dry = is_on("LLORCH_DRY_RUN")
     if what and not dry:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llorch.config import Build, Settings, Workspace
-from llorch.errors import ConfigError, Problem
+from llorch.config import Build, Mistake, Settings, Workspace, wrong
 from llorch.state import Recipe, Target
 
 MESSAGES = ("--message-format", "json-render-diagnostics")
@@ -125,50 +124,60 @@ def plan_builds(settings: Settings, workspace: Workspace, environ: Mapping[str, 
     Raises:
         ConfigError: a name is none, or two tasks would make the same file.
     """
+    plans, mistakes = read_builds(settings, workspace, environ)
+    if mistakes:
+        raise wrong(workspace, *mistakes, environ=environ)
+    return plans
+
+
+def read_builds(
+    settings: Settings, workspace: Workspace, environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, Plan], list[Mistake]]:
+    """Return what can be built of what is declared, and every mistake."""
+    mistakes: list[Mistake] = []
+    plans: dict[str, Plan] = {}
+    makers: dict[str, str] = {}
+    for name, build in every_build(settings, workspace).items():
+        declared = name in settings.build
+        mistakes += _mistakes(name, build)
+        for backend in build.backends or ("",):
+            plan = _plan(name, backend, build, workspace, environ, declared=declared)
+            if plan.task in plans or plan.target in makers:
+                mistakes += (_clash(plan, makers),) if declared else ()
+                continue
+            plans[plan.task], makers[plan.target] = plan, plan.task
+    return plans, mistakes
+
+
+def every_build(settings: Settings, workspace: Workspace) -> dict[str, Build]:
+    """Return the tables that are declared, then those that hold by default."""
     rust = workspace.path("Cargo.toml").is_file()
     every = dict(settings.build)
     for name, build in DEFAULTS.items():
         if rust or workspace.path(build.manifest).is_file():
             every.setdefault(name, build)
-    problems: list[Problem] = []
-    plans: dict[str, Plan] = {}
-    makers: dict[str, str] = {}
-    for name, build in every.items():
-        declared = name in settings.build
-        problems += _mistakes(name, build)
-        for backend in build.backends or ("",):
-            plan = _plan(name, backend, build, workspace, environ, declared=declared)
-            if plan.task in plans or plan.target in makers:
-                problems += _clash(plan, makers) if declared else ()
-                continue
-            plans[plan.task], makers[plan.target] = plan, plan.task
-    if problems:
-        raise ConfigError(problems)
-    return plans
+    return every
 
 
-def _mistakes(name: str, build: Build) -> Iterator[Problem]:
+def _mistakes(name: str, build: Build) -> Iterator[Mistake]:
+    key = ("build", name)
     if not _NAME.fullmatch(name):
-        yield _problem(name, "", "the name may have small letters, digits, `.`, `_` and `-`")
+        yield Mistake(key, "the name may have small letters, digits, `.`, `_` and `-`")
     if name in COMMANDS:
-        yield _problem(name, "", f"`llorch build {name}` is a command", "rename the table")
+        yield Mistake(key, f"`llorch build {name}` is a command", "rename the table")
     texts = {"bin": build.bin, "package": build.package, "profile": build.profile, "target_dir": build.target_dir}
     texts |= {"features": " ".join(build.features), "target": build.target}
-    for key, text in texts.items():
+    for field, text in texts.items():
         if "{backend}" in text and not build.backends:
-            yield _problem(name, key, "has {backend}, and there are no backends", "list them in `backends`")
+            yield Mistake((*key, field), "has {backend}, and there are no backends", "list them in `backends`")
 
 
-def _clash(plan: Plan, makers: Mapping[str, str]) -> Iterator[Problem]:
-    if plan.target in makers:
-        message = f"`{plan.task}` and `{makers[plan.target]}` would both make `{plan.target}`, each over the other's"
-        yield _problem(plan.name, "bin", message, "put {backend} into `bin` or `target_dir`")
-    else:
-        yield _problem(plan.name, "backends", f"makes a second task `{plan.task}`", "rename one")
-
-
-def _problem(name: str, key: str, message: str, hint: str | None = None) -> Problem:
-    return Problem("llorch.toml", None, f"build.{name}" + (f".{key}" if key else ""), message, hint)
+def _clash(plan: Plan, makers: Mapping[str, str]) -> Mistake:
+    key = ("build", plan.name)
+    if plan.target not in makers:
+        return Mistake((*key, "backends"), f"makes a second task `{plan.task}`", "rename one")
+    message = f"`{plan.task}` and `{makers[plan.target]}` would both make `{plan.target}`, each over the other's"
+    return Mistake((*key, "bin"), message, "put {backend} into `bin` or `target_dir`")
 
 
 def _plan(

@@ -6,20 +6,23 @@ files are there, and right, is for `verify`.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from llorch.config import Settings, Workspace
+from llorch.config import Mistake, Settings, Workspace, read_settings
 from llorch.errors import ConfigError, Problem
 from llorch.models.ggml import check_quantize_type
-from llorch.toml import Complain, Document, Key, load
+from llorch.models.places import check_base, claim, outward_link
+from llorch.toml import Document, left_out, load
 
 RECEIPT = "receipt.json"
 PART = ".part"
 REPLACED = ".replaced"
+DEFAULT = "catalog.toml"
 SHIPPED = Path(__file__).parent.parent / "catalog.toml"
+SHIPPED_NAME = "catalog.toml (shipped)"
 SHIPPED_FILES = Path(__file__).parent / "shipped"
 """The folders of the models that come with llorch itself."""
 
@@ -213,6 +216,18 @@ class Model:
         return f"{self.folder}/{RECEIPT}"
 
 
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The models whose entries are right, and every mistake."""
+
+    models: dict[str, Model]
+    problems: tuple[Problem, ...]
+    documents: Mapping[str, Document]
+    """By a model's id, the file that its entry is in."""
+    left_out: Set[str] | None
+    """Ids of wrong entries; None where there may be some that nothing is known of."""
+
+
 def load_models(workspace: Workspace, settings: Settings, text: str | None = None) -> dict[str, Model]:
     """Return the models of the workspace's catalog, of the shipped one where it has none.
 
@@ -222,25 +237,29 @@ def load_models(workspace: Workspace, settings: Settings, text: str | None = Non
     Raises:
         ConfigError: with every mistake.
     """
+    catalog = read_catalog(workspace, settings, text)
+    if catalog.problems:
+        raise ConfigError(catalog.problems)
+    return catalog.models
+
+
+def read_catalog(workspace: Workspace, settings: Settings, text: str | None = None) -> Catalog:
+    """Return what is right of the workspace's catalog, and what is wrong."""
     entries: dict[str, tuple[Document, Entry]] = {}
-    documents: list[Document] = []
-    for document in _documents(workspace, settings, text):
-        documents.append(document)
-        catalog = document.read(_Catalog)
-        for id, entry in catalog.models.items() if catalog is not None else ():
-            if id not in entries:
-                entries[id] = (document, entry)
-        if catalog is None or catalog.extends is None:
-            break
+    documents, problems = _documents(workspace, settings, text)
+    for document in documents:
+        for id, entry in _read(document).items():
+            entries.setdefault(id, (document, entry))
     base = workspace.name(settings.paths.models)
-    _check_base(workspace, base)
+    mistake = check_base(workspace, base)
+    problems += [read_settings(workspace).locate(mistake)] if mistake is not None else []
     models = {id: Model(id, entry, os.path.join(base, "") + (entry.folder or id)) for id, (_, entry) in entries.items()}
     folders: dict[str, str] = {}
     links: dict[str, str | None] = {base: None}
     for id, (document, entry) in entries.items():
-        _check_entry(id, entry, folders, document.complain)
-        for index, path in enumerate(models[id].paths):
-            link = _outward_link(workspace, base, os.path.dirname(path), links)
+        _check_entry(id, entry, folders, document)
+        for index, path in enumerate(models[id].paths) if mistake is None else ():
+            link = outward_link(workspace, base, os.path.dirname(path), links)
             if link is not None:
                 own = len(link) > len(models[id].folder)
                 document.complain(
@@ -249,10 +268,13 @@ def load_models(workspace: Workspace, settings: Settings, text: str | None = Non
                     "set [paths] models to where the models really are",
                 )
                 break
-    problems = [problem for document in documents for problem in document.problems]
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
-    return models
+    problems += [problem for document in documents for problem in document.problems]
+    return Catalog(
+        models=models,
+        problems=tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0))),
+        documents={id: document for id, (document, _) in entries.items()},
+        left_out=left_out(documents, "models") if documents else None,
+    )
 
 
 def check_catalog(document: Document) -> None:
@@ -261,10 +283,9 @@ def check_catalog(document: Document) -> None:
     Raises:
         ConfigError: with every mistake.
     """
-    catalog = document.read(_Catalog)
     folders: dict[str, str] = {}
-    for id, entry in catalog.models.items() if catalog is not None else ():
-        _check_entry(id, entry, folders, document.complain)
+    for id, entry in _read(document).items():
+        _check_entry(id, entry, folders, document)
     if document.problems:
         raise ConfigError(sorted(document.problems, key=lambda problem: problem.line or 0))
 
@@ -280,27 +301,37 @@ def parse_pypi(source: str) -> tuple[str, str]:
     return match["name"], match["version"]
 
 
-def _documents(workspace: Workspace, settings: Settings, text: str | None) -> Iterator[Document]:
-    """Yield the workspace's catalog, then the shipped one, wanted only if the first extends it or is not there."""
-    name = settings.paths.catalog
-    path = workspace.path(name)
+def _documents(workspace: Workspace, settings: Settings, text: str | None) -> tuple[list[Document], list[Problem]]:
+    """Return the workspace's catalog and the shipped one, this only if the first extends it or is not there."""
+    path = workspace.path(settings.paths.catalog)
     try:
-        yield load(path, workspace.name(path)) if text is None else Document(workspace.name(path), text)
+        own = load(path, workspace.name(path)) if text is None else Document(workspace.name(path), text)
     except (FileNotFoundError, NotADirectoryError):
-        if name != "catalog.toml":
-            raise ConfigError(
-                [Problem(name, None, "", "there is no such catalog")], hint="see [paths] catalog and LLORCH_CATALOG"
-            ) from None
-    except OSError as error:
-        raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
-    yield load(SHIPPED, "catalog.toml (shipped)")
+        if settings.paths.catalog != DEFAULT:
+            mistake = Mistake(("paths", "catalog"), f"there is no file `{settings.paths.catalog}`")
+            return [], [read_settings(workspace).locate(mistake)]
+        return [load(SHIPPED, SHIPPED_NAME)], []
+    return [own, *([load(SHIPPED, SHIPPED_NAME)] if "extends" in own.data else [])], []
 
 
-def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Complain) -> None:
+def _read(document: Document) -> Mapping[str, Entry]:
+    """Return the right entries of a file, after complaining of the others, and of ids that are none."""
+    models = document.data.get("models")
+    ids = [*models] if isinstance(models, dict) else []
+    entries = document.read(_Catalog, depth=3).models
+    for id in ids:
+        complaint = check_id(id)
+        if complaint is not None:
+            document.complain(("models", id), complaint)
+    return entries
+
+
+def _check_entry(id: str, entry: Entry, folders: dict[str, str], document: Document) -> None:
+    """Complain of what does not go together, unless a wrong value is among it."""
     key = ("models", id)
-    complaint = check_id(id)
-    if complaint is not None:
-        complain(key, complaint, None)
+    complain = document.complain
+    if document.left_out & {(*key, name) for name in ("source", "repo", "folder", "convert", "quantize")}:
+        return
     if not entry.files:
         complain((*key, "files"), "is empty", None)
     if entry.source == "hf" and not entry.repo:
@@ -311,7 +342,7 @@ def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Compl
         complain((*key, "quantize"), "needs `convert`", None)
     elif entry.quantize is not None and entry.convert is not None and entry.convert.outtype == "q8_0":
         complain((*key, "convert", "outtype"), "is to be of 16 or 32 bits where `quantize` follows", None)
-    _claim(entry.folder or id, (*key, "folder"), folders, complain)
+    claim(entry.folder or id, (*key, "folder"), folders, complain)
     taken: dict[str, str] = {}
     for index, file in enumerate(entry.files):
         at = (*key, "files", index)
@@ -319,63 +350,8 @@ def _check_entry(id: str, entry: Entry, folders: dict[str, str], complain: Compl
             complain(at, "`url` is missing", None)
         if entry.source != "https:" and file.url is not None:
             complain((*at, "url"), f"does not go with source `{entry.source}`", None)
-        _claim(file.path, (*at, "path"), taken, complain)
+        claim(file.path, (*at, "path"), taken, complain)
     made = {"source": "source/"}
     for name, step in (("convert", entry.convert), ("quantize", entry.quantize)):
         if step is not None:
-            _claim(step.to, (*key, name, "to"), made, complain)
-
-
-def _claim(path: str, key: Key, taken: dict[str, str], complain: Complain) -> None:
-    """Take a path among others, complaining if one of them is the same, above or below it."""
-    folded = path.casefold()  # macOS keeps `A` and `a` in one place
-    above = _above(folded)
-    other = next((taken[claim] for claim in (folded, folded + "/", *above) if claim in taken), None)
-    if other is not None:
-        complain(key, f"`{path}` and `{other}` cannot both be there", None)
-    taken[folded] = path
-    taken.update({up + "/": path for up in above})
-
-
-def _above(path: str) -> list[str]:
-    """Return the folders above a relative path.
-
-    >>> _above("a/b/c")
-    ['a/b', 'a']
-    """
-    found = []
-    while path := os.path.dirname(path):
-        found.append(path)
-    return found
-
-
-def _check_base(workspace: Workspace, base: str) -> None:
-    """Refuse a model folder inside the workspace that a link takes out of it."""
-    if os.path.isabs(base):
-        return
-    real, root = os.path.realpath(workspace.path(base)), os.path.realpath(workspace.root)
-    if not real.startswith(os.path.join(root, "")):
-        raise ConfigError(
-            [
-                Problem(
-                    "llorch.toml", None, "paths.models", f"`{base}` is a link that leaves the workspace, to `{real}`"
-                )
-            ],
-            hint=f'set [paths] models (or LLORCH_MODEL_BASE_DIR) to "{real}"',
-        )
-
-
-def _outward_link(workspace: Workspace, base: str, folder: str, seen: dict[str, str | None]) -> str | None:
-    """Return which folder, from below the base down to `folder`, is a link that leaves the base."""
-    below = []
-    while folder not in seen and folder != os.path.dirname(folder):
-        below.append(folder)
-        folder = os.path.dirname(folder)
-    found = seen.get(folder)
-    for folder in reversed(below):
-        path = workspace.path(folder)
-        if found is None and os.path.islink(path):
-            root = os.path.realpath(workspace.path(base))
-            found = None if os.path.realpath(path).startswith(os.path.join(root, "")) else folder
-        seen[folder] = found
-    return found
+            claim(step.to, (*key, name, "to"), made, complain)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from llorch.config import Settings, Workspace
-from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Problem, Unreachable
+from llorch.config import Mistake, Settings, Workspace, wrong
+from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Unreachable
 from llorch.models import hub
 from llorch.models.catalog import check_catalog, check_url
 from llorch.models.edit import Draft, Raw, changed_meanwhile, edit_catalog, own_entries, shipped_entries
@@ -24,6 +24,7 @@ LIMIT = 10_000_000
 PATIENCE = 60.0
 """Seconds that one answer may take in all."""
 REDIRECTS = 5
+URL = ("paths", "catalog_url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,9 @@ def look(workspace: Workspace, settings: Settings) -> Difference:
     """
     url = settings.paths.catalog_url
     if not url:
-        raise ConfigError(
-            [Problem("llorch.toml", None, "paths.catalog_url", "is not set, so there is nowhere to look")],
+        raise wrong(
+            workspace,
+            Mistake(URL, "is not set, so there is nowhere to look"),
             hint='set it to a catalog of yours: catalog_url = "https://…/catalog.toml" or "file:/srv/catalog.toml"',
         )
     document = decode(_read(url, workspace), url)
@@ -156,10 +158,7 @@ def _read(url: str, workspace: Workspace) -> bytes:
         return _read_file(url, workspace)
     complaint = _check_address(url)
     if complaint is not None:
-        raise ConfigError(
-            [Problem("llorch.toml", None, "paths.catalog_url", complaint)],
-            hint="give an address that begins with https:// or file:",
-        )
+        raise wrong(workspace, Mistake(URL, complaint), hint="give an address that begins with https:// or file:")
     hub.client()
     return hub.ask(lambda: _read_http(url), f"`{url}`")
 

@@ -6,15 +6,15 @@ is `route`'s business.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from llorch.config import Workspace, user_folder
 from llorch.errors import ConfigError, Problem, UnknownName
 from llorch.text import shown
-from llorch.toml import Document, load
+from llorch.toml import Document, left_out, load
 
 HOSTS = "hosts.toml"
 REPO_PATH = "~/Projects/llama-orch"
@@ -94,6 +94,17 @@ def hosts_file(workspace: Workspace, *, user_file: bool, environ: Mapping[str, s
     return (user_folder(environ) if user_file else workspace.root) / HOSTS
 
 
+class Declared(NamedTuple):
+    """The hosts whose entries are right, and every mistake."""
+
+    hosts: Mapping[str, Host]
+    problems: tuple[Problem, ...]
+    documents: Mapping[str, Document]
+    """By a host's name, the file that its entry is in."""
+    left_out: Set[str] | None
+    """Names of wrong entries; None where there may be some that nothing is known of."""
+
+
 def load_hosts(
     workspace: Workspace, environ: Mapping[str, str] = os.environ, *, drafts: Mapping[Path, str] | None = None
 ) -> Mapping[str, Host]:
@@ -106,15 +117,24 @@ def load_hosts(
     Raises:
         ConfigError: with every mistake of both files.
     """
+    declared = read_hosts(workspace, environ, drafts=drafts)
+    if declared.problems:
+        raise ConfigError(declared.problems)
+    return declared.hosts
+
+
+def read_hosts(
+    workspace: Workspace, environ: Mapping[str, str] = os.environ, *, drafts: Mapping[Path, str] | None = None
+) -> Declared:
+    """Return what is right of both files, and what is wrong."""
     hosts: dict[str, Host] = {}
     documents: dict[str, Document] = {}
     read: list[Document] = []
     for user_file in (False, True):
         path = hosts_file(workspace, user_file=user_file, environ=environ)
         document = _document(workspace, path, drafts or {})
-        file = document.read(_File)
         read.append(document)
-        for name, entry in file.hosts.items() if file is not None else ():
+        for name, entry in document.read(_File, depth=3).hosts.items():  # a host is one without any value
             if _is_name(name, document) and name not in hosts:
                 hosts[name] = _named(name, entry, path.parent)
                 documents[name] = document
@@ -122,9 +142,12 @@ def load_hosts(
         way = " → ".join(f"`{name}`" for name in (*loop, loop[0]))
         documents[loop[0]].complain(("hosts", loop[0], "jump"), f"leads back to where it began: {way}")
     problems = [problem for document in read for problem in document.problems]
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
-    return hosts
+    return Declared(
+        hosts=hosts,
+        problems=tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0))),
+        documents=documents,
+        left_out=left_out(read, "hosts"),
+    )
 
 
 def select_hosts(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
@@ -167,8 +190,6 @@ def _document(workspace: Workspace, path: Path, drafts: Mapping[Path, str]) -> D
         return load(path, name)
     except (FileNotFoundError, NotADirectoryError):
         return Document(name, "")
-    except OSError as error:
-        raise ConfigError([Problem(name, None, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def _is_name(name: str, document: Document) -> bool:

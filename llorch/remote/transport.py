@@ -132,7 +132,7 @@ def connect_tcp(hostname: str, port: int, deadline: Deadline) -> Socket:
     Raises:
         ConnectionFailed: the name is unknown, or no address takes one in time.
     """
-    addresses = _look_up(hostname, port, deadline)
+    addresses = look_up(hostname, port, deadline)
     problem: OSError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
@@ -155,17 +155,22 @@ def connect_tcp(hostname: str, port: int, deadline: Deadline) -> Socket:
     )
 
 
-def _look_up(hostname: str, port: int, deadline: Deadline) -> Sequence[tuple[Any, ...]]:
+def look_up(hostname: str, port: int, deadline: Deadline) -> Sequence[tuple[Any, ...]]:
+    """Return a name's addresses, as `getaddrinfo` does.
+
+    Raises:
+        ConnectionFailed: it has none, or they do not come in time.
+    """
     found: list[Sequence[tuple[Any, ...]]] = []
     problems: list[OSError] = []
 
-    def look_up() -> None:
+    def ask() -> None:
         try:
             found.append(socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             problems.append(error if isinstance(error, OSError) else OSError(0, "not a host name"))
 
-    thread = threading.Thread(target=look_up, daemon=True)  # the system's resolver knows no deadline
+    thread = threading.Thread(target=ask, daemon=True)  # the system's resolver knows no deadline
     thread.start()
     thread.join(deadline.left("looking up the name"))
     if problems:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llorch import config
-from llorch.errors import ConfigError, Problem, UnknownName
+from llorch.errors import UnknownName
 
 _WORKER = "bin/llorch-candled/Cargo.toml"
 _BACKENDS = ("cpu", "cuda", "metal")
@@ -81,34 +81,47 @@ def plan_suites(settings: config.Settings, workspace: config.Workspace) -> dict[
     Raises:
         ConfigError: a table is wrong.
     """
-    rust = any(workspace.path(path).is_file() for path in ("Cargo.toml", _WORKER))
-    every = {**(DEFAULTS if rust else {}), **settings.test}
-    problems = [problem for name, test in settings.test.items() for problem in _mistakes(name, test)]
-    if problems:
-        raise ConfigError(problems)
-    return {
+    suites, mistakes = read_suites(settings, workspace)
+    if mistakes:
+        raise config.wrong(workspace, *mistakes)
+    return suites
+
+
+def read_suites(
+    settings: config.Settings, workspace: config.Workspace
+) -> tuple[dict[str, Suite], list[config.Mistake]]:
+    """Return each suite by its name, right or not, and every mistake."""
+    mistakes = [mistake for name, test in settings.test.items() for mistake in _mistakes(name, test)]
+    suites = {
         name: Suite(
             name=name,
             settings=test,
             manifest=Path(os.path.normpath(workspace.path(test.manifest))) if test.manifest else None,
             declared=name in settings.test,
         )
-        for name, test in every.items()
+        for name, test in every_suite(settings, workspace).items()
     }
+    return suites, mistakes
 
 
-def _mistakes(name: str, test: config.Test) -> Iterator[Problem]:
-    def problem(key: str, message: str, hint: str | None = None) -> Problem:
-        return Problem("llorch.toml", None, f"test.{name}" + key, message, hint)
+def every_suite(settings: config.Settings, workspace: config.Workspace) -> dict[str, config.Test]:
+    """Return the tables that hold by default, and those that are declared."""
+    rust = any(workspace.path(path).is_file() for path in ("Cargo.toml", _WORKER))
+    return {**(DEFAULTS if rust else {}), **settings.test}
+
+
+def _mistakes(name: str, test: config.Test) -> Iterator[config.Mistake]:
+    def mistake(message: str, hint: str | None = None, field: tuple[str, ...] = ()) -> config.Mistake:
+        return config.Mistake(("test", name, *field), message, hint)
 
     if not _NAME.fullmatch(name):
-        yield problem("", "the name may have small letters, digits, `.`, `_` and `-`")
+        yield mistake("the name may have small letters, digits, `.`, `_` and `-`")
     if name == ALL:
-        yield problem("", "`all` is every suite", "rename the table")
+        yield mistake("`all` is every suite", "rename the table")
     if bool(test.manifest) == bool(test.command):
-        yield problem("", "must have either `manifest`, for cargo, or `command`")
+        yield mistake("must have either `manifest`, for cargo, or `command`")
     if test.command and (test.package or test.args or test.features):
-        yield problem("", "`package`, `features` and `args` are of cargo, and this is a `command`")
-    texts = (*test.features, *test.args, *test.command)
-    if not test.backends and any("{backend}" in text for text in texts):
-        yield problem("", "has {backend}, and there are no backends", "list them in `backends`")
+        yield mistake("`package`, `features` and `args` are of cargo, and this is a `command`")
+    for field in ("features", "args", "command"):
+        if not test.backends and any("{backend}" in text for text in getattr(test, field)):
+            yield mistake("has {backend}, and there are no backends", "list them in `backends`", (field,))

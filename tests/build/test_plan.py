@@ -121,7 +121,7 @@ def test_features_are_of_the_backend(plans: Plans) -> None:
         ({"list": Build(manifest="Cargo.toml")}, "build.list: `llorch build list` is a command (rename the table)"),
         (
             {"A=b": Build(manifest="Cargo.toml", bin="x")},
-            "build.A=b: the name may have small letters, digits, `.`, `_` and `-`",
+            'build."A=b": the name may have small letters, digits, `.`, `_` and `-`',
         ),
         (
             {"app": Build(manifest="Cargo.toml", features=("{backend}",))},

@@ -1,6 +1,5 @@
 """What the Hub has now, asked with the real client from a Hub on this machine."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,19 +25,10 @@ FOLDER = ".test-models/m"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub with one repository, which this process takes for the real one, and no pauses between questions."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    with Hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(client, "ASK_PAUSES", (0.0, 0.0, 0.0))
-        hub.add("org/m", FILES, lfs=["a.gguf"], license="apache-2.0")
-        yield hub
-        huggingface_hub.close_session()
+def hub(empty_hub: Hub) -> Hub:
+    """A Hub with one repository."""
+    empty_hub.add("org/m", FILES, lfs=["a.gguf"], license="apache-2.0")
+    return empty_hub
 
 
 @pytest.fixture

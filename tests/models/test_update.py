@@ -190,7 +190,7 @@ def test_files_are_read(here: Workspace, form: str) -> None:
 @pytest.mark.parametrize(
     ("url", "error", "words"),
     [
-        ("", ConfigError, "llorch.toml: paths.catalog_url: is not set"),
+        ("", ConfigError, "llorch.toml:2: paths.catalog_url: is not set"),
         ("file:none.toml", NotFound, "there is no `file:none.toml`"),
         ("file:catalog.toml/x", NotFound, "there is no `file:catalog.toml/x`"),
         ("file:sub", LlorchError, "`file:sub` cannot be read: Is a directory"),

@@ -71,11 +71,11 @@ def test_the_backend_is_the_chosen_or_the_first(workspace: Path) -> None:
     ("name", "settings", "said"),
     [
         ("all", {"command": ("x",)}, "test.all: `all` is every suite (rename the table)"),
-        ("A b", {"command": ("x",)}, "test.A b: the name may have small letters, digits, `.`, `_` and `-`"),
+        ("A b", {"command": ("x",)}, 'test."A b": the name may have small letters, digits, `.`, `_` and `-`'),
         ("it", {}, "test.it: must have either `manifest`, for cargo, or `command`"),
         ("it", {"command": ("x",), "manifest": "Cargo.toml"}, "test.it: must have either `manifest`, for cargo, or"),
         ("it", {"command": ("x",), "args": ("y",)}, "test.it: `package`, `features` and `args` are of cargo"),
-        ("it", {"command": ("{backend}",)}, "test.it: has {backend}, and there are no backends"),
+        ("it", {"command": ("{backend}",)}, "test.it.command: has {backend}, and there are no backends"),
     ],
 )
 def test_what_is_no_suite_is_refused(workspace: Path, name: str, settings: dict[str, Any], said: str) -> None:
