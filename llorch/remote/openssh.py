@@ -116,6 +116,10 @@ class _Pipe:
         self.settimeout = sock.settimeout
         self.send = sock.send
 
+    def get_name(self) -> str:
+        """Return how paramiko's log calls it."""
+        return self._name
+
     def recv(self, size: int) -> bytes:
         """Receive, and tell what ssh says where nothing ever comes."""
         data = self._sock.recv(size)
