@@ -37,7 +37,7 @@ _LOGIN = {
 _METADATA = re.compile(r"/latest/(api/token|meta-data)|computeMetadata|/metadata/identity")
 """Where a cloud's own machines ask for credentials: what is tried where the environment has none."""
 _STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
+_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z]{1,40})[<)]")
 
 
 class BucketStore:
@@ -147,23 +147,22 @@ class BucketStore:
         return NotFound(f"`{self.name}` does not have it")
 
     def _problem(self, error: Exception) -> LlorchError:
-        exceptions, said = self._obstore.exceptions, str(error)
-        status, code = _STATUS.search(said), _CODE.search(said)
-        answer = " ".join(
-            [*(status.groups() if status else ()), *(f"({name})" for name in (code.groups() if code else ()))]
-        )
+        said = str(error)
+        status = "".join(_STATUS.findall(said)[:1])
+        code = "".join(_CODE.findall(said)[:1])
+        answer = " ".join(filter(None, (status, code and f"({code})")))
         if _METADATA.search(said):
             return AccessDenied(f"there are no credentials for `{self.name}`", hint=f"set {_LOGIN[self._scheme]}")
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        if status in ("401", "403") or code == "AccessDenied":
             return AccessDenied(
                 f"`{self.name}` refuses us: {answer}",
                 hint=f"check {_LOGIN[self._scheme]}; a bucket that may not be listed refuses what is not there, too",
             )
-        if status and status[1] == "404":
+        if status == "404":
             return self._not_found(said)
-        if status and status[1] == "507":
+        if status == "507":
             return DiskFull(f"the store `{self.name}` is full", hint="`llorch cache gc` makes room")
         if answer:
             return Unreachable(f"`{self.name}` answers {answer}", hint="try again later; check region and endpoint")
-        reason = "the connection was lost, or nothing came in time" if "kind: Connect" not in said else "no connection"
+        reason = "no connection" if "kind: Connect" in said else "the connection was lost, or nothing came in time"
         return Unreachable(f"`{self.name}` cannot be reached: {reason}", hint="check the network, region and endpoint")

@@ -1,14 +1,16 @@
 """Real servers on loopback that stores are kept on: an S3, a web server that takes PUT, and a line that can fail."""
 
 import base64
+import secrets
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from urllib.request import Request, urlopen
 
 BUCKET = "lab"
 
@@ -231,18 +233,54 @@ def _handler(site: PutServer) -> type[BaseHTTPRequestHandler]:
 @contextmanager
 def serving_s3() -> Iterator[int]:
     """Run an S3 with a bucket, and yield its port."""
-    import logging
-    import urllib.request
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
-    from moto.server import ThreadedMotoServer
+    moto = DomainDispatcherApplication(create_backend_app)
+    lock = threading.Lock()
 
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    port = server.get_host_and_port()[1]
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")):
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        # It looks whether there is an object and then stores one, which two could do at once.
+        with lock if "HTTP_IF_NONE_MATCH" in environ else nullcontext():
+            return moto(environ, start_response)
+
+    class Silent(WSGIRequestHandler):
+        def log(self, *_: object) -> None:
+            pass
+
+    server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Silent)
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    with urlopen(Request(f"http://127.0.0.1:{server.port}/{BUCKET}", method="PUT")):
         pass
     try:
-        yield port
+        yield server.port
     finally:
-        server.stop()
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def only_known_users(port: int, *actions: str) -> Iterator[tuple[str, str]]:
+    """Have the S3 refuse strangers for a while, and yield the id and secret of a user who may do these."""
+    import json
+
+    import boto3
+    from moto import settings
+    from moto.core.authorization import ActionAuthenticatorMixin
+
+    login = {"aws_access_key_id": "root", "aws_secret_access_key": "root", "region_name": "us-east-1"}
+    iam = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{port}", **login)
+    name = secrets.token_hex(8)
+    iam.create_user(UserName=name)
+    allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName=name, PolicyName="policy", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    iam.close()
+    before = settings.INITIAL_NO_AUTH_ACTION_COUNT
+    settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
+    ActionAuthenticatorMixin.request_count = 0
+    try:
+        yield key["AccessKeyId"], key["SecretAccessKey"]
+    finally:
+        settings.INITIAL_NO_AUTH_ACTION_COUNT = before
