@@ -187,8 +187,7 @@ class SftpStore:
     def _make(self, client: "SFTPClient", root: "_Root", folder: str) -> None:
         """Make a folder and those above it, with the rights of the store's."""
         place = join(root.path, folder)
-        with suppress(FileNotFoundError):
-            client.stat(place)
+        if self._has(client, place):
             return
         if dirname(folder):
             self._make(client, root, dirname(folder))
@@ -196,7 +195,18 @@ class SftpStore:
             client.mkdir(place)
             client.chmod(place, root.mode & 0o3777)
         except OSError:
-            client.stat(place)  # another one may have made it
+            if not self._has(client, place):  # another one may have made it
+                raise
+
+    def _has(self, client: "SFTPClient", place: str) -> bool:
+        """Tell whether a folder is there."""
+        try:
+            mode = client.stat(place).st_mode or 0
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(mode):
+            raise Refused(f"`{self.name}` has files where folders belong", hint="remove them")
+        return True
 
 
 class _Root(NamedTuple):
