@@ -224,6 +224,7 @@ class _Sessions:
         self._reach = reach
         self._host = host
         self._name = name
+        self._stall = store.STALL
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._idle: list[SFTPClient] = []
@@ -272,11 +273,11 @@ class _Sessions:
         with self._lock:
             if self._connection is not None:
                 with suppress(ConnectionFailed):  # it may have broken since; then a new one is made
-                    return open_sftp(self._connection, self._reach.timeout, store.STALL)
+                    return open_sftp(self._connection, self._reach.timeout, self._stall)
                 self._connection.close()
                 self._connection = None
             self._connection = self._reach.connect(self._host)
-            return open_sftp(self._connection, self._reach.timeout, store.STALL)
+            return open_sftp(self._connection, self._reach.timeout, self._stall)
 
     def _keep(self, client: "SFTPClient") -> None:
         with self._lock:
@@ -294,7 +295,7 @@ class _Sessions:
         if isinstance(error, PermissionError):
             return AccessDenied(f"`{self._name}` does not let us: {error.strerror}", hint="check the rights there")
         if isinstance(error, TimeoutError):
-            return Unreachable(f"`{self._name}` cannot be reached: nothing moved for {store.STALL:g} s", hint=_CHECK)
+            return Unreachable(f"`{self._name}` cannot be reached: nothing moved for {self._stall:g} s", hint=_CHECK)
         if isinstance(error, OSError) and error.errno is None and str(error) != "Socket is closed":
             return DiskFull(f"`{self._name}` cannot do it: {error}", hint="check the room on its disk, and the rights")
         return Unreachable(f"`{self._name}` cannot be reached: the connection broke ({error})", hint=_CHECK)

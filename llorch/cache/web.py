@@ -48,10 +48,11 @@ class WebStore:
         import httpx2
 
         self.name = shown_url(url).removesuffix("/")
+        self._stall = store.STALL
         self._base, login = _read(url, self.name)
         self._client = httpx2.Client(
             auth=login,
-            timeout=httpx2.Timeout(store.STALL, connect=timeout),
+            timeout=httpx2.Timeout(self._stall, connect=timeout),
             headers={"user-agent": f"llorch/{__version__}", "accept-encoding": "identity"},
         )
         finalize(self, self._client.close)
@@ -146,7 +147,7 @@ class WebStore:
             yield
         except httpx2.TimeoutException as error:
             connecting = isinstance(error, httpx2.ConnectTimeout)
-            reason = "no connection in time" if connecting else f"nothing moved for {store.STALL:g} s"
+            reason = "no connection in time" if connecting else f"nothing moved for {self._stall:g} s"
             raise Unreachable(f"`{self.name}` cannot be reached: {reason}", hint=hint) from None
         except httpx2.TransportError as error:
             reason = f"no connection: {error}" if isinstance(error, httpx2.ConnectError) else "the connection was lost"

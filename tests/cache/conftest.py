@@ -12,7 +12,7 @@ from tests.cache.servers import BUCKET, Line, PutServer, serving_s3
 from tests.remote.conftest import configure, declare, entry
 from tests.remote.sshd import Sshd
 
-KINDS = ["file", "s3", "http", "sftp", "sftp-openssh"]
+FAR = ["s3", "http", "sftp", "sftp-openssh"]
 
 
 class Place(NamedTuple):
@@ -76,7 +76,7 @@ def web(tmp_path: Path) -> Iterator[PutServer]:
 
 
 @pytest.fixture
-def web_place(here: Workspace, web: PutServer) -> Iterator[Place]:
+def http_place(here: Workspace, web: PutServer) -> Iterator[Place]:
     """A folder of a web server."""
     line = Line(web.port)
     yield Place(f"http://127.0.0.1:{line.port}/store", here, line)
@@ -101,22 +101,24 @@ def sftp_place(here: Workspace, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.
     line.close()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["file", *FAR])
 def place(request: pytest.FixtureRequest, here: Workspace) -> Place:
     """An empty store of each kind."""
-    match request.param:
-        case "file":
-            folder = here.root / "shared folder"
-            folder.mkdir()
-            folder.chmod(0o2775)
-            return Place(f"file:{folder}", here)
-        case "s3":
-            found: Place = request.getfixturevalue("s3_place")
-        case "http":
-            found = request.getfixturevalue("web_place")
-        case "sftp":
-            found = request.getfixturevalue("sftp_place")
-        case _:
-            found = request.getfixturevalue("sftp_place")
-            return found._replace(url=found.url.replace("//nas", "//tin"))
-    return found
+    if request.param == "file":
+        folder = here.root / "shared folder"
+        folder.mkdir()
+        folder.chmod(0o2775)
+        return Place(f"file:{folder}", here)
+    return _far_place(request)
+
+
+@pytest.fixture(params=FAR)
+def far(request: pytest.FixtureRequest) -> Place:
+    """An empty store of each kind that is behind a line."""
+    return _far_place(request)
+
+
+def _far_place(request: pytest.FixtureRequest) -> Place:
+    kind = request.param
+    found: Place = request.getfixturevalue(f"{'sftp' if kind == 'sftp-openssh' else kind}_place")
+    return found._replace(url=found.url.replace("//nas", "//tin")) if kind == "sftp-openssh" else found

@@ -1,10 +1,11 @@
 """Buckets: logins and rights, what their servers answer, and what goes to Google's and Azure's."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llorch.cache import bucket
+from llorch.cache import store as stores
 from llorch.cache.store import Store, open_store
 from llorch.config import Workspace
 from llorch.errors import AccessDenied, ConfigError, DiskFull, LlorchError, NotFound, ToolMissing, Unreachable
 from tests.cache.conftest import Place
 from tests.cache.servers import BUCKET, only_known_users
+from tests.remote.conftest import wait_for
 
 
 class Answers:
@@ -187,6 +190,39 @@ def test_small_objects_are_only_created(s3_place: Place, size: int) -> None:
         did = list(pool.map(lambda store: store.create("cas/a", bytes(size)), blind))
     assert did.count(True) == (1 if size <= bucket.SMALL else 4)
     assert s3_place.open().size("cas/a") == size
+
+
+def is_left_behind() -> bool:
+    """Tell whether a thread of `in_parallel` still waits."""
+    return any(thread.name.endswith("(run)") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("deed", ["create", "size", "read"])
+def test_ctrl_c_ends_every_wait(s3_place: Place, monkeypatch: pytest.MonkeyPatch, deed: str) -> None:
+    """Nobody waits for a server that hangs until obstore gives up: what waits for it is left behind."""
+    monkeypatch.setattr(stores, "STALL", 5.0)
+    line = s3_place.line
+    assert line is not None
+    store = s3_place.open()
+    store.size("a")
+    line.fail_after(0, cut=False)
+
+    def interrupt() -> None:
+        wait_for(lambda: line.passed)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    deeds: dict[str, Callable[[], object]] = {
+        "create": lambda: store.create("a", bytes(bucket.SMALL + 1)),
+        "size": lambda: store.size("a"),
+        "read": lambda: list(store.read("a")),
+    }
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        deeds[deed]()
+    assert is_left_behind()
+    line.mend()
+    wait_for(lambda: not is_left_behind())
+    assert store.size("a") is None
 
 
 def test_keys_of_others_are_not_listed(s3_place: Place) -> None:

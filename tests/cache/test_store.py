@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llorch.cache import bucket
 from llorch.cache import store as stores
 from llorch.cache.store import CHUNK, Store, open_store, shown_url
 from llorch.config import Workspace
@@ -212,13 +213,12 @@ def test_a_killed_upload_leaves_nothing(place: Place, tmp_path: Path) -> None:
     assert read(place.open()) == file.read_bytes()
 
 
-@pytest.fixture
-def far(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A store behind a line, on which nothing is waited for long."""
-    if place.line is None:
-        pytest.skip("a folder has no line")
-    monkeypatch.setattr(stores, "STALL", 2.0)
-    return place
+def open_impatient(place: Place, timeout: float = 2.0) -> Store:
+    """Open a store that waits for nothing very long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "STALL", 2.0)
+        patch.setattr(bucket, "RETRIES_WITHIN", 1.0)  # less than that, as it really is
+        return place.open(timeout)
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -227,7 +227,7 @@ def test_an_upload_whose_line_fails(far: Place, tmp_path: Path, cut: bool) -> No
     assert far.line is not None
     file = tmp_path / "data"
     file.write_bytes(os.urandom(BIG))
-    store = far.open(timeout=2)
+    store = open_impatient(far)
     assert store.size(KEY) is None  # so that a connection stands
     far.line.fail_after(BIG // 2, cut=cut)
     with pytest.raises(Unreachable):
@@ -243,7 +243,7 @@ def test_a_download_whose_line_fails(far: Place, cut: bool) -> None:
     assert far.line is not None
     data = os.urandom(BIG)
     far.open().create(KEY, data)
-    store = far.open(timeout=2)
+    store = open_impatient(far)
     assert store.size(KEY) == BIG
     far.line.fail_after(BIG // 2, cut=cut)
     came = bytearray()
@@ -263,7 +263,7 @@ def test_a_store_out_of_reach(far: Place, cut: bool) -> None:
     """Every question to a server that is gone, or does not answer, ends in the same error, in bounded time."""
     assert far.line is not None
     far.line.fail_after(0, cut=cut)
-    store = far.open(timeout=1)
+    store = open_impatient(far, timeout=1)
     for deed in deeds(store, KEY):
         with pytest.raises(Unreachable) as caught:
             deed()
