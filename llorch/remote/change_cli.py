@@ -101,7 +101,7 @@ def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, An
         for restore in (result.get("restore") for result in results.values()):
             if restore:
                 ui.tell("what was taken away is kept there; this brings it back:")
-                ui.emit(restore)
+                ui.emit(shown(restore))
         if len(outcomes) > 1:
             summarize(outcomes)
     return exit_code(outcomes)

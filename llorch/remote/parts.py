@@ -1,6 +1,7 @@
 """What a repository here has to bring to a host: its commit, its submodules' and, on request, uncommitted changes."""
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -15,8 +16,10 @@ from llorch.errors import CommandFailed, LlorchError, Refused
 if TYPE_CHECKING:
     from llorch.git.repo import Repo
 
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_MOST = 20_000
 OUT = "refs/llorch/sync/out"
-"""Below it: what is being sent, by its commit."""
+"""Below it: what is being sent, by the number of the process that does, and its commit."""
 
 
 class Part(NamedTuple):
@@ -45,7 +48,7 @@ class Part(NamedTuple):
     @property
     def ref(self) -> str:
         """What a bundle of it has."""
-        return f"{OUT}/{self.final}"
+        return f"{OUT}/{os.getpid()}/{self.final}"
 
 
 def find_parts(repo: "Repo", *, changes: bool, without: Sequence[Path] = ()) -> tuple[Part, ...]:
@@ -81,9 +84,12 @@ def find_parts(repo: "Repo", *, changes: bool, without: Sequence[Path] = ()) -> 
 
 @contextmanager
 def offered(parts: Sequence[Part]) -> Iterator[None]:
-    """Have refs for bundles to name, and none of them afterwards."""
+    """Have refs for bundles to name, and none of them afterwards, nor those that killed runs have left."""
     try:
         for part in parts:
+            for left in part.repo.line("for-each-ref", "--format=%(refname)", OUT).split():
+                if not _is_alive(left.removeprefix(f"{OUT}/").partition("/")[0]):
+                    part.repo.run("update-ref", "-d", left)
             part.repo.run("update-ref", part.ref, part.final)
         yield
     finally:
@@ -91,11 +97,25 @@ def offered(parts: Sequence[Part]) -> Iterator[None]:
             part.repo.run("update-ref", "-d", part.ref)
 
 
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    return True
+
+
 def known(part: Part, refs: Sequence[str]) -> list[str]:
-    """Return those commits of another repository that are here too, each once."""
-    if not refs:
-        return []
-    return part.repo.line("rev-list", "--no-walk", "--ignore-missing", *dict.fromkeys(refs)).split()
+    """Return those commits of another repository that are here too, each once.
+
+    Args:
+        refs: what it says; no more than a command line has room for, and what is no id, as an option of git, is not
+            looked for. Whatever is left out is only sent once more.
+    """
+    ids = [ref for ref in dict.fromkeys(refs) if _ID.fullmatch(ref)][:_MOST]
+    return part.repo.line("rev-list", "--no-walk", "--ignore-missing", *ids).split() if ids else []
 
 
 def is_lacking(part: Part, basis: Sequence[str]) -> bool:

@@ -167,7 +167,7 @@ def _plan_move(there: There, part: Part, facts: Facts) -> Move:
     if not facts["repository"]:
         return Move(part, False, "", step=_step(part, "make"))
     folder = posixpath.join(there.host.repository, part.path)
-    _bring(there, part, facts["refs"].split() + facts["head"].split(), folder)
+    _bring(there, part, facts["head"].split() + facts["refs"].split(), folder)
     found = _run(there, scripts.LOSSES, part.target, part.final, part.branch or "", folder=folder)
     prefix = f"{part.path}: " if part.path else ""
     lost = [f"{prefix}commit {line}" for line in found.all("commit")]

@@ -1,9 +1,13 @@
 """What a repository here has to bring."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from llorch.git.repo import Repo, find_repo
-from llorch.remote.parts import find_parts, known, offered
+from llorch.remote.parts import OUT, find_parts, known, offered
 from tests.git.conftest import World, commit, git, head, isolated, state, world
 
 __all__ = ["isolated", "world"]
@@ -61,3 +65,26 @@ def test_refs_are_only_lent(world: World, repo: Repo) -> None:
     assert git(world.work, "for-each-ref", "refs/llorch") == ""
     assert known(parts[0], [head(world.work), "1" * 40, head(world.work)]) == [head(world.work)]
     assert known(parts[0], []) == []
+
+
+def test_what_a_killed_run_has_lent_goes_too(world: World, repo: Repo) -> None:
+    """That of one that is still at work stays."""
+    (part, *_) = find_parts(repo, changes=False)
+    done = subprocess.Popen(["true"])
+    done.wait()
+    for owner in (done.pid, os.getppid()):
+        git(world.work, "update-ref", f"{OUT}/{owner}/{part.final}", part.final)
+    with offered([part]):
+        assert len(git(world.work, "for-each-ref", OUT).splitlines()) == 2
+    assert git(world.work, "for-each-ref", "--format=%(refname)", OUT) == f"{OUT}/{os.getppid()}/{part.final}"
+
+
+def test_a_host_that_says_options_of_git(world: World, repo: Repo, tmp_path: Path) -> None:
+    """What is no id of a commit never gets to git, however much of it there is."""
+    (part, *_) = find_parts(repo, changes=False)
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    said = [f"--output={mine}", "--all", head(world.work), head(world.work) + "^", "HEAD", *["1" * 40 + "\n"]]
+    many = [f"{number:040x}" for number in range(100_000)]
+    assert known(part, [*said, *many]) == [head(world.work)]
+    assert mine.read_text() == "mine"
