@@ -1,6 +1,7 @@
 """Log in to a server with the keys that ssh would offer: the agent's, then files, those with a passphrase last.
 
-Whose machine it is has been settled before (`known_hosts`).
+The one that hosts.toml names comes before the agent's others, since servers give up after a few. Whose machine it is
+has been settled before (`known_hosts`).
 """
 
 import base64
@@ -8,14 +9,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from llorch.errors import ConnectionFailed
-from llorch.remote.route import Route
+from llorch.remote.route import TOO_MANY_KEYS, Route
 from llorch.remote.transport import Deadline
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _refused(
             f'the server wants {", ".join(allowed)}, which is not done here: set `transport = "openssh"` for the host'
         )
     elif len(tried) > 5:
-        hint = "servers give up after six keys: name the right one as `identity_file` in hosts.toml"
+        hint = TOO_MANY_KEYS
     else:
         port = f"-p {route.port} " if route.port != 22 else ""
         hint = f"`ssh-copy-id {port}{route.user}@{route.hostname}` lets a key in; `ssh-add` gives one to the agent"
@@ -114,17 +115,22 @@ def _from(
 ) -> Iterator[_Offer]:
     paths = [str(path) for path in route.identity_files]
     named = {blob for path in paths if (blob := _public_blob(path + ".pub")) is not None}
+    files = [path for path in paths if os.path.exists(path) and _public_blob(path + ".pub") not in agent]
+    locked: list[str] = []
+
+    def open_ones(paths: Sequence[str]) -> Iterator[_Offer]:
+        for path in paths:
+            try:
+                yield from _load(path, route, None, left_out)
+            except _Locked:
+                locked.append(path)
+
     yield from (offer for blob, offer in agent.items() if blob in named)
+    own = str(route.own_key)
+    yield from open_ones([path for path in files if path == own])
     if not route.identities_only:
         yield from (offer for blob, offer in agent.items() if blob not in named)
-    locked = []
-    for path in filter(os.path.exists, paths):
-        if _public_blob(path + ".pub") in agent:
-            continue  # the agent has offered it
-        try:
-            yield from _load(path, route, None, left_out)
-        except _Locked:
-            locked.append(path)
+    yield from open_ones([path for path in files if path != own])
     for path in locked:
         yield from _unlock(path, route, deadline, ask, left_out)
 

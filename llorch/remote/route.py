@@ -31,6 +31,11 @@ HostKeyPolicy = Literal["yes", "no", "ask", "accept-new"]
 
 _STRICT: Mapping[str, HostKeyPolicy] = {"true": "yes", "yes": "yes", "false": "no", "no": "no", "off": "no",
                                         "ask": "ask", "accept-new": "accept-new"}  # fmt: skip
+TOO_MANY_KEYS = (
+    "servers give up after six keys: name the right one as `identity_file` in hosts.toml, and with"
+    ' `transport = "openssh"` say `IdentitiesOnly yes` in ssh\'s configuration too'
+)
+"""The hint for those whose agent has more."""
 MAX_WAY = 16
 """Hosts that each need the next one, by their own configuration."""
 
@@ -43,10 +48,10 @@ _MARK = "llorch:first"
 class Route:
     """How to get to a host. Nothing is ever forwarded, whatever the configuration says.
 
-    Paths are expanded, and files need not be there. `hostname` is what to connect to, `host_key_alias` what known_hosts
-    calls it if not that. Times are in seconds; 0 means that no message keeps the connection alive. At most one of
-    `proxy_command`, a line for the shell, and `jumps` is there. `jumps` begins with the first hop, and only that may
-    have a `proxy_command`; no hop has jumps of its own.
+    Paths are expanded, and files need not be there; `own_key` is the one of `identity_files` that hosts.toml names.
+    `hostname` is what to connect to, `host_key_alias` what known_hosts calls it if not that. Times are in seconds; 0
+    means that no message keeps the connection alive. At most one of `proxy_command`, a line for the shell, and `jumps`
+    is there. `jumps` begins with the first hop, and only that may have a `proxy_command`; no hop has jumps of its own.
     """
 
     hostname: str
@@ -66,6 +71,7 @@ class Route:
     server_alive_interval: int
     hashed: bool
     revoked_host_keys: Path | None = None
+    own_key: Path | None = None
 
     @property
     def entry(self) -> tuple[str, int]:
@@ -295,6 +301,7 @@ def _route(host: Host, name: str, settings: Settings, command: str | None) -> Ro
         server_alive_interval=int(one("serveraliveinterval", "0")),
         hashed=one("hashknownhosts", "no") == "yes",
         revoked_host_keys=next(iter(files("revokedhostkeys")), None),
+        own_key=next(iter(own), None),
     )
 
 

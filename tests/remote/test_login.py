@@ -70,6 +70,19 @@ def test_an_agents_key(box: Path, mine: Sshd, agent: Path, tmp_path: Path) -> No
         assert log_in(box) == []
 
 
+def test_an_agent_with_many_keys(box: Path, mine: Sshd, agent: Path, tmp_path: Path) -> None:
+    """A server gives up before they are all offered; so the key that hosts.toml names comes first, or it is told."""
+    for number in range(7):
+        subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other{number}"))], check=True)
+    ssh_config(box, mine, f'IdentityAgent "{agent}"')
+    assert log_in(box) == []
+    declare(box, entry("box", mine, identity_file="none"), entry("tin", mine, transport="openssh"))
+    for name in ("box", "tin"):
+        with pytest.raises(ConnectionFailed) as caught:
+            log_in(box, name=name)
+        assert "`IdentitiesOnly yes`" in str(caught.value.hint)
+
+
 def unlocked(key: Path, passphrase: str) -> bytes:
     """Return a key without its passphrase."""
     copy = key.with_name("copy")

@@ -116,11 +116,11 @@ def test_hosts_toml_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     use_config(text.partition("\n")[2].partition("\n")[2], folder, monkeypatch)
     assert both(declared, monkeypatch) == replace(route, hostname="box")
     assert both(host("x", host="me@box"), monkeypatch) == replace(
-        route, hostname="box", port=3, identity_files=keys[1:]
+        route, hostname="box", port=3, identity_files=keys[1:], own_key=None
     )
     assert both(host("x", host="me@box", user="you"), monkeypatch).user == "you"
     own = both(host("x", identity_file="/mine"), monkeypatch)
-    assert own.identity_files == (Path("/mine"),)
+    assert (own.own_key, own.identity_files) == (Path("/mine"), (Path("/mine"),))
     assert both(host("box", identity_file="/theirs"), monkeypatch).identity_files == (Path("/theirs"),)
 
 
