@@ -16,7 +16,7 @@ from llorch.remote.command import SIGNAL, script
 from llorch.remote.known_hosts import Line, append, judge, load_known_hosts, load_revoked, preferred_types, refusal
 from llorch.remote.login import Ask, log_in
 from llorch.remote.route import Route
-from llorch.remote.streams import CHUNK, SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
+from llorch.remote.streams import CHUNK, SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark, not_begun
 from llorch.remote.transport import Deadline, Socket, connect_tcp, keep_alive, load_paramiko, negotiate, socket_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class SshProcess:
         threading.Thread(target=self._send, args=[self._stdin], daemon=True).start()
         if not self.beginning.came.wait(self._connection.timeout):
             self._channel.close()
-            raise self._connection.broken(f"its login shell has not begun after {self._connection.timeout:g} s")
+            raise not_begun(self._connection.host, self._connection.timeout)
         try:
             self._pumps.wait()
         except SSHException as error:
@@ -188,6 +188,7 @@ def connect(route: Route, deadline: Deadline, ask: Ask) -> SshConnection:
     transports: list[paramiko.Transport] = []
     try:
         for hop in (*route.jumps, route):
+            deadline.at = f" at the hop `{hop.hostname}`" if hop is not route else ""
             known = load_known_hosts((*hop.user_known_hosts, *hop.global_known_hosts))
             known += load_revoked(hop.revoked_host_keys) if hop.revoked_host_keys is not None else ()
             sock = _open(hop, transports[-1] if transports else None, deadline)

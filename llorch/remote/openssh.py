@@ -15,9 +15,9 @@ from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, Timed
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.hosts import Host
 from llorch.remote.known_hosts import append, judge, load_known_hosts, preferred_types, refusal
-from llorch.remote.route import hop_to, options_for, settings_of, target
+from llorch.remote.route import TOO_MANY_KEYS, hop_to, options_for, settings_of, target
 from llorch.remote.ssh_config import Settings
-from llorch.remote.streams import SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark
+from llorch.remote.streams import SIGNALS, Beginning, Pumps, Request, Sink, Terminal, new_mark, not_begun
 from llorch.remote.transport import Deadline
 
 _UNINTERRUPTED = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
@@ -27,6 +27,8 @@ FAILED = 255
 """What ssh(1) exits with when it fails itself."""
 _TO_SAY_WHY = 5.0
 """Seconds that ssh has to end by itself when its connection has."""
+_MESSAGE = 1 << 16
+"""Bytes beyond which what comes before the script is no message of ssh's, but the login shell's talk."""
 _SETTINGS = {
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "3",
@@ -39,6 +41,8 @@ _DEFAULTS = {"SessionType": "default", "StdinNull": "no", "ForkAfterAuthenticati
 """What a user's configuration may say otherwise for a session of his own; ssh(1) knows of it since 8.7."""
 _REFUSED = "Host key verification failed"
 """What ssh(1) says where it does not trust a host's key, or a hop does not."""
+_TOO_MANY = "Too many authentication failures"
+"""What servers say to those that offer more keys than they take."""
 _PRESENTED = {
     "BatchMode": "yes",
     "ControlPath": "none",
@@ -188,7 +192,7 @@ class OpenSshProcess:
         self._connection = connection
         self._process = process
         self._err = err
-        self._said = b""
+        self._said = bytearray()
         self._lock = threading.Lock()
         beginning.begun = self._let_go
         self._pumps = Pumps(process.kill)
@@ -201,30 +205,28 @@ class OpenSshProcess:
         """Hold what `ssh` itself says until the script runs: it may be why it does not."""
         with self._lock:
             self._said += data
-        if self.beginning.state is not None:
+        if self.beginning.state is not None or len(self._said) > _MESSAGE:
             self._let_go()
 
     def _let_go(self) -> None:
         with self._lock:
-            said, self._said = self._said, b""
+            said, self._said = self._said, bytearray()
         if said:
-            self._err(said)
+            self._err(bytes(said))
 
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
         limit = self._connection.limit
         if not self.beginning.came.wait(limit):
-            raise ConnectionFailed(
-                self._connection.name,
-                f"its login shell has not begun after {limit:g} s",
-                hint="`ssh -v` tells how far it gets",
-            )
+            assert limit is not None, "without one it waits until it has come"
+            raise not_begun(self._connection.name, limit)
         self._pumps.wait()
         code = self._close()
         if code == FAILED and self.beginning.state is None:
             reason = self._said.decode(errors="replace").replace("\r\n", "\n").strip() or "ssh does not say why"
             refused = self._connection.refused() if _REFUSED in reason or not self._said else None
-            raise refused or ConnectionFailed(self._connection.name, reason, hint="`ssh -v` tells more")
+            hint = TOO_MANY_KEYS if _TOO_MANY in reason else "`ssh -v` tells more"
+            raise refused or ConnectionFailed(self._connection.name, reason, hint=hint)
         self._let_go()
         return code if code >= 0 else 128 - code
 
@@ -280,7 +282,9 @@ def refused_key(
     for line in presented:
         name, port = route.entry
         verdict = judge(known, name, port, line.key_type, line.blob)
-        if verdict.kind not in ("trusted", "authority"):  # an authority's word on a certificate is ssh's to judge
+        if verdict.kind == "authority":  # ssh has seen no certificate of one, and asks then as for any other key
+            verdict = verdict._replace(kind="unknown", lines=())
+        if verdict.kind != "trusted":
             files = route.user_known_hosts
             add = partial(append, name=name, port=port, key_type=line.key_type, blob=line.blob, hashed=route.hashed)
             return refusal(deadline.host, verdict, partial(add, files[0]) if files else None, hop=is_hop)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from llorch.errors import ConnectionFailed
+
 Sink = Callable[[bytes], None]
 CHUNK = 1 << 15
 """Bytes that are read at once: what a server puts into one packet."""
@@ -20,6 +22,15 @@ SIGNALS = (("INT", 0.5), ("TERM", 0.5))
 def new_mark() -> str:
     """Return a mark that no program writes by chance."""
     return f"llorch:{secrets.token_hex(16)}"
+
+
+def not_begun(host: str, seconds: float) -> ConnectionFailed:
+    """Return the error of a login shell that does not come to run what it is sent."""
+    return ConnectionFailed(
+        host,
+        f"its login shell has not begun after {seconds:g} s",
+        hint="`ssh -v` tells how far it gets; `[remote] connect_timeout` in llorch.toml has the seconds",
+    )
 
 
 class Beginning:

@@ -34,11 +34,16 @@ _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 
 class Deadline:
-    """The one moment at which a connection has to stand."""
+    """The one moment at which a connection has to stand.
+
+    Attributes:
+        at: where the stages are, in messages, if it is not the host itself.
+    """
 
     def __init__(self, host: str, seconds: float) -> None:
         self.host = host
         self.seconds = seconds
+        self.at = ""
         self._end = time.monotonic() + seconds
 
     def left(self, stage: str) -> float:
@@ -60,7 +65,7 @@ class Deadline:
         """Return the error of a stage that took too long."""
         return ConnectionFailed(
             self.host,
-            f"{stage} took too long: {self.seconds:g} s are over",
+            f"{stage}{self.at} took too long: {self.seconds:g} s are over",
             hint="check that it is on and reachable; `[remote] connect_timeout` in llorch.toml has the seconds",
         )
 

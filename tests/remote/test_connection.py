@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -182,6 +183,20 @@ def test_a_login_shell_that_says_more(box: Path, sshd: Sshd, tmp_path: Path) -> 
         assert sorted(bytes(heard.err).splitlines()) == sorted([b"warning", f"Welcome to {shell}".encode()])
 
 
+@BOTH
+def test_a_login_shell_that_says_very_much(box: Path, tmp_path: Path, name: str) -> None:
+    """It is passed on as it comes, and holds up nothing."""
+    force = (
+        'ForceCommand head -c 30000000 /dev/zero; head -c 30000000 /dev/zero >&2; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    )
+    with Sshd(tmp_path / "much", options=[force]) as server:
+        declare(box, entry("box", server), entry("tin", server, transport="openssh"))
+        (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
+        heard = Heard()
+        assert heard.run(reach_of(box), name, sh("echo hi")).code == 0
+    assert (bytes(heard.out), len(heard.err)) == (b"hi\n", 60_000_000)
+
+
 def test_a_login_shell_that_runs_nothing(box: Path, tmp_path: Path) -> None:
     """A shell that refuses is told by what it says; one that never begins, by the time."""
     with Sshd(tmp_path / "no", options=["ForceCommand echo no; exit 1"]) as server:
@@ -285,6 +300,15 @@ def test_a_hop_that_does_not_pass_on(three: Callable[..., Reach], tmp_path: Path
         with pytest.raises(ConnectionFailed, match=r"cannot be reached from the hop before it") as caught:
             Heard().run(three("paramiko", middle, far), "far", sh("true"))
         assert "AllowTcpForwarding" in str(caught.value.hint)
+
+
+def test_a_hop_that_says_nothing(box: Path, sshd: Sshd) -> None:
+    """It is named, since it is not the host that takes the time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hop = entry("hop", sshd, host="127.0.0.1", port=silent.getsockname()[1])
+        declare(box, hop, entry("box", sshd, jump="hop"))
+        with pytest.raises(ConnectionFailed, match=r"the start of SSH at the hop `127\.0\.0\.1` took too long: 0\.5 s"):
+            Heard().run(reach_of(box, 0.5), "box", sh("true"))
 
 
 def test_a_proxy_command(box: Path, sshd: Sshd, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import BIN, Run
 from tests.remote.conftest import configure, declare, entry
-from tests.remote.sshd import Sshd
+from tests.remote.sshd import Sshd, make_key
 
 Llorch = Callable[..., Run]
 
@@ -103,6 +103,9 @@ def test_add_what_cannot_be_reached(box: Path, sshd: Sshd, llorch: Llorch) -> No
     run = llorch("remote", "hosts", "add", "new", "--host", "-oProxyCommand=x")
     assert run.code == 3
     assert "not a name for ssh" in run.err
+    for name in ('"q"', "a\nb", "", "ü", "all", "none"):
+        run = llorch("remote", "hosts", "add", "--host", "127.0.0.1", "--", name)
+        assert (run.code, run.err.startswith("error: hosts.toml: `")) == (3, True), run.err
     assert (box / "hosts.toml").read_text() == before
 
 
@@ -154,6 +157,17 @@ def test_keys_of_hops_are_accepted_too(
         assert (error["code"], error["presented"]) == ("host-key", " ".join(own))
         assert error["recorded"] == [" ".join(fingerprint(sshd.host_keys["ecdsa"]))]
         assert other not in error["message"]
+
+
+def test_a_key_beside_an_authority(box: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without a certificate is like any other for the system's ssh; for paramiko that is not known."""
+    known = box.parent / "known"
+    known.write_text(f"@cert-authority * {make_key(box.parent / 'ca').with_suffix('.pub').read_text()}")
+    configure(monkeypatch, box.parent, known)
+    run = llorch("remote", "hosts", "check", "--accept")
+    assert "accepted" in run.err
+    assert "host certificates are not supported" in run.out
+    assert "ok      tin" in run.out
 
 
 def test_a_file_that_keeps_no_key(box: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
