@@ -9,8 +9,8 @@ import re
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,-]+")  # zsh reads `=ls`, old fish `%1`
 EXPAND = (
-    'mark=$1 folder=$2; shift 2; unset CDPATH; case $folder in "~") folder=$HOME;;'
-    ' "~/"*) folder=$HOME/${folder#"~/"};; esac;'
+    'mark=$1 folder=$2; shift 2; unset CDPATH; case $folder in ""|/*) ;; "~") folder=$HOME;;'
+    ' "~/"*) folder=$HOME/${folder#"~/"};; *) folder=./$folder;; esac;'  # `cd -` goes elsewhere
 )
 """Begins every script: takes the mark and a folder off its arguments."""
 FOLDER = (

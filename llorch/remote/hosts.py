@@ -51,6 +51,12 @@ def _check_path(value: str) -> str | None:
     return "has control characters" if "\n" in value or "\t" in value else None  # TOML's reader finds the others
 
 
+def _check_far_path(value: str) -> str | None:
+    if re.match(r"~[^/]", value):
+        return "`~` stands for the home folder of the one who logs in, and of nobody else"
+    return _check_path(value)
+
+
 def _check_words(value: tuple[str, ...]) -> str | None:
     wrong = next((word for word in value if not re.fullmatch(r"\w[\w.-]*", word, re.ASCII)), None)
     return None if wrong is None else f"`{wrong}` may have letters, digits, `.`, `_` and `-`"
@@ -64,12 +70,12 @@ class Entry:
     user: str | None = field(default=None, metadata={"check": check_destination})
     port: int | None = field(default=None, metadata={"check": _check_port})
     identity_file: str | None = field(default=None, metadata={"check": _check_path})
-    repo_path: str | None = field(default=None, metadata={"check": _check_path})
+    repo_path: str | None = field(default=None, metadata={"check": _check_far_path})
     jump: str | None = field(default=None, metadata={"check": _check_jump})
     tags: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
     backends: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
     transport: Literal["paramiko", "openssh"] = "paramiko"
-    llorch: str | None = field(default=None, metadata={"check": _check_path})
+    llorch: str | None = field(default=None, metadata={"check": _check_far_path})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,11 +198,16 @@ def _document(workspace: Workspace, path: Path, drafts: Mapping[Path, str]) -> D
         return Document(name, "")
 
 
+def check_name(name: str) -> str | None:
+    """Return what is wrong with a host's name, or None."""
+    if name in ("all", NO_JUMP):
+        return f"`{name}` has a meaning of its own; call the host something else"
+    return check_destination(name)
+
+
 def _is_name(name: str, document: Document) -> bool:
     """Tell whether a table's name can be a host's, complaining if not."""
-    complaint = check_destination(name)
-    if name in ("all", NO_JUMP):
-        complaint = f"`{name}` has a meaning of its own; call the host something else"
+    complaint = check_name(name)
     if complaint is not None:
         document.complain(("hosts", name), complaint)
     return complaint is None

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from llorch.config import Workspace
-from llorch.errors import ConfigError, LlorchError, Refused, UnknownName
-from llorch.remote.hosts import Entry, Host, hosts_file, load_hosts
+from llorch.errors import ConfigError, LlorchError, Problem, Refused, UnknownName
+from llorch.remote.hosts import Entry, Host, check_name, hosts_file, load_hosts
 from llorch.rewrite import edited, rewrite, without_table
 
 NEW = "version = 1\n"
@@ -48,6 +48,8 @@ def add_host(
         hosts[host.name] = entry = _raw(host)
         yield (text.rstrip() + "\n\n" if text.strip() else "") + render_host(host.name, entry)
 
+    if complaint := check_name(host.name):
+        raise ConfigError([Problem(_name(workspace, user_file, environ), None, "", complaint)])
     if user_file and host.name in _own(workspace, environ):
         raise _declared(host.name, _name(workspace, False, environ))
     return _edit(workspace, add, user_file, environ, write)

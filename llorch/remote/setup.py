@@ -107,6 +107,8 @@ INSTALL = (
 """Installs a wheel and what it needs, and tries it. pip's own options follow."""
 _INDEX = ("--timeout=10", "--retries=1")
 _NO_INDEX = ("--no-index",)
+_BY_SIGNAL = 128
+"""What sh tells of a program that a signal has ended is this and its number."""
 _SOURCE_ONLY = ("doit-cmd",)
 """What llorch needs and is published as source alone, which would have to be built there: its wheel comes from here."""
 
@@ -234,7 +236,9 @@ def _install(there: There, wheels: Sequence[Path], pip: Path | None) -> None:
     there.say(f"installing llorch {__version__}")
     try:
         there.run("pip", INSTALL, *arguments, *_INDEX)
-    except CommandFailed:
+    except CommandFailed as error:
+        if error.returncode > _BY_SIGNAL:
+            raise
         there.say("it does not get packages by itself; they come from here")
         with tempfile.TemporaryDirectory(prefix="llorch-") as folder:
             machine = json.loads(there.run("pip", PYTHON, _MACHINE))
@@ -249,7 +253,7 @@ def _push(there: There, files: Sequence[Path]) -> None:
         path: digest for path, digest in zip(files, map(digest_of, files), strict=True) if have.get(path.name) != digest
     }
     if missing:
-        there.say(f"bringing {len(missing)} wheels")
+        there.say(f"bringing {len(missing)} wheel{'s' if len(missing) > 1 else ''}")
     for path, digest in missing.items():
         with open(path, "rb") as file:
             found = there.run("python", PYTHON, _RECEIVE, path.name, digest, stdin=file.fileno()).decode()

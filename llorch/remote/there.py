@@ -1,6 +1,7 @@
 """A host to work on: scripts run on it one after the other, over one connection that is kept meanwhile."""
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -8,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from llorch import shell
-from llorch.errors import CommandFailed, ToolMissing
+from llorch.errors import CommandFailed, DiskFull, ToolMissing
 from llorch.remote import forward
 from llorch.remote.command import OK
 from llorch.remote.facts import Facts, parse_facts
@@ -21,6 +22,7 @@ BEGIN = OK + r' printf "\0" >&2;'
 READY = ' printf "ready\\0yes\\0"; cat >/dev/null;'
 """Says that a script is ready, and waits for the end of those that run beside it."""
 Say = Callable[[str], None]
+_FULL = re.compile("No space left on device|Disk quota exceeded")
 _NO_PROGRAM = 127
 """What a shell exits with when it does not find a program."""
 
@@ -73,7 +75,8 @@ class There:
             ConnectionFailed: the connection broke.
             NotInWorkspace: there is no such folder.
             ToolMissing: a program is not there.
-            CommandFailed: it did not end with 0; the error has the last lines of its stderr.
+            DiskFull: there is no room on the host.
+        CommandFailed: it did not end with 0; the error has the last lines of its stderr.
         """
         out = bytearray()
         said: dict[int, bytearray] = {}  # by the thread that took it, since each stream has one
@@ -95,6 +98,11 @@ class There:
             raise ToolMissing(f"there is no `{what}` on `{self.host.name}`", hint="install it there")
         if code:
             after = b"".join(text.partition(b"\0")[2] for text in said.values()).decode(errors="replace")
+            if _FULL.search(after):
+                raise DiskFull(
+                    f"the disk of `{self.host.name}` is full: `{what}` cannot write",
+                    hint=f"make room there; `llorch remote info {self.host.name}` shows what there is",
+                )
             failed = CommandFailed((what,), code, "\n".join(after.splitlines()[-shell.TAIL :]))
             failed.message = f"on `{self.host.name}`: {failed.message}"
             raise failed

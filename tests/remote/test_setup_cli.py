@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -113,6 +114,24 @@ def test_one_that_was_killed(workspace: Path, sshd: Sshd, tmp_path: Path, monkey
         assert second.returncode == 0, rest
     assert subprocess.run([own, "--version"], capture_output=True, text=True).stdout == f"llorch {__version__}\n"
     assert sorted(os.listdir(place / ".venv/llorch")) == ["installed"]
+
+
+def test_pip_is_killed_there(
+    workspace: Path, sshd: Sshd, llorch: Llorch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is told, and is no reason to bring everything from here."""
+    place = declare(workspace, sshd, monkeypatch)
+    environment(place)
+    (pip,) = place.glob(".venv/lib/*/site-packages/pip")
+    real = pip.readlink()
+    pip.unlink()
+    pip.mkdir()
+    (pip / "__main__.py").write_text("import os, sys\nif 'install' in sys.argv: os.kill(os.getpid(), 9)\n")
+    run = llorch("remote", "setup", "box", "--yes")
+    assert (run.code, "`pip` exited with 137" in run.err, "from here" in run.err) == (5, True, False), run.err
+    shutil.rmtree(pip)
+    pip.symlink_to(real)
+    assert llorch("remote", "setup", "box", "--yes").code == 0
 
 
 def test_two_at_once_that_do_not_wait(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llorch.config import find_workspace
-from llorch.errors import CommandFailed, ConnectionFailed, NotInWorkspace
-from llorch.remote.command import FOLDER
+from llorch.errors import CommandFailed, ConnectionFailed, DiskFull, NotInWorkspace
+from llorch.remote.command import EXPAND, FOLDER
 from llorch.remote.hosts import load_hosts
 from llorch.remote.reach import Reach
 from llorch.remote.streams import Process
@@ -55,6 +55,20 @@ def test_failures_are_told(place: Path, there: There) -> None:
     with pytest.raises(CommandFailed) as failed:
         there.run("git", FOLDER + BEGIN + " echo no data; echo 'it hurts' >&2; exit 3", folder="")
     assert (failed.value.message, failed.value.returncode) == ("on `box`: `git` exited with 3:\nit hurts", 3)
+
+
+def test_a_full_disk_is_told(there: There) -> None:
+    """Whichever program says so."""
+    with pytest.raises(DiskFull, match="the disk of `box` is full: `cat` cannot write"):
+        there.run("cat", FOLDER + BEGIN + " echo more >&2; cat /bin/sh >/dev/full", folder="/")
+
+
+def test_a_folder_that_looks_like_an_option(there: There, sshd: Sshd) -> None:
+    """It is below the one that a login begins in, like any relative path."""
+    for name in ("-", "-P", "rel"):
+        with pytest.raises(NotInWorkspace):
+            there.run("pwd", FOLDER + BEGIN + " pwd", folder=f"{name}/of a test")
+        assert there.run("pwd", EXPAND + BEGIN + ' printf %s "$folder"', folder=name).decode() == f"./{name}"
 
 
 def test_an_interrupt_ends_the_script(place: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
