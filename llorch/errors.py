@@ -316,6 +316,8 @@ def of_system(error: OSError) -> LlorchError | None:
     if error.errno in _FULL and error.filename is None:
         hint = "check the room on the disk, and where stdout and stderr lead"
         return DiskFull(f"what llorch writes cannot be written: {error.strerror}", hint=hint)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return LlorchError("too many files are open at once", hint="`ulimit -n 4096` in this shell allows more")
     if error.errno not in _REFUSALS or error.filename is None:
         return None
     hint = "check who may read and write it, what is in its place, and the room on the disk"

@@ -176,6 +176,8 @@ def test_nearest_guesses_only_what_is_near(name: str, near: str | None) -> None:
         (FileNotFoundError(2, "No such file or directory", "x"), None),
         (OSError(28, "No space left on device"), "what llorch writes cannot be written: No space left on device"),
         (PermissionError(13, "Permission denied"), None),
+        (OSError(24, "Too many open files"), "too many files are open at once"),
+        (OSError(23, "Too many open files in system", "x"), "too many files are open at once"),
     ],
 )
 def test_refusals_of_the_system_are_told_from_mistakes(error: OSError, message: str | None) -> None:

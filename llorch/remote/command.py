@@ -5,8 +5,13 @@ command is one `exec sh -c SCRIPT`, every word of it quoted in a way that all of
 writes a line with a mark that nobody can foresee, with its process number in it.
 """
 
+import os
 import re
 
+from llorch.errors import LlorchError
+
+_MOST = 1 << 17
+"""Bytes of one word of a command line, with its NUL, on Linux (MAX_ARG_STRLEN): a login shell is given it as one."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,-]+")  # zsh reads `=ls`, old fish `%1`
 EXPAND = (
     'mark=$1 folder=$2; shift 2; unset CDPATH; case $folder in ""|/*) ;; "~") folder=$HOME;;'
@@ -54,5 +59,16 @@ def quote(word: str) -> str:
 
 
 def script(text: str, *arguments: str) -> str:
-    """Return the command line that has `sh` run a script, with arguments, in place of the login shell."""
-    return " ".join(["exec sh -c", *map(quote, (text, "sh", *arguments))])
+    """Return the command line that has `sh` run a script, with arguments, in place of the login shell.
+
+    Raises:
+        LlorchError: no login shell on Linux could be given it.
+    """
+    command = " ".join(["exec sh -c", *map(quote, (text, "sh", *arguments))])
+    size = len(os.fsencode(command))
+    if size >= _MOST:
+        raise LlorchError(
+            f"the command is too long: it takes {size:,} bytes, and has to have less than {_MOST:,}",
+            hint="pass the words on stdin, as in `printf '%s\\0' WORD... | llorch remote exec HOST -- xargs -0 CMD`",
+        )
+    return command

@@ -1,6 +1,7 @@
 """Connections by the system's own `ssh`, for what paramiko lacks: host certificates, ControlMaster, PKCS#11, GSSAPI."""
 
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from llorch import shell
-from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, TimedOut
+from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, TimedOut, ToolMissing
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.hosts import Host
 from llorch.remote.known_hosts import append, judge, load_known_hosts, preferred_types, refusal
@@ -82,7 +83,12 @@ class OpenSshConnection:
             settings: what its configuration says.
             is_asked: a person may answer its questions, for which there is no limit of time.
             refused: says which key it is that ssh does not trust.
+
+        Raises:
+            ToolMissing: there is no ssh.
         """
+        if shutil.which("ssh") is None:
+            raise ToolMissing("`ssh` is not installed, or not in PATH", hint=_HINT)
         self.name = name
         self.refused = refused
         self.limit = None if is_asked else timeout
@@ -96,9 +102,7 @@ class OpenSshConnection:
         mark = new_mark()
         kind = "-tt" if request.terminal is not None else "-T"
         command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
-        process = shell.start(
-            [*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env, hint=_HINT
-        )
+        process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env)
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
     def open_subsystem(self, name: str) -> "_Pipe":
@@ -123,7 +127,7 @@ class OpenSshConnection:
     def signal(self, name: str, pid: int) -> None:
         """Send a signal to a process of ours on the host."""
         command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
-        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, env=self._env, hint=_HINT)
+        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, env=self._env)
         process.communicate()
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from llorch.errors import LlorchError
 from llorch.remote.command import RUN, SIGNAL, quote, script
-from llorch.remote.streams import Request
+from llorch.remote.streams import Request, new_mark
 from tests.conftest import IN_CI
 from tests.remote.conftest import Heard, reach_of
 
@@ -94,3 +95,14 @@ def test_plain_words_stay_as_they_are() -> None:
     """Commands can be read in logs."""
     assert quote("--features=cuda") == "'--features=cuda'"
     assert script("true", "a/b", "c d") == "exec sh -c true sh a/b 'c d'"
+
+
+@pytest.mark.parametrize("name", ["box", "tin"])
+def test_a_command_that_is_too_long(box: Path, name: str) -> None:
+    """What a login shell can be given is given to it, and what it cannot is told, not tried."""
+    room = (1 << 17) - len(script(RUN, new_mark(), "", "printf", "%s", "")) + len("''") - 1
+    heard = Heard()
+    assert heard.run(reach_of(box), name, Request(RUN, ("", "printf", "%s", "x" * room))).code == 0
+    assert len(heard.out) == room
+    with pytest.raises(LlorchError, match="it takes 131,072 bytes, and has to have less than 131,072"):
+        heard.run(reach_of(box), name, Request(RUN, ("", "printf", "%s", "x" * (room + 1))))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from llorch.errors import ToolMissing
 from llorch.remote.hosts import Host
+from llorch.remote.reach import Reach
 from llorch.remote.route import options_for
 
 
@@ -37,3 +39,12 @@ def test_hops_keep_their_own_entries() -> None:
     _, command = options_for(Host(name="far", host="far", jump="gate,you@mid.lan"), hosts)
     assert command.startswith("ProxyCommand=ssh -l you -o ")
     assert "gate.lan" in command
+
+
+def test_no_ssh_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told at once, with how to get it."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    host = Host(name="tin", host="tin", transport="openssh")
+    with pytest.raises(ToolMissing, match="`ssh` is not installed") as caught:
+        Reach({}, 10, lambda _: None).connect(host)
+    assert "apt install openssh-client" in str(caught.value.hint)
