@@ -13,6 +13,7 @@ import click
 from llorch import __version__, ui
 from llorch.cli import REMOTE, Command, Table
 from llorch.shell import terminated
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.remote.fleet import Outcome
@@ -152,7 +153,7 @@ def _run_one(reach: "Reach", host: "Host", request: "Request") -> int:
         ended = run_on(connection, request, _writer(1), _writer(2), hold)
     judge(host, ended)
     if ended.more and ended.more[0] != __version__:
-        ui.tell(f"`{host.name}` has llorch {ended.more[0]}, here it is {__version__}")
+        ui.tell(f"`{host.name}` has llorch {shown(ended.more[0])}, here it is {__version__}")
     return ended.code
 
 

@@ -4,6 +4,7 @@ A login shell may print what it likes before our script begins. So the script fi
 nobody can foresee, and with its process number; what comes before that is not its output.
 """
 
+import re
 import secrets
 import threading
 import time
@@ -15,6 +16,8 @@ from llorch.errors import ConnectionFailed
 Sink = Callable[[bytes], None]
 CHUNK = 1 << 15
 """Bytes that are read at once: what a server puts into one packet."""
+_BEGINNING = re.compile(r"(ok|no-folder|no-llorch|incompatible) (\d{1,9})(?: (.*))?", re.ASCII)
+"""What follows the mark: how the script begins, the number of its process, and more words."""
 SIGNALS = (("INT", 0.5), ("TERM", 0.5))
 """What ends a script, and the seconds that it then has. What sh has in the background heeds only the second."""
 
@@ -68,9 +71,13 @@ class Beginning:
             self._let_go(at if at >= 0 else max(0, len(self._held) - len(self._mark)))
             return
         line, rest = self._held[at + len(self._mark) : end], self._held[end + 1 :]
+        found = _BEGINNING.fullmatch(line.decode(errors="replace").rstrip("\r"))  # a terminal adds it
+        if found is None:  # it is in what a shell shows of the command that it runs
+            self._let_go(end + 1)
+            self.feed(b"")
+            return
         self._let_go(at)
-        state, pid, *more = line.decode(errors="replace").split()
-        self.state, self.pid, self.more, self._held = state, int(pid), tuple(more), b""
+        self.state, self.pid, self.more, self._held = found[1], int(found[2]), tuple((found[3] or "").split()), b""
         self.came.set()
         self.begun()
         if rest:

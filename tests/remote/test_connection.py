@@ -184,6 +184,18 @@ def test_a_login_shell_that_says_more(box: Path, sshd: Sshd, tmp_path: Path) -> 
 
 
 @BOTH
+def test_a_login_shell_that_shows_what_it_runs(box: Path, tmp_path: Path, name: str) -> None:
+    """The command that it shows is no output of the command, though its mark is in it."""
+    force = 'ForceCommand echo "+ $SSH_ORIGINAL_COMMAND"; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    with Sshd(tmp_path / "shows", options=[force]) as server:
+        declare(box, entry("box", server), entry("tin", server, transport="openssh"))
+        (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
+        heard = Heard()
+        assert heard.run(reach_of(box), name, sh("echo hi")).code == 0
+    assert (bytes(heard.out), bytes(heard.err[:14])) == (b"hi\n", b"+ exec sh -c '")
+
+
+@BOTH
 def test_a_login_shell_that_says_very_much(box: Path, tmp_path: Path, name: str) -> None:
     """It is passed on as it comes, and holds up nothing."""
     force = (

@@ -14,11 +14,12 @@ def test_a_script_begins_after_its_mark(size: int) -> None:
     beginning = Beginning("mark", out.extend, err.extend)
     begun: list[bytes] = []
     beginning.begun = lambda: begun.append(bytes(out))
-    data = b"Welcome!\nmar mark\nmark ok 12 1.0\nmark ok 13\n\xff\0"
+    talk = b"Welcome!\nmar mark\nexec sh -c true sh mark '' pwd\nmark ok\nmark what 12\n> "
+    data = talk + b"mark ok 12 1.0\nmark ok 13\n\xff\0"
     for at in range(0, len(data), size):
         beginning.feed(data[at : at + size])
     assert (beginning.state, beginning.pid, beginning.more) == ("ok", 12, ("1.0",))
-    assert bytes(err) == b"Welcome!\nmar mark\n"
+    assert bytes(err) == talk
     assert bytes(out) == b"mark ok 13\n\xff\0"
     assert beginning.came.is_set()
     assert begun == [b""]
