@@ -8,7 +8,7 @@ import click
 
 from llorch import ui
 from llorch.cli import HOSTS, Command, Table, yes_option
-from llorch.errors import HostKeyRefused
+from llorch.errors import ConnectionFailed, HostKeyRefused
 from llorch.remote.cli import HERE, choose_hosts
 from llorch.remote.command import RUN
 from llorch.remote.fleet import Fleet, Outcome, exit_code
@@ -188,7 +188,11 @@ def _accepts(error: HostKeyRefused) -> bool:
 
 
 def _word(outcome: Outcome) -> str:
-    return "yes" if outcome.error is None else f"no: {outcome.error.message.splitlines()[0]}"
+    """Return the last column, which the host's name is a part of anyway."""
+    if outcome.error is None:
+        return "yes"
+    why = outcome.error.reason if isinstance(outcome.error, ConnectionFailed) else outcome.error.message
+    return f"no: {why.splitlines()[0]}"
 
 
 def _show(outcome: Outcome) -> None:

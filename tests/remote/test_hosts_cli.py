@@ -42,7 +42,7 @@ def test_list_with_a_look(box: Path, sshd: Sshd, llorch: Llorch) -> None:
     run = llorch("remote", "hosts", "list", "--check")
     assert run.code == 0
     assert run.out.splitlines()[0].endswith("\tyes")
-    assert "Connection refused" in run.out.splitlines()[1]
+    assert run.out.splitlines()[1].endswith("\tno: 127.0.0.1 port 1: Connection refused")
     first, second = llorch("remote", "hosts", "list", "--check", "--json").json["hosts"]
     assert (first["reachable"], second["reachable"]) == (True, False)
     assert second["error"]["code"] == "connection-failed"
