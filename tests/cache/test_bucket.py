@@ -17,7 +17,7 @@ from llorch.cache import store as stores
 from llorch.cache.store import Store, open_store
 from llorch.config import Workspace
 from llorch.errors import AccessDenied, ConfigError, DiskFull, LlorchError, NotFound, ToolMissing, Unreachable
-from tests.cache.conftest import Place
+from tests.cache.places import Place
 from tests.cache.servers import BUCKET, only_known_users
 from tests.remote.conftest import wait_for
 

@@ -13,7 +13,7 @@ from llorch.cache.store import Store, open_store
 from llorch.config import Workspace
 from llorch.errors import AccessDenied, ConfigError, DiskFull, Refused, UnknownName, Unreachable
 from llorch.remote import sftp
-from tests.cache.conftest import Place
+from tests.cache.places import Place
 from tests.remote.conftest import configure, declare, entry
 from tests.remote.sshd import Sshd, make_key
 

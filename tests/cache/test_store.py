@@ -16,7 +16,7 @@ from llorch.cache import store as stores
 from llorch.cache.store import CHUNK, Store, open_store, shown_url
 from llorch.config import Workspace
 from llorch.errors import ConfigError, LlorchError, NotFound, Offline, Refused, Unreachable
-from tests.cache.conftest import Place
+from tests.cache.places import Place
 
 KEY = "cas/sha256/ab/abcdef0123456789"
 BIG = 12 * CHUNK + 7
