@@ -16,6 +16,7 @@ LAYERS = {
     "parallel": 0,
     "progress": 0,
     "record": 0,
+    "secrets": 0,
     "switches": 0,
     "text": 0,
     "typed": 0,

@@ -23,7 +23,8 @@ from llorch.errors import (
     Refused,
     Unreachable,
 )
-from llorch.git.repo import Repo, without_secrets
+from llorch.git.repo import Repo
+from llorch.secrets import without_secrets
 from llorch.text import shown
 
 _NOISE = re.compile(r"remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision")

@@ -6,9 +6,10 @@ import os
 
 from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
-from llorch.git.repo import Repo, at_once, without_secrets
+from llorch.git.repo import Repo, at_once
 from llorch.git.unfetched import load_unfetched
 from llorch.record import Record
+from llorch.secrets import without_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from llorch import ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.remote.change_cli import change
 from llorch.remote.cli import HERE
+from llorch.secrets import without_secrets
 from llorch.session import session
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def sync(host: str, changes: bool, force: bool) -> int:
 
 def _origin(repo: "Repo") -> str | None:
     """Return where the repository comes from, without secrets, unless only this machine knows it."""
-    from llorch.git.repo import without_secrets
-
     if not repo.says_yes("config", "remote.origin.url"):
         return None
     url = without_secrets(repo.line("config", "remote.origin.url"))
