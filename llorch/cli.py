@@ -98,6 +98,8 @@ HOSTS: Mapping[str, Place] = {
 
 DEV: Mapping[str, Place] = {
     "check": Place("llorch.dev.check_cli", "check", "Say all that is wrong with the configuration at once"),
+    "config": Place("llorch.dev.config_cli", "config", "Show every value and where it is from"),
+    "info": Place("llorch.dev.info_cli", "info", "Write a report to paste into a bug report"),
 }
 
 CACHE: Mapping[str, Place] = {}
@@ -270,7 +272,9 @@ def enter_workspace() -> None:
 
     from llorch.workspace import find_workspace
 
-    named = click.get_current_context().find_root().meta.get("directory")
+    meta = click.get_current_context().find_root().meta
+    named = meta.get("directory")
+    meta["LLORCH_REPO_ROOT"] = os.environ.get("LLORCH_REPO_ROOT")
     workspace = find_workspace(Path(named) if named is not None else None)
     if not workspace.declared:
         ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}")

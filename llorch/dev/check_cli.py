@@ -1,6 +1,6 @@
 """`llorch dev check`: all that is wrong with the workspace's files, said at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -62,9 +62,7 @@ def _show(report: "Report") -> None:
         ui.tell(f"{skipped.what}: not checked, {skipped.why}")
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
-    words = {"models": "model", "hosts": "host", "builds": "binary", "suites": "test suite"}
-    what = ", ".join(_many(report.counts[key], word) for key, word in words.items())
-    ui.tell(f"checked {', '.join(report.files)}: {what}")
+    ui.tell(f"checked {', '.join(report.files)}: {counted(report.counts)}")
     if errors or warnings:
         ui.tell(f"{count(errors, 'error')}, {count(warnings, 'warning')}")
     else:
@@ -78,5 +76,11 @@ def _line(problem: "Problem") -> str:
     return f"{ui.style(place, 'bold')}: {word}: {key}{ui.harmless(problem.message)}"
 
 
-def _many(number: int, noun: str) -> str:
-    return count(number, noun) if noun != "binary" or number == 1 else f"{number} binaries"
+def counted(counts: Mapping[str, int]) -> str:
+    """Return how many there are of each kind.
+
+    >>> counted({"models": 12, "hosts": 0, "builds": 1, "suites": 2})
+    '12 models, 0 hosts, 1 binary, 2 test suites'
+    """
+    words = {"models": "model", "hosts": "host", "builds": "binary", "suites": "test suite"}
+    return ", ".join(count(number, words[kind]).replace("binarys", "binaries") for kind, number in counts.items())

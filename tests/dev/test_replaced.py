@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from llorch.dev.replaced import ACTIONS, DEPTH, DOWNLOADS, Script, find_scripts
+from tests.conftest import as_mortal
 
 ROOT = Path(__file__).parents[2]
 GIT = """\
@@ -89,6 +90,13 @@ def test_links_and_folders_are_not_read(workspace: Path) -> None:
     (workspace / "tools").mkdir()
     (workspace / "tools/llorch-git").symlink_to("../real")
     assert paths(workspace) == {}
+
+
+def test_what_may_not_be_read_is_left_alone(workspace: Path) -> None:
+    """It is not ours to judge."""
+    put(workspace, "llorch-git", GIT)
+    (workspace / "llorch-git").chmod(0)
+    assert as_mortal(lambda: paths(workspace)) == {}
 
 
 @pytest.mark.parametrize("shebang", ["#!/bin/sh", "#! /bin/bash -e", "#!/usr/bin/env -S bash", "#!/usr/local/bin/zsh"])
