@@ -54,8 +54,8 @@ def seconds(command: Command) -> float:
     return time.perf_counter() - start
 
 
-def row(title: str, ours: Command, theirs: Command, budget: float, runs: int) -> None:
-    """Print one comparison: both medians, the ratio and the budget."""
+def row(title: str, ours: Command, theirs: Command, budget: float | str, runs: int) -> None:
+    """Print one comparison: both medians, the ratio and the budget, which is of the ratio unless it has a unit."""
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(runs + 1)][1:]
     mine, other = (statistics.median(times) for times in zip(*pairs, strict=True))
     print(f"| {title} | {mine * 1000:.0f} | {other * 1000:.0f} | {mine / other:.2f} | {budget} |", flush=True)
@@ -66,6 +66,14 @@ def start_up(folder: Path, runs: int) -> None:
     bare = ([str(BIN / "python"), "-c", "pass"], folder)
     for option in ("--version", "--help"):
         row(f"`llorch {option}` / `python -c pass`", ([str(BIN / "llorch"), option], folder), bare, 5, runs)
+
+
+def completion(folder: Path, runs: int) -> None:
+    """Measure what a press of the Tab key takes, from the shipped catalog, against a bare interpreter."""
+    bare = ([str(BIN / "python"), "-c", "pass"], folder)
+    for line in ("llorch models download ti", "llorch why models:ti", "llorch models download --a"):
+        ours = ([str(BIN / "llorch"), "dev", "completion", "bash", "--", line, ""], folder)
+        row(f"`{line}`, the Tab key / `python -c pass`", ours, bare, "100 ms", runs)
 
 
 def nothing_to_do(folder: Path, runs: int) -> None:
@@ -375,6 +383,7 @@ def main() -> None:
         nargs="*",
         choices=[
             "start-up",
+            "completion",
             "nothing-to-do",
             "build",
             "fetch",
@@ -392,6 +401,7 @@ def main() -> None:
     options = parser.parse_args()
     benches: dict[str, Callable[[Path], None]] = {
         "start-up": lambda folder: start_up(folder, options.runs),
+        "completion": lambda folder: completion(folder, options.runs),
         "nothing-to-do": lambda folder: nothing_to_do(folder, options.runs),
         "build": lambda folder: build(folder, options.runs),
         "fetch": lambda folder: fetch(folder, max(3, options.runs // 2)),

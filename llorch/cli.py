@@ -32,6 +32,7 @@ TOP: Mapping[str, Place] = {
     "remote": Place("llorch.remote.cli", "remote", "Run commands on other machines"),
     "dev": Place("llorch.dev.cli", "dev", "Make a new machine a working one, and see what is wrong"),
     "cache": Place("llorch.cache.cli", "cache", "Share targets between machines, by content"),
+    "init": Place("llorch.dev.init_cli", "init", "Make a folder a workspace: write the files that are missing"),
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
@@ -97,7 +98,10 @@ HOSTS: Mapping[str, Place] = {
 }
 
 DEV: Mapping[str, Place] = {
+    "setup": Place("llorch.dev.setup_cli", "setup", "Make a new clone ready: files, submodules, models"),
+    "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
     "check": Place("llorch.dev.check_cli", "check", "Say all that is wrong with the configuration at once"),
+    "completion": Place("llorch.dev.completion_cli", "completion", "Complete command lines in bash, zsh and fish"),
     "config": Place("llorch.dev.config_cli", "config", "Show every value and where it is from"),
     "info": Place("llorch.dev.info_cli", "info", "Write a report to paste into a bug report"),
 }

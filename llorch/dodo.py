@@ -1,6 +1,7 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
 from llorch.build.tasks import task_build
+from llorch.dev.tasks import task_dev
 from llorch.engine import doit_config
 from llorch.git.tasks import task_git
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
@@ -12,6 +13,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_build",
     "task_convert",
+    "task_dev",
     "task_fetch",
     "task_git",
     "task_models",

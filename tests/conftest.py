@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from llorch.session import session
 from tests.hub import Hub
 
 IN_CI = bool(os.environ.get("CI"))
+ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
 MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
@@ -42,8 +45,28 @@ class Run:
 
     @property
     def json(self) -> Any:
-        """The JSON document on stdout."""
-        return json.loads(self.out)
+        """The JSON document on stdout, which has no key that the documentation does not name."""
+        document = json.loads(self.out)
+        missing = sorted(keys(document) - documented_keys())
+        assert not missing, f"docs/json.md does not name {missing}"
+        return document
+
+
+def keys(document: object) -> set[str]:
+    """Return the keys of a document at all depths, but not those in the values that `why` tells of."""
+    if isinstance(document, list):
+        return {key for item in document for key in keys(item)}
+    if isinstance(document, dict):
+        below = {key for name, value in document.items() if name not in ("was", "now") for key in keys(value)}
+        return below | document.keys()
+    return set()
+
+
+@cache
+def documented_keys() -> frozenset[str]:
+    """Return the words in code on the pages that tell of JSON."""
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("json.md", "errors.md"))
+    return frozenset(word for code in re.findall(r"`([^`]+)`", pages) for word in re.findall(r"\w+", code))
 
 
 def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,29 @@ def test_help_loads_little() -> None:
     assert not extra & heavy
 
 
+# What completing a model's name may load: the rules that the names go by, and none of the command line.
+COMPLETION = {
+    *("llorch", "llorch.__main__", "llorch.dev", "llorch.models"),
+    *(f"llorch.dev.{name}" for name in ("complete", "names", "shells", "spec")),
+    *(f"llorch.{name}" for name in ("config", "errors", "record", "text", "toml", "typed", "workspace")),
+    *(f"llorch.models.{name}" for name in ("catalog", "ggml", "places")),
+}
+
+
+def test_completion_loads_little(workspace: Path) -> None:
+    """A press of the Tab key loads neither click nor doit, nor what runs programs or keeps records."""
+    (workspace / "llorch.toml").touch()
+    run = "import os, sys\nsys.argv = ['llorch', 'dev', 'completion', 'bash', '--', 'llorch models info ti', 'ti']\n"
+    run += "os._exit = sys.exit\nimport llorch.__main__\n"
+    run += "try:\n    llorch.__main__.main()\nexcept SystemExit:\n    pass"
+    foreign = {
+        name for name in loaded(run) - loaded("import tomli") if name.split(".")[0] not in sys.stdlib_module_names
+    }
+    assert foreign == COMPLETION
+    heavy = {"asyncio", "json", "logging", "shlex", "sqlite3", "subprocess"}
+    assert not loaded(run) & heavy
+
+
 def test_no_folder_of_tests_is_left_out() -> None:
     """Pytest's own default leaves out folders called `build`; ours must not."""
     import tomli

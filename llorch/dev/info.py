@@ -54,11 +54,11 @@ class Info:
             "llorch": __version__,
             "python": self.python,
             "system": self.system,
-            "packages": dict(self.packages),
-            "programs": dict(self.programs),
+            "packages": [{"name": name, "version": version} for name, version in self.packages.items()],
+            "programs": [{"name": name, "version": version} for name, version in self.programs.items()],
             "workspace": workspace,
             "logs": self.logs,
-            "environment": {value.key: value.value for value in self.environment},
+            "environment": [{"name": variable.key, "value": variable.value} for variable in self.environment],
         }
 
 

@@ -145,6 +145,15 @@ def to_tip(declared: Declared) -> Move:
     return move if cloned is None else move._replace(outcome="cloned", before=None)
 
 
+def is_cut_off(declared: Declared) -> bool:
+    """Tell whether a clone was ended before its first checkout: it has neither an index nor files yet."""
+    try:
+        bare = declared.is_there and os.listdir(declared.repo.root) == [".git"]
+        return bare and not os.path.lexists(os.path.join(declared.repo.git_folder, "index"))
+    except OSError:  # it is broken, as git will say
+        return False
+
+
 def fetch_commit(repo: Repo, commit: str) -> None:
     """Have a commit, from the remote if it is not here."""
     if not repo.has(commit):
@@ -238,16 +247,18 @@ def _clone(declared: Declared) -> Move:
 def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
     repo = declared.repo
     status = load_status(repo)
-    if status.commit == target:
+    cut_off = is_cut_off(declared)
+    if status.commit == target and not cut_off:
         if force:
             repo.run("reset", "-q", "--hard")
         return Move(declared, "same", target, target)
-    # A clone that was cut off before its first checkout has nothing to lose.
-    force = force or os.listdir(repo.root) == [".git"]
+    force = force or os.listdir(repo.root) == [".git"]  # nothing to lose
     if not force:
         check_kept(repo, target)
     ref = None if force else rescue(repo)
     repo.run("checkout", "-q", *(["-f"] if force else ["--no-overwrite-ignore"]), "--detach", target)
+    if cut_off:
+        return Move(declared, "cloned", None, target)
     return Move(declared, "moved", status.commit, target, status.branch, ref)
 
 

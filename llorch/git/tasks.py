@@ -1,11 +1,16 @@
-"""The tasks `git:*`: the commands of `llorch git` for a dodo.py, run each time that they are asked for."""
+"""The tasks `git:*`: the commands of `llorch git` for a dodo.py, run each time that they are asked for.
+
+And `git:submodules-clone`, which gets what a new clone lacks and moves nothing.
+"""
 
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from llorch.engine import Command, creator
-from llorch.session import Session
+from llorch.engine import Action, Command, creator
+from llorch.errors import TaskFailure
+from llorch.progress import Progress
+from llorch.session import Done, Session, session
 
 COMMANDS = {
     "status": (["status"], "Show the state of the repository and its submodules"),
@@ -20,6 +25,7 @@ COMMANDS = {
     "submodules-pinned": (["submodules", "update", "--all", "--pinned"], "Bring the submodules to what is recorded"),
 }
 """What each task runs. Resetting and switching need a name, and are commands only."""
+CLONE = "git:submodules-clone"
 
 
 @creator
@@ -28,3 +34,24 @@ def task_git(run: Session) -> Iterator[dict[str, Any]]:
     for name, (arguments, doc) in COMMANDS.items():
         # No group `git`, which would run all of them; and the terminal, to ask.
         yield Command(f"git:{name}", [sys.executable, "-m", "llorch", "git", *arguments], doc=doc, interactive=True)()
+    doc = "Clone the submodules that are not there, at what is recorded"
+    yield {"basename": CLONE, "actions": [Action(_clone, doc=doc)], "doc": doc}
+
+
+def _clone(progress: Progress) -> Done:
+    from llorch.git.repo import find_repo, listed
+    from llorch.git.status import load_submodules
+    from llorch.git.submodules import is_cut_off, move_all, outermost, to_recorded
+
+    known = [each.declared for each in load_submodules(find_repo(session().workspace.root))]
+    absent = outermost([each for each in known if not each.is_there or is_cut_off(each)])
+    if absent:
+        progress.say(f"fetching {listed(each.path for each in absent)}")
+    moves = move_all(absent, to_recorded, to_recorded)
+    failed = [(move.declared.path, move.error) for move in moves if move.error is not None]
+    if failed:
+        reasons = "\n".join(f"  {listed([path])}: {error.message}" for path, error in failed)
+        hint = next((error.hint for _, error in failed if error.hint), None)
+        raise TaskFailure(f"{len(failed)} of {len(known)} submodules cannot be cloned:\n{reasons}", hint=hint)
+    cloned = [move.declared.path for move in moves if move.outcome == "cloned"]
+    return Done(listed(cloned) if cloned else "none is missing", made=bool(cloned))

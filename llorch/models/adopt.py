@@ -50,6 +50,13 @@ def adopt(model: Model, file: File, promise: Remote, workspace: Workspace, progr
     return None
 
 
+def is_near(model: Model, file: File, promise: Remote, workspace: Workspace) -> bool:
+    """Tell whether a file of the promised size is elsewhere on this machine, to be taken if its contents are right."""
+    if promise.size is None or not (promise.sha256 or promise.git_oid):
+        return False
+    return any(path.stat().st_size == promise.size for path in _candidates(model, file, promise, workspace))
+
+
 def _matching_digest(path: Path, promise: Remote, progress: Progress) -> str | None:
     """Return a file's sha256 if its contents are the promised ones, None if not, or if nothing is promised of them."""
     if promise.sha256 is not None:

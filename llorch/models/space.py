@@ -29,7 +29,7 @@ def room(what: str, files: Mapping[Path, int]) -> Iterator[None]:
     while not folder.exists():
         folder = folder.parent
     with _lock:
-        needed, others = _outstanding(files), _outstanding(_claims)
+        needed, others = outstanding(files), outstanding(_claims)
         free = shutil.disk_usage(folder).free
         if needed + others > free:
             also = f", other tasks of this run {others:,}" if others else ""
@@ -51,7 +51,8 @@ def release(place: Path) -> None:
         _claims.pop(place, None)
 
 
-def _outstanding(files: Mapping[Path, int]) -> int:
+def outstanding(files: Mapping[Path, int]) -> int:
+    """Return how many bytes of files with these sizes are still to be written: a `.part` has some already."""
     total = 0
     for place, size in files.items():
         part = place.with_name(place.name + PART)

@@ -112,7 +112,7 @@ def parse_info(facts: Facts) -> Info:
     name = "".join(shlex.split(release.get("PRETTY_NAME", ""))) or f"{facts['os-name']} {facts['os-version']}".strip()
     memory = {key: int(size) * 1024 for key, size in re.findall(r"^(\w+):\s+(\d+) kB$", facts["meminfo"], re.MULTILINE)}
     cores = {line for line in facts["cores"].splitlines() if not line.startswith("#")}
-    nvidia = tuple(_nvidia(facts["nvidia"]))
+    nvidia = tuple(parse_nvidia(facts["nvidia"]))
     return Info(
         system=facts["system"] or None,
         os=name or None,
@@ -123,7 +123,7 @@ def parse_info(facts: Facts) -> Info:
         threads=_number(facts["threads"]),
         memory=memory.get("MemTotal") or _number(facts["memory"]),
         memory_available=memory.get("MemAvailable"),
-        gpus=nvidia or tuple(_displays(_document(facts["displays"]))),
+        gpus=nvidia or tuple(parse_displays(_document(facts["displays"]))),
         gpu_error=None if nvidia else facts["nvidia-error"] or facts["nvidia"] or None,
         disk=_disk(facts["disk"]),
         repository=_repository(facts),
@@ -172,7 +172,7 @@ def _cpu(fields: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _nvidia(text: str) -> Iterator[Gpu]:
+def parse_nvidia(text: str) -> Iterator[Gpu]:
     """Yield the GPUs of nvidia-smi(1), a line each, memory in MiB; what it cannot say is in brackets."""
     for line in text.splitlines():
         name, *more = (value.strip() for value in line.split(","))
@@ -187,7 +187,7 @@ def _nvidia(text: str) -> Iterator[Gpu]:
             )
 
 
-def _displays(document: Mapping[str, Any]) -> Iterator[Gpu]:
+def parse_displays(document: Mapping[str, Any]) -> Iterator[Gpu]:
     """Yield the GPUs of `system_profiler SPDisplaysDataType -json`; Apple's own have the machine's memory."""
     for gpu in _tables(document, "SPDisplaysDataType"):
         metal = str(gpu.get("spdisplays_mtlgpufamilysupport", "")).removeprefix("spdisplays_")

@@ -54,4 +54,6 @@ def test_the_document(workspace: Path) -> None:
         "problems": [],
         "state_size": 0,
     }
-    assert list(run.json["environment"]) == ["LLORCH_REPO_ROOT"]
+    assert run.json["environment"] == [{"name": "LLORCH_REPO_ROOT", "value": f"{workspace}"}]
+    assert [program["name"] for program in run.json["programs"]] == ["git", "cargo", "rustc", "ssh"]
+    assert all(package["version"] for package in run.json["packages"])

@@ -1,13 +1,12 @@
-"""The scripts that llorch stands in for, found by name and content; and the guide that says what to call instead."""
+"""The scripts that llorch stands in for, found by name and content."""
 
 from pathlib import Path
 
 import pytest
 
-from llorch.dev.replaced import ACTIONS, DEPTH, DOWNLOADS, Script, find_scripts
+from llorch.dev.replaced import DEPTH, DOWNLOADS, Script, find_scripts
 from tests.conftest import as_mortal
 
-ROOT = Path(__file__).parents[2]
 GIT = """\
 #!/usr/bin/env bash
 ACTION="$1"
@@ -118,14 +117,3 @@ def test_what_a_script_does_besides_is_told(workspace: Path) -> None:
     ]
     put(workspace, "scripts/llorch-git", GIT.replace("status | pull)", "status | bisect | push)"))
     assert find_scripts(workspace, {})[0].more == ("bisect", "push")
-
-
-@pytest.mark.skipif(not (ROOT / "docs/migration.md").exists(), reason="the guide is being written")
-def test_the_guide_has_every_action() -> None:
-    """What a script is said to be replaced in stands in the migration guide, with its script."""
-    guide = (ROOT / "docs/migration.md").read_text()
-    for name, actions in ACTIONS.items():
-        lines = [line for line in guide.splitlines() if name in line]
-        assert [action for action in actions if not any(f" {action}" in line for line in lines)] == []
-    for name, id in DOWNLOADS.items():
-        assert any(f"{name}.sh" in line and f"models download {id}`" in line for line in guide.splitlines())

@@ -111,6 +111,13 @@ SHAPES: dict[tuple[str, ...], Any] = {
         ]
     },
     ("build", "clean", "--yes"): {"dry_run": bool, "cleaned": [{"folder": str, "package": TEXT_OR_NULL}]},
+    ("init", "--dry-run"): {
+        "dry_run": bool,
+        "folder": str,
+        "files": [{"path": str, "outcome": str}],
+        "left_out": [str],
+        "submodules": [str],
+    },
     ("list",): {"tasks": [{"name": str, "doc": str, "state": str, "targets": [str]}]},
     ("why", "models:tiny"): {
         "task": str,

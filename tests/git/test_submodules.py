@@ -149,12 +149,13 @@ def test_a_clone_that_was_cut_off_is_finished(world: World) -> None:
     """Where a clone has no files yet, since its commit could not be had, they come as soon as it can."""
     llama = world.work / "reference/llama ü"
     wanted = head(llama)
-    (world.work / ".git/modules/reference/llama ü/index").unlink()
     tree = git(llama, "rev-parse", "HEAD^{tree}")
-    git(llama, "update-ref", "HEAD", git(llama, "commit-tree", tree, "-m", "Elsewhere"))
-    (llama / "README").unlink()
-    move(world, "llama ü")
-    assert (head(llama), git(llama, "status", "--porcelain")) == (wanted, "")
+    for commit_then in (git(llama, "commit-tree", tree, "-m", "Elsewhere"), wanted):
+        git(llama, "update-ref", "HEAD", commit_then)
+        (llama / "README").unlink()
+        (world.work / ".git/modules/reference/llama ü/index").unlink(missing_ok=True)
+        assert move(world, "llama ü")["reference/llama ü"].outcome == "cloned"
+        assert (head(llama), git(llama, "status", "--porcelain")) == (wanted, "")
 
 
 def test_a_commit_that_no_branch_has_is_fetched_by_its_id(world: World) -> None:

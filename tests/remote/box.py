@@ -1,6 +1,8 @@
 """A host for commands: a real sshd, declared as `box` in a workspace's hosts.toml."""
 
 import json
+import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,14 @@ def declare(workspace: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch, **more
     (workspace / "hosts.toml").write_text("version = 1\n[hosts.box]\n" + "\n".join(lines) + "\n")
     (workspace / "llorch.toml").write_text("version = 1\n")
     return sshd.home / name
+
+
+def environment(place: Path) -> Path:
+    """Make a `.venv` that has all packages of the tests' own, but for llorch."""
+    venv.create(place / ".venv", symlinks=True)
+    site = next(place.glob(".venv/lib/*/site-packages"))
+    ours = next(path for path in map(Path, sys.path) if path.name == "site-packages")
+    for each in ours.iterdir():
+        if not each.name.startswith("llorch"):
+            (site / each.name).symlink_to(each)
+    return place / ".venv/bin/llorch"

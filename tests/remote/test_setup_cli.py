@@ -1,9 +1,7 @@
 """`llorch remote setup` on real servers: installed there by the real pip, and only what is missing."""
 
 import os
-import sys
 import time
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from llorch import __version__
 from llorch.config import find_workspace
 from llorch.remote.hosts import load_hosts
 from tests.conftest import Run
-from tests.remote.box import declare
+from tests.remote.box import declare, environment
 from tests.remote.sshd import Sshd
 
 Llorch = Callable[..., Run]
@@ -27,17 +25,6 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     folder = tmp_path_factory.mktemp("sshd") / "s"
     with Sshd(folder, options=[f'SetEnv "HOME={folder}/home" {NO_WAY_OUT}']) as server:
         yield server
-
-
-def environment(place: Path) -> Path:
-    """Make a `.venv` that has all packages of the tests' own, but for llorch."""
-    venv.create(place / ".venv", symlinks=True)
-    site = next(place.glob(".venv/lib/*/site-packages"))
-    ours = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    for each in ours.iterdir():
-        if not each.name.startswith("llorch"):
-            (site / each.name).symlink_to(each)
-    return place / ".venv/bin/llorch"
 
 
 def test_a_host_without_anything(workspace: Path, sshd: Sshd, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
