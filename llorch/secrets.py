@@ -1,79 +1,80 @@
-"""Take out of a text what nobody else may read: passwords in addresses, tokens, and whose machine it is."""
+"""Take secrets out of what outlives a run, such as logs and reports. What comes out is for people, not to be used."""
 
 from __future__ import annotations
 
 import os
 
+from llorch.text import without_credentials
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
 
 HIDDEN = "***"
-_SECRET = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "KEY", "AUTH", "COOKIE")
-# As Hugging Face, GitHub, GitLab, PyPI, AWS and OpenAI begin theirs; JSON Web Tokens; and headers.
-_TOKENS = (
-    r"hf_[A-Za-z0-9]{16,}", r"gh[a-z]_\w{16,}", r"github_pat_\w{16,}", r"glpat-[\w-]{16,}", r"pypi-[\w-]{16,}",
-    r"AKIA[A-Z0-9]{12,}", r"sk-[\w-]{16,}", r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", r"(?<=[Bb]earer )\S+",
-    r"(?<=[Bb]asic )[\w+/=-]{8,}",
-)  # fmt: skip
+SHORTEST = 6
+"""Characters of a variable's value that is looked for everywhere: shorter ones are in too many other words."""
+
+_VARIABLES = ("TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "_PWD")
+_MARKS = ("token", "pass", "secret", "key", "credential", "authorization", "cookie", "sig")
+_SHAPES = (
+    "hf_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "eyJ",
+)
+"""What tokens begin with: the Hub's, GitHub's, GitLab's, OpenAI's, Slack's, AWS's, and JSON Web Tokens."""
+_patterns: list[re.Pattern[str]] = []
 
 
-def without_secrets(text: str) -> str:
-    """Return a text whose addresses have no user and password.
+class Hider:
+    """Takes secrets out of texts, those of the environment wherever they are, others where something says it is one."""
 
-    >>> without_secrets("see https://me:token@example.org/x")
-    'see https://example.org/x'
-    """
-    first, *rest = text.split("://")
-    return "://".join([first, *map(_without_user, rest)])
+    __slots__ = ("_values",)
 
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Learn the values of the variables that are named as secrets are."""
+        named = [value for name, value in environ.items() if any(word in name.upper() for word in _VARIABLES)]
+        lines = {line.strip() for value in named for line in value.splitlines()}
+        self._values = sorted((line for line in lines if len(line) >= SHORTEST), key=len, reverse=True)
 
-def _without_user(address: str) -> str:
-    user, at, host = address.partition("@")
-    return address if not at or any(c in "/'" or c.isspace() for c in user) else host
+    def hide(self, text: str) -> str:
+        """Return a text with `***` for each secret, and addresses without user and password.
 
-
-def is_secret(name: str) -> bool:
-    """Tell whether a variable or a key of such a name has a secret.
-
-    >>> is_secret("HF_TOKEN"), is_secret("aws_secret_access_key"), is_secret("HF_TOKEN_PATH"), is_secret("LLORCH_JOBS")
-    (True, True, False, False)
-    """
-    words = name.upper().split("_")
-    return words[-1] not in ("PATH", "FILE", "DIR") and any(word.rstrip("S") in _SECRET for word in words)
-
-
-def hide(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return a text without passwords and queries in addresses, without tokens, and without what variables keep secret.
-
-    >>> hide("https://me:pw@example.org/x?sig=1 hf_abcdefghijklmnop s3cret!", {"MY_PASSWORD": "s3cret!"})
-    'https://example.org/x?*** *** ***'
-    """
-    import re
-
-    found = without_secrets(text)
-    found = re.sub(r"(?<=://)([^\s?#'\"`]*[?#])[^\s'\"`]+", rf"\g<1>{HIDDEN}", found)
-    kept = [value for name, value in environ.items() if is_secret(name) and len(value) >= 6]
-    for value in sorted(kept, key=len, reverse=True):
-        found = found.replace(value, HIDDEN)
-    return re.sub("|".join(rf"(?<![\w-]){token}" if token[0] != "(" else token for token in _TOKENS), HIDDEN, found)
+        >>> Hider({"HF_TOKEN": "abcdefgh"}).hide("get --password 'x y' https://me:pw@host/abcdefgh")
+        'get --password *** https://host/***'
+        """
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        if "://" in text:
+            text = without_credentials(text)
+        lower = text.lower()
+        if any(mark in lower for mark in _MARKS) or any(shape in text for shape in _SHAPES):
+            for pattern in _compiled():
+                text = pattern.sub(rf"\1{HIDDEN}", text)
+        return text
 
 
-def impersonal(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return a text that does not tell who its user is, nor on which machine: the home folder is `~`.
+def _compiled() -> list[re.Pattern[str]]:
+    """Return what finds secrets by what is before them, which is a group and stays, or by their own beginning."""
+    if not _patterns:
+        import re  # compiling takes 2 ms, and few runs have anything like this
 
-    >>> impersonal("/home/vince/x /Users/ann/y vince", {"HOME": "/home/vince", "USER": "vince"})
-    '~/x /Users/USER/y USER'
-    """
-    import re
-    import socket
-
-    home = environ.get("HOME", "").rstrip("/")
-    found = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if home else text
-    found = re.sub(r"(/home/|/Users/)[^/\s:]+", r"\1USER", found)
-    names = {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
-    machine = socket.gethostname()
-    for name, word in [*((name, "USER") for name in names), (machine, "HOST"), (machine.partition(".")[0], "HOST")]:
-        if len(name) > 2 and name not in ("root", "localhost"):
-            found = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", word, found)
-    return found
+        named = r"(?:token|passw(?:or)?d|passphrase|secret|(?:api|access|secret|private)[-_]?key|credentials?)"
+        headers = r"((?:authorization|cookie)[\"']?\s*[:=]\s*[\"']?)[^\"'\n]+"
+        options = rf"(--?(?:\w[\w-]*[-_])?{named}(?:=|\s+))(?:'[^']*'|\"[^\"]*\"|[^\s\"'])+"
+        values = rf"(\b(?:[\w-]*[-_])?(?:{named}|signature|sig)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]{{8,}}"
+        tokens = rf"()\b(?:{'|'.join(_SHAPES)})[\w.-]{{16,}}"
+        for pattern, flags in ((headers, re.I), (options, re.I), (values, re.I), (tokens, 0)):
+            _patterns.append(re.compile(pattern, flags))
+    return _patterns

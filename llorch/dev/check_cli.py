@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llorch.errors import Problem
 
 
-@click.command(cls=Command, example="llorch dev check\nLLORCH_OFFLINE=1 llorch dev check --json")
+@click.command(cls=Command, looks=True, example="llorch dev check\nLLORCH_OFFLINE=1 llorch dev check --json")
 def check() -> int:
     """Say all that is wrong with the configuration at once: each mistake with its file, line and key.
 

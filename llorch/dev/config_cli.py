@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llorch.dev.values import Value
 
 
-@click.command(cls=Command, example="llorch dev config\nllorch dev config --json")
+@click.command(cls=Command, looks=True, example="llorch dev config\nllorch dev config --json")
 def config() -> None:
     """Show every value of the configuration, and where it is from: a flag, a variable, a file's line, or the default.
 

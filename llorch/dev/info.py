@@ -12,10 +12,9 @@ from typing import Any
 from llorch import __version__, shell
 from llorch.config import Workspace
 from llorch.dev.check import read_files
-from llorch.dev.values import Value, list_variables
+from llorch.dev.values import Value, harmless, list_variables
 from llorch.errors import LlorchError
 from llorch.parallel import in_parallel
-from llorch.secrets import hide, impersonal
 from llorch.text import shown
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
@@ -66,24 +65,43 @@ def gather(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Inf
     """Look at everything that is told, in bounded time."""
     files = read_files(workspace, environ)
 
-    def harmless(text: str) -> str:
-        return shown(impersonal(hide(text, environ), environ))
+    def clean(text: str) -> str:
+        return shown(impersonal(harmless(text, environ), environ))
 
     problems = sorted(files.wrong, key=lambda problem: (problem.file, problem.line or 0))
     versions = in_parallel(PROGRAMS.values(), lambda command: _version(command, workspace.root), len(PROGRAMS))
-    variables = [value._replace(value=harmless(str(value.value))) for value in list_variables(environ)]
+    variables = [value._replace(value=clean(str(value.value))) for value in list_variables(environ)]
     return Info(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         system=platform.platform(),
         packages=_packages(),
         programs=dict(zip(PROGRAMS, versions, strict=True)),
-        files=tuple(map(harmless, files.names())),
+        files=tuple(map(clean, files.names())),
         counts=files.counts,
-        problems=tuple(harmless(str(problem)) for problem in problems),
+        problems=tuple(clean(str(problem)) for problem in problems),
         size=_size(workspace.state),
-        logs=tuple(map(harmless, _newest(workspace.state / "log"))),
+        logs=tuple(map(clean, _newest(workspace.state / "log"))),
         environment=tuple(variables),
     )
+
+
+def impersonal(text: str, environ: Mapping[str, str]) -> str:
+    """Return a text that does not tell who its user is, nor on which machine: the home folder is `~`.
+
+    >>> impersonal("/home/vince/x /Users/ann/y vince", {"HOME": "/home/vince", "USER": "vince"})
+    '~/x /Users/USER/y USER'
+    """
+    import socket
+
+    home = environ.get("HOME", "").rstrip("/")
+    found = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if home else text
+    found = re.sub(r"(/home/|/Users/)[^/\s:]+", r"\1USER", found)
+    names = {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
+    machine = socket.gethostname()
+    for name, word in [*((name, "USER") for name in names), (machine, "HOST"), (machine.partition(".")[0], "HOST")]:
+        if len(name) > 2 and name not in ("root", "localhost"):
+            found = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", word, found)
+    return found
 
 
 def _version(command: Sequence[str], folder: Path) -> str | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llorch.dev.info import Info
 
 
-@click.command(cls=Command, example="llorch dev info\nllorch dev info --json")
+@click.command(cls=Command, looks=True, example="llorch dev info\nllorch dev info --json")
 def info() -> None:
     """Write what a bug report needs to know of this machine and the workspace, as Markdown.
 

@@ -262,6 +262,11 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
         "--format": ("= mermaid dot svg", "What to write."),
         **REMOTE
     }),
+    "log": ("Show what runs have done", ("",), {
+        "-f --follow": (None, "Go on with what the run under way writes, until it ends."),
+        "--list": (None, "List the runs that have left a log, with their numbers."),
+        **REMOTE
+    }),
     "doit": ("Run plain doit at the workspace's root", ("task...",), {
         **REMOTE
     }),

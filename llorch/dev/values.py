@@ -6,11 +6,13 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from llorch.config import Build, Loaded, Origin, Test
-from llorch.secrets import HIDDEN, hide, is_secret
+from llorch.secrets import HIDDEN, Hider
 from llorch.typed import Key, render_key
 
 SHOWN = ("LLORCH_", "HF_", "DOIT_")
 """How variables begin that change what llorch does."""
+_SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+"""How variables and keys end whose values are hidden, however short."""
 ALSO = ("CI", "NO_COLOR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 
 
@@ -53,6 +55,17 @@ def describe(origin: Origin) -> str:
     return f"{origin.kind} {origin.name}".strip()
 
 
+def harmless(text: str, environ: Mapping[str, str]) -> str:
+    """Return a text without secrets, and without what an address asks for or leads to, which may sign it.
+
+    >>> harmless("https://me:pw@example.org/x?sig=1#a", {})
+    'https://example.org/x?***'
+    """
+    import re
+
+    return re.sub(r"(://[^\s?#'\"`]*[?#])[^\s'\"`]+", rf"\1{HIDDEN}", Hider(environ).hide(text))
+
+
 def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
     if is_dataclass(value):
         for field in fields(value):
@@ -65,11 +78,10 @@ def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
 
 
 def _harmless(key: Key, value: Any, environ: Mapping[str, str]) -> Any:
-    """Return a value that may be shown; a secret's place, as `env:NAME`, is none."""
+    """Return a value that may be shown. Where a key is, as `env:NAME`, is no secret."""
     if isinstance(value, list):
         return [_harmless(key, each, environ) for each in value]
     if not isinstance(value, str):
         return value
-    if is_secret(str(key[-1])) and key[-1] != "trusted_keys" and value and not value.startswith(("env:", "file:")):
-        return HIDDEN
-    return hide(value, environ)
+    secret = str(key[-1]).upper().endswith(_SECRETS)
+    return HIDDEN if secret and value and not value.startswith(("env:", "file:")) else harmless(value, environ)

@@ -9,7 +9,7 @@ import pytest
 from llorch import __version__
 from llorch.config import Workspace
 from llorch.dev import info as rules
-from llorch.dev.info import gather
+from llorch.dev.info import gather, impersonal
 
 
 @pytest.fixture
@@ -95,3 +95,25 @@ def test_secrets_and_names_stay_here(here: Workspace, monkeypatch: pytest.Monkey
         "LLORCH_CACHE_URL": "https://HOST/x?***",
         "LLORCH_CONFIG_PATH": "~/gone ***",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/vince/a/b", "~/a/b"),
+        ("/home/vince", "~"),
+        ("/home/vincent/a", "/home/USER/a"),
+        ("/Users/ann/x", "/Users/USER/x"),
+        ("by vince, in vince-x and province", "by USER, in vince-x and province"),
+        ("workbox and workbox.local", "HOST and HOST.local"),
+    ],
+)
+def test_nobody_is_named(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user nor the machine, as whole words."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "workbox.lan")
+    assert impersonal(text, {"HOME": "/home/vince/", "USER": "vince", "LOGNAME": "me"}) == shown
+
+
+def test_everybodys_names_stay() -> None:
+    """Root and an empty home are nobody's."""
+    assert impersonal("root of /root", {"HOME": "", "USER": "root"}) == "root of /root"
