@@ -161,8 +161,8 @@ def _dodo(workspace: Workspace) -> Found:
         return
     except SyntaxError as error:
         yield Problem("dodo.py", error.lineno, "", f"is not Python: {shown(error.msg)}")
-    except (OSError, ValueError) as error:
-        yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error))}")
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error)) or 'it is nested too deeply'}")
 
 
 def _needs(files: Files, tasks: Names | None) -> Found:

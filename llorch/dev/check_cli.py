@@ -9,6 +9,7 @@ from llorch import ui
 from llorch.cargo import count
 from llorch.cli import Command
 from llorch.config import find_workspace
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.dev.check import Report
@@ -57,12 +58,12 @@ def _show(report: "Report") -> None:
     for problem in report.problems:
         ui.emit(_line(problem))
         if problem.hint:
-            ui.emit(f"    hint: {problem.hint}")
+            ui.emit(f"    hint: {shown(problem.hint)}")
     for skipped in report.skipped:
-        ui.tell(f"{skipped.what}: not checked, {skipped.why}")
+        ui.tell(f"{skipped.what}: not checked, {shown(skipped.why)}")
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
-    ui.tell(f"checked {', '.join(report.files)}: {counted(report.counts)}")
+    ui.tell(f"checked {shown(', '.join(report.files))}: {counted(report.counts)}")
     if errors or warnings:
         ui.tell(f"{count(errors, 'error')}, {count(warnings, 'warning')}")
     else:
@@ -73,7 +74,7 @@ def _line(problem: "Problem") -> str:
     place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
     word = ui.style("error", "bad") if problem.severity == "error" else ui.style("warning", "note")
     key = f"{problem.key}: " if problem.key else ""
-    return f"{ui.style(place, 'bold')}: {word}: {key}{ui.harmless(problem.message)}"
+    return f"{ui.style(place, 'bold')}: {word}: {key}{shown(problem.message)}"
 
 
 def counted(counts: Mapping[str, int]) -> str:
