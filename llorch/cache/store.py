@@ -4,6 +4,7 @@ Each kind of store is a file of its own (`folder`, `bucket`, `web`, `sftp`), loa
 objects are, and whether one is to be believed, is not known here: `records` and `signing` see to that.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,8 @@ from llorch.text import shown
 
 CHUNK = 1 << 20
 """Bytes that are moved at once."""
-STALL = 30.0
+STALL = 60.0
 """Seconds without a single byte after which a store counts as unreachable."""
-LIMIT = 1 << 20
-"""Bytes of the largest object that `replace` takes."""
 SCHEMES = ("file", "s3", "gs", "az", "https", "http", "sftp")
 
 Advance = Callable[[int], None]
@@ -120,7 +119,17 @@ def open_store(url: str, workspace: Workspace, timeout: float = 10.0) -> Store:
         return open_folder(rest, workspace)
     if is_on("LLORCH_OFFLINE"):
         raise Offline(f"the store `{shown_url(url)}` is on the network, and LLORCH_OFFLINE is set", hint="unset it")
-    raise wrong_url(f"`{scheme}:` is not in this version")
+    if scheme in ("https", "http"):
+        from llorch.cache.web import WebStore
+
+        return WebStore(url, timeout)
+    if scheme == "sftp":
+        from llorch.cache.sftp import SftpStore
+
+        return SftpStore(url, workspace, timeout)
+    from llorch.cache.bucket import BucketStore
+
+    return BucketStore(url, timeout)
 
 
 def wrong_url(message: str) -> ConfigError:
@@ -185,7 +194,25 @@ def pieces(data: bytes | Path, advance: Advance | None = None) -> Iterator[bytes
             while piece := file.read(CHUNK):
                 yield _told(piece, advance)
     except OSError as error:
-        raise LlorchError(f"`{data}` cannot be read: {error.strerror}", hint="check that nothing removes it") from None
+        raise _unreadable(data, error) from None
+
+
+def length(data: bytes | Path) -> int:
+    """Return how many bytes are to be stored.
+
+    Raises:
+        LlorchError: the file cannot be read.
+    """
+    if isinstance(data, bytes):
+        return len(data)
+    try:
+        return os.path.getsize(data)
+    except OSError as error:
+        raise _unreadable(data, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> LlorchError:
+    return LlorchError(f"`{path}` cannot be read: {error.strerror}", hint="check that nothing removes or changes it")
 
 
 def _told(piece: bytes, advance: Advance | None) -> bytes:
