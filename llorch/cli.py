@@ -262,6 +262,17 @@ def dry_run_option(command: Any) -> Any:
     return click.option("--dry-run", is_flag=True, expose_value=False, callback=take, help=help)(command)
 
 
+def no_cache_option(command: Any) -> Any:
+    """Add `--no-cache`, for commands that make something."""
+
+    def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            os.environ["LLORCH_NO_CACHE"] = "1"
+
+    help = "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."
+    return click.option("--no-cache", is_flag=True, expose_value=False, callback=take, help=help)(command)
+
+
 def enter_workspace() -> None:
     """Make the workspace's root the current folder, and say so where none is declared."""
     from pathlib import Path

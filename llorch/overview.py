@@ -127,6 +127,15 @@ class Overview:
             for reason in self._why(task)
         ]
 
+    def restored(self, name: str) -> list[Dict]:
+        """Return where what a task, or one that it needs, has made was restored from, for those that are up to date."""
+        found = []
+        for each in sorted(closure(self.tasks, [name])):
+            values = session().state.record(each).get("values") or {}
+            if "restored_from" in values and not self._why(self.tasks[each]):
+                found.append({"task": each, "record": values.get("restored"), "store": values["restored_from"]})
+        return found
+
     def _why(self, task: Any) -> list[Dict]:
         if not task.actions:
             return []

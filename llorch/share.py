@@ -4,7 +4,7 @@ A room speaks of its workspace's own names here; what they are called elsewhere,
 business of the cache, which no room knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from llorch.state import Recipe
@@ -29,6 +29,10 @@ class Maker(NamedTuple):
 
     facts: Mapping[str, Any]
     exact: Mapping[str, str] | None
+
+
+Sharing = Callable[[], "Share"]
+"""Tells how a task is shared when that is asked for: at most where something is out of date."""
 
 
 class Share:
@@ -67,8 +71,8 @@ class Share:
         """Return the inputs that are there on this machine, whatever a record that was made elsewhere says of them."""
         return set()
 
-    def begin(self) -> Mapping[str, str]:
-        """Prepare for targets that come from elsewhere, and return values that are to be in the task's record."""
+    def begin(self, names: set[str]) -> Mapping[str, str]:
+        """Prepare for targets that others have made of these inputs; return values that are to be in the record."""
         return {}
 
     def watched(self, names: set[str]) -> set[str]:

@@ -86,9 +86,12 @@ class FolderStore:
 
     def create(self, key: str, data: bytes | Path, advance: Advance | None = None) -> bool:
         """Store an object unless there is one; see `store.Store`."""
+        return self._create(key, lambda file: _write(file, pieces(data, advance)))
+
+    def _create(self, key: str, write: Callable[[BinaryIO], None]) -> bool:
         if self.size(key) is not None:
             return False
-        with self._grown(key, lambda file: _write(file, pieces(data, advance))) as (growing, part, folder, name):
+        with self._grown(key, write) as (growing, part, folder, name):
             try:
                 os.link(part, name, src_dir_fd=growing, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
@@ -179,9 +182,9 @@ class FolderStore:
         with self._inside([GROWING], make=True) as growing, self._inside(folders, make=True) as folder:
             _sweep(growing)
             part = secrets.token_hex(16)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=growing)
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=growing)
             try:
-                with open(fd, "wb", buffering=0) as file:
+                with open(fd, "r+b", buffering=0) as file:
                     write(file)
                     os.fchmod(fd, self._status.st_mode & 0o444)
                     os.fsync(fd)

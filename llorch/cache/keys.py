@@ -17,7 +17,7 @@ from llorch import shell
 from llorch.config import Workspace
 from llorch.errors import Malformed
 from llorch.share import CPU, WORKSPACE, Inputs
-from llorch.workspace import upwards
+from llorch.workspace import repository_of, upwards
 
 SCHEMA = 1
 _HERE, _MODELS, _CARGO, _HOME = "{here}", "{models}", "{cargo_home}", "{home}"
@@ -151,10 +151,6 @@ class Places:
             raise Malformed(name, "it is in a place that this llorch does not know")
         return folder
 
-    def text(self, value: str) -> str:
-        """Return a variable's value as on every machine, if it is the path of one of these places or in it."""
-        return self.portable(os.path.join(value, "")) if os.path.isabs(value) else value
-
     def digest(self, name: str, digest: Callable[[str], str]) -> str | None:
         """Return the digest of what a portable name is here, None where it is not there.
 
@@ -179,11 +175,6 @@ class Places:
     def disregard(self, folder: str) -> None:
         """Count a folder, relative to the workspace or absolute, as one that runs make."""
         self._own.add(os.path.normpath(os.path.join(self._root, folder)))
-
-
-def repository_of(folder: str) -> str:
-    """Return the nearest folder upwards that git or another such tool has as a repository, else the folder itself."""
-    return next((each for each in upwards(folder) if os.path.exists(os.path.join(each, ".git"))), folder)
 
 
 def _inside(path: str, folder: str) -> str | None:

@@ -1,12 +1,14 @@
 """What a store has on targets: of which inputs somebody has made them, and their sizes and digests.
 
-Two objects, both small. `ac/<maker>` lists the sets of names that inputs of a maker's records have, since a store need
-not be able to list. Whoever looks for a target hashes what has these names here, which makes `ac/<inputs>`, the record.
-Nothing of either is believed that is not well-formed, about what was asked for, and, in a shared store, signed.
+Two objects, both small. `ac/<maker>` lists, compressed, the sets of names that inputs of a maker's records have, since
+a store need not be able to list. Whoever looks for a target hashes what has these names here, which makes
+`ac/<inputs>`, the record. Nothing of either is believed that is not well-formed, about what was asked for, and, in a
+shared store, signed.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +17,8 @@ from llorch.cache.store import Store
 from llorch.errors import Malformed, NotFound
 from llorch.share import Inputs
 
+LIMIT = 1 << 20
+"""Bytes that a list may have."""
 SETS = 16
 """Sets of names that are kept of one maker, the newest."""
 LARGEST = 16 << 20
@@ -120,13 +124,14 @@ def save_made(store: Store, seal: Seal, made: Made) -> bool:
     return new
 
 
-def load_names(store: Store, seal: Seal, maker: str) -> list[Names]:
-    """Return the sets of names that a maker's records have, the newest first.
+def load_names(store: Store, seal: Seal, maker: str) -> tuple[list[Names], Malformed | None]:
+    """Return the sets of names that a maker's records have, the newest first, and what is wrong with others there.
 
     Raises:
-        Malformed: what is there is no list. What is not to be believed in it is left out.
+        Malformed: what is there is no list.
     """
-    return [names for names, _ in _load_list(store, seal, maker)]
+    entries, flaw = _load_list(store, seal, maker)
+    return [names for names, _ in entries], flaw
 
 
 def _add_names(store: Store, seal: Seal, made: Made) -> None:
@@ -135,33 +140,43 @@ def _add_names(store: Store, seal: Seal, made: Made) -> None:
     payload = _names_payload(made.maker, names)
     for _ in range(_ATTEMPTS):
         try:
-            there = _load_list(store, seal, made.maker)
+            there, _ = _load_list(store, seal, made.maker)
         except Malformed:
             there = []
         if any(names == each for each, _ in there):
             return
-        entries = [(names, seal.sign(payload)), *there][:SETS]
-        sets = [{"by": each.by, "names": list(each.names), "signature": signature} for each, signature in entries]
-        store.replace(record_key(made.maker), canonical({"schema": SCHEMA, "sets": sets}))
+        store.replace(record_key(made.maker), _render_list([(names, seal.sign(payload)), *there][:SETS]))
 
 
-def _load_list(store: Store, seal: Seal, maker: str) -> list[tuple[Names, str]]:
+def _render_list(entries: Sequence[tuple[Names, str]]) -> bytes:
+    """Return a list of sets of names, without the oldest where they are too many for a small object."""
+    sets = [{"by": each.by, "names": list(each.names), "signature": signature} for each, signature in entries]
+    raw = zlib.compress(canonical({"schema": SCHEMA, "sets": sets}))
+    return raw if len(raw) <= LIMIT or len(entries) == 1 else _render_list(entries[:-1])
+
+
+def _load_list(store: Store, seal: Seal, maker: str) -> tuple[list[tuple[Names, str]], Malformed | None]:
     raw = _read(store, record_key(maker))
     if raw is None:
-        return []
+        return [], None
     key = f"{store.name}: {record_key(maker)}"
-    found = []
+    try:
+        raw = zlib.decompressobj().decompress(raw, LARGEST)
+    except zlib.error:
+        raise Malformed(key, "it is damaged") from None
+    found, flaw = [], ""
     sets = _parse(raw, key).get("sets")
-    for each in sets if isinstance(sets, list) else []:
+    for each in sets[:SETS] if isinstance(sets, list) else []:
         try:
             names = Names(each["by"], tuple(each["names"]))
-            signature = str(each["signature"])
             fit = is_digest(names.by) and all(isinstance(name, str) for name in names.names)
+            wrong = seal.flaw(_names_payload(maker, names), str(each["signature"])) if fit else "it has no names"
         except (TypeError, KeyError):
-            continue
-        if fit and len(names.names) <= MOST_NAMES and not seal.flaw(_names_payload(maker, names), signature):
-            found.append((names, signature))
-    return found[:SETS]
+            wrong = "it has no names"
+        if not wrong and len(names.names) <= MOST_NAMES:
+            found.append((names, str(each["signature"])))
+        flaw = flaw or wrong
+    return found, Malformed(key, flaw) if flaw else None
 
 
 def _names_payload(maker: str, names: Names) -> bytes:
