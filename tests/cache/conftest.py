@@ -2,18 +2,17 @@
 
 import json
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cache.test_signing import make_key, public
 from tests.conftest import Run, program
 from tests.rust import SYSROOT
-from tests.cache.test_signing import make_key, public
 
 FILES: Mapping[str, str] = {
     "llorch.toml": """
@@ -37,7 +36,7 @@ fn main() {
 """,
     "app/data/a.txt": "data1",
     "lib/Cargo.toml": '[package]\nname = "lib"\nversion = "0.1.0"\nedition = "2021"\n',
-    "lib/src/lib.rs": "pub fn text() -> String { std::fs::metadata(\"/\").map(|_| \"lib1\".into()).unwrap() }\n",
+    "lib/src/lib.rs": 'pub fn text() -> String { std::fs::metadata("/").map(|_| "lib1".into()).unwrap() }\n',
     ".gitignore": "/target\n/.llorch\n/.test-models\n",
 }
 """A workspace of two packages whose binary tells what it was made from."""
@@ -120,9 +119,7 @@ class Lab:
             path = self.origin / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        subprocess.run(
-            [f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"], cwd=self.origin, check=True
-        )
+        subprocess.run([f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"], cwd=self.origin, check=True)
         git(self.origin, "init", "-q", "-b", "main")
         git(self.origin, "add", ".")
         git(self.origin, "commit", "-qm", "All")

@@ -1,14 +1,18 @@
 """Restoring: what somebody has built of the same is taken, and never anything else."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cache.conftest import TARGET, TASK, Lab, Shared, git
-from tests.conftest import sha256
-from tests.rust import needs_cargo
+from llorch.cache import keys
+from tests.cache.conftest import FILES, TARGET, TASK, Lab, Shared, git
+from tests.cache.test_signing import make_key
+from tests.conftest import Run, sha256
+from tests.rust import SYSROOT, needs_cargo
 
 pytestmark = needs_cargo
 
@@ -164,4 +168,159 @@ def test_a_shared_store(lab: Lab, shared: Shared) -> None:
     (second.root / TARGET).unlink()
     shared.folder.rename(shared.folder.with_name("gone"))
     assert second.build(cargo=False) == "restored"
-    assert str(Path(second.environ["HOME"]) / ".cache/llorch/store") in second.llorch("why", TASK).out
+    assert str(Path(second.environ["HOME"]) / ".cache/llorch/store") in second.llorch("why", TASK, cargo=False).out
+
+
+# What is wrong in a store
+
+
+def spoil(folder: Path, what: str) -> str:
+    """Damage what a store has, and return a part of the warning that is to come of it."""
+    (blob,) = (folder / "cas").rglob("?" * 64)
+    every = sorted((folder / "ac").iterdir(), key=lambda path: b'"results"' in path.read_bytes())
+    names, record = every
+    for path in (blob, names, record):
+        path.chmod(0o640)
+    if what == "bit":
+        data = bytearray(blob.read_bytes())
+        data[len(data) // 2] ^= 1
+        blob.write_bytes(data)
+        return f"cas/sha256/{blob.name[:2]}/{blob.name}` is refused: its bytes are not what its name says"
+    if what == "truncated":
+        os.truncate(blob, 1000)
+        return f"{blob.name}` is refused: it has 1000 bytes, not "
+    if what == "longer":
+        blob.write_bytes(blob.read_bytes() + b"more")
+        return f"{blob.name}` is refused: it has "
+    if what == "no blob":
+        blob.unlink()
+        return ""
+    if what == "no record":
+        record.unlink()
+        return ""
+    if what == "record is no JSON":
+        record.write_text("{")
+        return f"ac/{record.name}` is refused: it is no JSON"
+    if what == "names are no list":
+        names.write_text("[]")
+        return f"ac/{names.name}` is refused: it is damaged"
+    assert what == "another record"
+    document = json.loads(record.read_text())
+    document["record"]["results"][0]["sha256"] = sha256(b"evil")
+    blob.with_name(sha256(b"evil")).write_bytes(b"evil")
+    record.write_text(json.dumps(document))
+    return f"ac/{record.name}` is refused: no trusted key has signed it"
+
+
+DAMAGE = ("bit", "truncated", "longer", "no blob", "no record", "record is no JSON", "names are no list")
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_is_damaged_in_the_own_store(lab: Lab, what: str) -> None:
+    """It is refused by name, the binary is built, the store is right again, and nobody ever sees the damage."""
+    lab.checkout("first").build()
+    warning = spoil(lab.store, what)
+    second = lab.checkout("second")
+    done = second.llorch("build", "app")
+    assert (done.code, second.says()) == (0, "app1 lib1 false data1"), done.err
+    assert "build:app  done" in done.err
+    assert warning in done.err
+    assert done.err.count("warning:") == bool(warning)
+    assert "; build:app is made here" in done.err or "`target/release/app` is made here" in done.err or not warning
+    assert [path.name for path in (second.root / "target/release").glob("app.*")] == ["app.d"]
+    third = lab.checkout("third")
+    assert (third.build(), third.says()) == ("restored", "app1 lib1 false data1")
+
+
+@pytest.mark.parametrize("what", [*DAMAGE, "another record"])
+def test_what_is_damaged_in_a_shared_store(lab: Lab, shared: Shared, what: str) -> None:
+    """It is refused by name and the binary is built; who may publish puts it right, and the next one has it."""
+    first, second, third = (lab.checkout(name, own=True) for name in ("first", "second", "third"))
+    first.set(**shared.settings)
+    first.build()
+    warning = spoil(shared.folder, what)
+    second.set(**shared.settings)
+    done = second.llorch("build", "app")
+    assert (done.code, second.says()) == (0, "app1 lib1 false data1"), done.err
+    assert "build:app  done" in done.err
+    assert warning in done.err
+    third.set(**shared.reading)
+    assert (third.build(cargo=False), third.says()) == ("restored", "app1 lib1 false data1")
+
+
+def test_records_of_strangers(lab: Lab, shared: Shared, tmp_path: Path) -> None:
+    """What is not signed by a trusted key is refused; without trusted keys no record counts, and that is said."""
+    stranger, second, third = (lab.checkout(name, own=True) for name in ("stranger", "second", "third"))
+    stranger.set(**{**shared.settings, "sign_key": f"file:{make_key(tmp_path / 'stranger')}"})
+    assert stranger.build() == "done"
+    second.set(**shared.reading)
+    done = second.llorch("build", "app")
+    assert "is refused: no trusted key has signed it; build:app is made here" in done.err
+    assert "build:app  done" in done.err
+    third.set(url=f"file:{shared.folder}")
+    done = third.llorch("build", "app")
+    said = f"records of `file:{shared.folder}` are not used: `[cache] trusted_keys` names nobody"
+    assert (done.err.count(said), "build:app  done" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("when", ["before", "half way"])
+def test_a_store_that_is_gone(lab: Lab, shared: Shared, when: str) -> None:
+    """A store that cannot be used fails no build: it is said once, and the run goes on without."""
+    first = lab.checkout("first", own=True)
+    first.set(**shared.settings)
+    if when == "before":
+        shutil.rmtree(shared.folder)
+    else:
+        # While cargo is at work, which is after the store was looked into.
+        away = f'{{ std::fs::rename("{shared.folder}", "{lab.folder}/away").ok();'
+        first.write("app/build.rs", FILES["app/build.rs"].replace("{\n", away, 1))
+    done = first.llorch("build", "app")
+    assert (done.code, first.says()) == (0, "app1 lib1 false data1"), done.err
+    what = "cannot be used" if when == "before" else "cannot be written to"
+    said = f"warning: the store `file:{shared.folder}` {what}, and this run goes on without: "
+    assert (done.err.count(said), done.err.count("warning:")) == (1, 1)
+
+
+def test_no_toolchain_and_no_pin(lab: Lab) -> None:
+    """Without either nobody knows what would build, so nothing is restored, and that is said before cargo is missed."""
+    lab.checkout("first").build()
+    second = lab.checkout("second")
+    for text in ('[toolchain]\nchannel = "stable"\n', None):
+        pin = second.root / "rust-toolchain.toml"
+        pin.unlink() if text is None else pin.write_text(text)
+        done = second.llorch("build", "app", cargo=False)
+        assert (done.code, "build:app is not looked for in the cache: there is no Rust here" in done.err) == (4, True)
+
+
+@pytest.mark.parametrize("line", ["release: 1.2.3", "commit-hash: unknown", "LLVM version: 1.0", "host: other"])
+def test_another_toolchain_has_it_built(lab: Lab, line: str) -> None:
+    """Of another release, commit, LLVM or host nothing is restored, though its files are the same."""
+    shim, said = lab.folder / "bin/rustc", lab.folder / "said.sed"
+    shim.parent.mkdir()
+    rustc = f"{SYSROOT}/bin/rustc"
+    shim.write_text(f'#!/bin/sh\n[ "$1" = -vV ] && {{ {rustc} -vV | sed -f "{said}"; exit; }}\nexec {rustc} "$@"\n')
+    shim.chmod(0o755)
+    said.touch()
+    lab.tools = f"{shim.parent}:{lab.tools}"
+    assert (lab.checkout("first").build(), lab.checkout("second").build()) == ("done", "restored")
+    said.write_text(f"s/^{line.partition(':')[0]}: .*/{line}/")
+    assert (lab.checkout("third").build(), lab.checkout("fourth").build()) == ("done", "restored")
+    said.write_text("")
+    assert lab.checkout("fifth").build() == "restored"
+    shim.write_text(shim.read_text() + "# another program in rustc's place\n")
+    assert lab.checkout("sixth").build() == "done"
+
+
+@pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"os": "haiku"}])
+def test_another_machine_has_it_built(
+    lab: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was built for another libc, architecture or system is not restored."""
+    lab.checkout("first").build()
+    own = keys.machine()
+    monkeypatch.setenv("PATH", lab.tools)
+    for name, outcome in (("second", "done"), ("third", "restored")):
+        monkeypatch.setattr(keys, "machine", lambda: {**own, **machine})
+        root = lab.checkout(name).root
+        done = llorch("-C", str(root), "build", "app", "--json")
+        assert done.json["tasks"][0]["outcome"] == outcome
