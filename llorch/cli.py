@@ -98,7 +98,14 @@ HOSTS: Mapping[str, Place] = {
 
 DEV: Mapping[str, Place] = {}
 
-CACHE: Mapping[str, Place] = {}
+CACHE: Mapping[str, Place] = {
+    "status": Place("llorch.cache.status_cli", "status", "Show the stores, and which tasks they have"),
+    "key": Place("llorch.cache.key_cli", "key", "Print what decides what tasks make, as the key of a CI cache"),
+    "diff": Place("llorch.cache.key_cli", "diff", "Say why a key is another one than before"),
+    "push": Place("llorch.cache.move_cli", "push", "Publish what is up to date here"),
+    "pull": Place("llorch.cache.move_cli", "pull", "Restore what the stores have, and make nothing"),
+    "gc": Place("llorch.cache.status_cli", "gc", "Keep your own store within its limit"),
+}
 
 
 class Parsed(click.Command):

@@ -1,6 +1,7 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
 from llorch.build.tasks import task_build
+from llorch.cache.tasks import task_cache
 from llorch.engine import doit_config
 from llorch.git.tasks import task_git
 from llorch.models.tasks import task_convert, task_fetch, task_models, task_quantize, task_verify
@@ -11,6 +12,7 @@ from llorch.test.tasks import task_test
 __all__ = [
     "DOIT_CONFIG",
     "task_build",
+    "task_cache",
     "task_convert",
     "task_fetch",
     "task_git",

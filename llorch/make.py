@@ -77,7 +77,7 @@ def _restore(run: Session, recipe: Recipe, progress: Progress, share: Sharing | 
     from llorch.cache.restore import fill, restore
 
     if recipe.promised:
-        names = fill(run.stores, recipe, progress)
+        names = fill(run.stores, recipe, share() if share else None, progress)
         if not names or run.state.reasons(recipe):
             return None
         done = Done(f"from {', '.join(names)}", values={"restored_from": names[0]}, restored=True)

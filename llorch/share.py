@@ -7,6 +7,7 @@ business of the cache, which no room knows.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from llorch.progress import Progress
 from llorch.state import Recipe
 
 Inputs = Mapping[str, str | None]
@@ -38,10 +39,16 @@ Sharing = Callable[[], "Share"]
 class Share:
     """How a task is shared: as here where its inputs and its definition are all there is to it."""
 
-    def __init__(self, recipe: Recipe, settings: Mapping[str, Any] | None = None) -> None:
-        """Share what a recipe makes; `settings` are what the user's files say of it, unless that is the definition."""
+    def __init__(self, recipe: Recipe, *, settings: Mapping[str, Any] | None = None, anywhere: bool = False) -> None:
+        """Share what a recipe makes.
+
+        Args:
+            settings: what the user's files say of it, unless that is the definition.
+            anywhere: the same is made whatever machine makes it.
+        """
         self.recipe = recipe
         self.settings = recipe.definition if settings is None else settings
+        self.anywhere = anywhere
 
     def here(self) -> Maker:
         """Return what would make it on this machine.
@@ -71,6 +78,9 @@ class Share:
         """Return the inputs that are there on this machine, whatever a record that was made elsewhere says of them."""
         return set()
 
+    def take(self, progress: Progress) -> None:
+        """Put targets in their places that are promised and on this machine already, before another one is asked."""
+
     def begin(self, names: set[str]) -> Mapping[str, str]:
         """Prepare for targets that others have made of these inputs; return values that are to be in the record."""
         return {}
@@ -84,5 +94,5 @@ class Share:
         return {}
 
     def sources(self) -> set[str]:
-        """Return the names of files whose contents could decide what is made, found without making anything."""
+        """Return the paths of files whose contents could decide what is made, found without making anything."""
         return set()

@@ -1,5 +1,6 @@
 """How a binary is shared: what decides it, told so that another machine with the same has the same words for it."""
 
+import hashlib
 import json
 import os
 import re
@@ -31,6 +32,8 @@ class BinaryShare(Share):
     def __init__(self, plan: Plan, recipe: Recipe, wrapper: str, workspace: Workspace, state: State) -> None:
         super().__init__(recipe)
         self._plan, self._wrapper, self._workspace, self._state = plan, wrapper, workspace, state
+        watched = {name: _digest_of(name) for name in plan.settings.env}
+        self.settings = {**self._asked(), "watched": watched}
         self._sysroot = self._shim = ""
 
     def here(self) -> Maker:
@@ -58,14 +61,16 @@ class BinaryShare(Share):
         return Maker(self._facts(exact["release"], values.get("shim", "")), exact)
 
     def _facts(self, release: str, shim: str) -> dict[str, Any]:
+        return {**self._asked(), "release": release, "rustc": shim}
+
+    def _asked(self) -> dict[str, Any]:
+        """Return what is asked for, by llorch.toml and the environment."""
         environ = {name[1:]: value for name, value in self.recipe.definition.items() if name.startswith("$")}
         left = {name for name in environ if _PLACES.fullmatch(name)}
         left |= {name for name in _WRAPPERS if _is_transparent(environ.get(name, ""))}
         return {
             "command": list(self._plan.command),
             "folder": os.path.relpath(self._plan.folder, self._workspace.place),
-            "release": release,
-            "rustc": shim,
             "rustc_wrapper": "" if _is_transparent(self._wrapper) else self._wrapper,
             "environment": {name: value for name, value in environ.items() if name not in left},
             "watched": sorted(self._plan.settings.env),
@@ -136,9 +141,22 @@ class BinaryShare(Share):
             found |= toolchain_files(Path(self._sysroot), self._wrapper, self._plan.backend)
         return names | as_inputs(found, self._workspace)
 
+    def sources(self) -> set[str]:
+        """Return the files of all packages that are reached, and what cargo is configured by."""
+        from llorch.build.sources import find_sources  # only a key is made of it
+
+        made = os.path.join(self._workspace.path(self._plan.target_folder), "")
+        return {path for path in find_sources(self._plan) if not path.startswith(made)}
+
     def values(self, maker: Maker, bound: tuple[str, ...]) -> Mapping[str, str]:
         """Return what a build would have noted."""
         return noted(maker.exact or {}, self._sysroot, self._shim, bound)
+
+
+def _digest_of(name: str) -> str | None:
+    """Return the sha256 of a variable's value, which may be a secret; None where there is none."""
+    value = os.environb.get(os.fsencode(name))
+    return None if value is None else hashlib.sha256(value).hexdigest()
 
 
 def noted(exact: Mapping[str, str], sysroot: str, shim: str, bound: tuple[str, ...]) -> dict[str, str]:

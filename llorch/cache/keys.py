@@ -51,9 +51,10 @@ def record_key(digest: str) -> str:
     return f"ac/{digest}"
 
 
-def maker_key(task: str, facts: Mapping[str, Any]) -> str:
-    """Return the key of all records of a task that what `facts` says has made, on a machine like this."""
-    return digest_of({"schema": SCHEMA, "task": task, "facts": facts, "machine": machine()})
+def maker_key(task: str, facts: Mapping[str, Any], *, anywhere: bool = False) -> str:
+    """Return the key of all records of a task that what `facts` says has made, on a machine like this or anywhere."""
+    on = {} if anywhere else machine()
+    return digest_of({"schema": SCHEMA, "task": task, "facts": facts, "machine": on})
 
 
 def inputs_key(maker: str, by: str, inputs: Inputs) -> str:

@@ -87,7 +87,7 @@ def describe(stores: Stores, recipe: Recipe, share: Share) -> Made:
     inputs |= {name: places.digest(name, state.digest) for name in share.bound(record)}
     return Made(
         task=recipe.name,
-        maker=maker_key(recipe.name, maker.facts),
+        maker=maker_key(recipe.name, maker.facts, anywhere=share.anywhere),
         by=digest_of(dict(maker.exact)),
         inputs=inputs,
         exact=maker.exact,
@@ -120,7 +120,7 @@ def put(
         raise Unshared(f"`{store.name}` is shared, and `[cache] sign_key` names no key to sign records with")
     news = [_put_file(stores, shelf, store, target.path, progress) for target in recipe.targets]
     if made is not None:
-        news.append(save_made(store, seal, made))
+        news.append(save_made(store, seal, made, listed=recipe.learns))
     return "put" if any(news) else "there"
 
 

@@ -106,10 +106,13 @@ def load_made(store: Store, seal: Seal, id: str) -> Made | None:
     return made
 
 
-def save_made(store: Store, seal: Seal, made: Made) -> bool:
-    """Put a record into a store and its names into the list; False if a good one was there already.
+def save_made(store: Store, seal: Seal, made: Made, *, listed: bool) -> bool:
+    """Put a record into a store; False if a good one was there already.
 
     One that is there and not to be believed is replaced: nobody could use it, and it would be in the way for ever.
+
+    Args:
+        listed: whoever looks for it does not know the names of its inputs, so they go into the list.
     """
     document = {"record": made.as_json()}
     raw = canonical({**document, "signature": seal.sign(canonical(document["record"]))})
@@ -120,7 +123,8 @@ def save_made(store: Store, seal: Seal, made: Made) -> bool:
         except Malformed:
             store.replace(record_key(made.id), raw)
             new = True
-    _add_names(store, seal, made)
+    if listed:
+        _add_names(store, seal, made)
     return new
 
 

@@ -14,7 +14,7 @@ from llorch.cache.stores import Stores
 from llorch.errors import Busy, DiskFull, Malformed, Unshared
 from llorch.progress import Progress
 from llorch.share import CPU, WORKSPACE, Inputs, Maker, Share
-from llorch.state import Recipe
+from llorch.state import Recipe, Target
 from llorch.text import shown
 
 _BOUND = (WORKSPACE, CPU)
@@ -29,17 +29,23 @@ class Restored(NamedTuple):
     values: Mapping[str, str]
 
 
-def fill(stores: Stores, recipe: Recipe, progress: Progress) -> tuple[str, ...]:
+def fill(stores: Stores, recipe: Recipe, share: Share | None, progress: Progress) -> tuple[str, ...]:
     """Put those promised targets in their places that are not there and that a store has; return the stores' names."""
     found = []
-    for target in recipe.targets:
-        if target.sha256 is None or _digest(stores, target.path) == target.sha256:
+    for shelf in stores.both:
+        if "read" not in shelf.ways:
             continue
-        for shelf in stores.both:
+        if shelf is stores.remote and share is not None and _missing(stores, recipe):
+            share.take(progress)
+        for target in _missing(stores, recipe):
+            assert target.sha256 is not None, "promised"
             if _bring(stores, shelf, target.path, target.sha256, target.size, 0, progress):
                 found.append(shelf.name)
-                break
     return tuple(dict.fromkeys(found))
+
+
+def _missing(stores: Stores, recipe: Recipe) -> list[Target]:
+    return [target for target in recipe.targets if _digest(stores, target.path) != target.sha256]
 
 
 def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) -> Restored | None:
@@ -49,12 +55,13 @@ def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) ->
     try:
         maker = share.here()
     except Unshared as error:
-        stores.warn(f"{recipe.name} is not looked for in the cache: {error.message}")
+        if recipe.learns:  # of others it is their nature
+            stores.warn(f"{recipe.name} is not looked for in the cache: {error.message}")
         return None
     # As they are before anything is looked at: what changes from now on makes the task out of date again.
     own = {name: _digest(stores, name) for name in share.watched(set())}
     for shelf in stores.both:
-        made = find(stores, shelf, recipe, share, maker)
+        made = find(stores, shelf, recipe, share, maker, progress)
         if made is None:
             continue
         values = share.begin({stores.places.local(name) for name in made.inputs if name not in _BOUND})
@@ -67,24 +74,30 @@ def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) ->
     return None
 
 
-def find(stores: Stores, shelf: Shelf, recipe: Recipe, share: Share, maker: Maker) -> Made | None:
+def find(stores: Stores, shelf: Shelf, recipe: Recipe, share: Share, maker: Maker, progress: Progress) -> Made | None:
     """Return a store's record of what was made of what is here; what is wrong with what it has is told."""
-    return shelf.ask("read", lambda store, seal: _find(stores, store, seal, recipe, share, maker))
+    return shelf.ask("read", lambda store, seal: _find(stores, store, seal, recipe, share, maker, progress))
 
 
-def _find(stores: Stores, store: Store, seal: Seal, recipe: Recipe, share: Share, maker: Maker) -> Made | None:
+def _find(
+    stores: Stores, store: Store, seal: Seal, recipe: Recipe, share: Share, maker: Maker, progress: Progress
+) -> Made | None:
     if isinstance(seal, Signed) and not seal.trusts:
         stores.warn(f"records of `{store.name}` are not used: `[cache] trusted_keys` names nobody")
         return None
-    key = maker_key(recipe.name, maker.facts)
+    key = maker_key(recipe.name, maker.facts, anywhere=share.anywhere)
     by = None if maker.exact is None else digest_of(dict(maker.exact))
     around = {stores.places.portable(name) for name in share.around()}
     tried = set()
-    for each in _names(stores, store, seal, key, recipe.name):
+    if recipe.learns:
+        sets = _names(stores, store, seal, key, recipe.name)
+    else:
+        sets = [Names(digest_of({}), tuple(map(stores.places.portable, recipe.inputs)))]
+    for each in sets:
         if by is not None and each.by != by:
             continue
         try:
-            inputs = _digests(stores, {*each.names, *around})
+            inputs = _digests(stores, {*each.names, *around}, progress)
             id = inputs_key(key, each.by, inputs)
             made = load_made(store, seal, id) if id not in tried else None
             tried.add(id)
@@ -113,10 +126,17 @@ def _refuse(stores: Stores, error: Malformed, what: str) -> None:
     stores.warn(f"`{shown(error.path)}` is refused: {error.reason}; {what} is made here")
 
 
-def _digests(stores: Stores, names: set[str]) -> dict[str, str | None]:
+def _digests(stores: Stores, names: set[str], progress: Progress) -> dict[str, str | None]:
     """Return what portable names stand for here."""
+
+    def read(name: str) -> str:
+        known = stores.state.known(name)
+        if known is None:
+            progress.say(f"reading {name}")
+        return known or stores.state.read(name, progress.advance)
+
     try:
-        return {name: stores.places.digest(name, stores.state.digest) for name in sorted(names)}
+        return {name: stores.places.digest(name, read) for name in sorted(names)}
     except OSError as error:
         raise Malformed(str(error.filename), f"it cannot be read: {error.strerror}") from None
 
@@ -144,9 +164,10 @@ def _bring(
     """Put a file in its place; whatever is wrong with what the store has is told."""
 
     def work(store: Store, seal: Seal) -> bool:
-        length = store.size(blob_key(sha256)) if size is None else size
-        if length is None:
+        there = store.size(blob_key(sha256))
+        if there is None:
             return False
+        length = there if size is None else size
         progress.say(f"{path} from {store.name}")
         try:
             if bring(store, sha256, length, mode, stores.workspace.path(path), progress):

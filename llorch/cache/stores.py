@@ -14,7 +14,7 @@ from llorch.cache.local import LocalStore, store_folder
 from llorch.cache.shelf import Own, Shelf, Signed, Way
 from llorch.cache.store import Store, open_store, shown_url
 from llorch.config import Settings, Workspace
-from llorch.errors import DiskFull
+from llorch.errors import DiskFull, Unshared
 from llorch.state import State
 
 
@@ -69,5 +69,6 @@ class Stores:
         kind, _, secret = settings.sign_key.partition(":")
         if kind == "env" and not os.environ.get(secret):
             self.remote.ways.discard("write")
+            self.remote.error = Unshared(f"`{store.name}` is only read here: `{secret}`, the `sign_key`, is not set")
             return store, Signed("", settings.trusted_keys)
         return store, Signed(settings.sign_key if "write" in self.remote.ways else "", settings.trusted_keys)

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_other_inputs_have_it_built(lab: Lab, name: str, text: str | None) -> No
         {"DATA": "1"},
     ],
 )
-def test_another_environment_has_it_built(lab: Lab, environ: dict[str, str]) -> None:
+def test_another_environment_has_it_built(lab: Lab, environ: dict[str, Any]) -> None:
     """Variables that cargo, a source or llorch.toml goes by are among what decides."""
     lab.checkout("first").build()
     assert lab.checkout("second").build(**environ) == "done"
