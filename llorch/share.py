@@ -78,6 +78,10 @@ class Share:
         """Return the inputs that are there on this machine, whatever a record that was made elsewhere says of them."""
         return set()
 
+    def folders(self) -> frozenset[str]:
+        """Return the paths of folders that are made with the targets, so that whether they are there says nothing."""
+        return frozenset()
+
     def take(self, progress: Progress) -> None:
         """Put targets in their places that are promised and on this machine already, before another one is asked."""
 

@@ -130,6 +130,10 @@ class BinaryShare(Share):
         every = as_inputs(above(self._plan.folder), self._workspace) - self._rustup()
         return {name for name in every if os.path.exists(self._state.absolute(name))}
 
+    def folders(self) -> frozenset[str]:
+        """Return cargo's target folder."""
+        return frozenset({os.path.normpath(self._workspace.path(self._plan.target_folder))})
+
     def begin(self, names: set[str]) -> Mapping[str, str]:
         """Note for cargo, which goes by times, what it has not built since."""
         return {"started": note_restored(self._plan, self.recipe, names, self._workspace, self._state)}

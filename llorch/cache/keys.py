@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -152,11 +152,12 @@ class Places:
             raise Malformed(name, "it is in a place that this llorch does not know")
         return folder
 
-    def digest(self, name: str, digest: Callable[[str], str]) -> str | None:
+    def digest(self, name: str, digest: Callable[[str], str], made: Collection[str] = frozenset()) -> str | None:
         """Return the digest of what a portable name is here, None where it is not there.
 
         Args:
             digest: gives that of a file or variable by its name here.
+            made: paths of folders that do not count as names in others, besides those of llorch and git.
 
         Raises:
             OSError: it is there and cannot be read.
@@ -165,17 +166,15 @@ class Places:
             return hashlib.sha256(os.fsencode(self._root if name == WORKSPACE else cpu())).hexdigest()
         local = self.local(name)
         try:
-            return self._names_digest(os.path.join(self._root, local)) if local.endswith("/") else digest(local)
+            if local.endswith("/"):
+                return _names_digest(os.path.join(self._root, local), {*self._own, *made})
+            return digest(local)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _names_digest(self, folder: str) -> str:
-        """Return the digest of the names in a folder, without those that runs of llorch and git have made there."""
-        return digest_of(sorted(ascii(name) for name in os.listdir(folder) if folder + name not in self._own))
 
-    def disregard(self, folder: str) -> None:
-        """Count a folder, relative to the workspace or absolute, as one that runs make."""
-        self._own.add(os.path.normpath(os.path.join(self._root, folder)))
+def _names_digest(folder: str, without: Collection[str]) -> str:
+    return digest_of(sorted(ascii(name) for name in os.listdir(folder) if folder + name not in without))
 
 
 def _inside(path: str, folder: str) -> str | None:

@@ -83,7 +83,7 @@ def describe(stores: Stores, recipe: Recipe, share: Share) -> Made:
         if _digest(stores, name) != was:
             raise Unshared(f"`{name}` has changed since")
         if name not in left:
-            inputs[portable] = places.digest(portable, state.digest)
+            inputs[portable] = places.digest(portable, state.digest, share.folders())
     inputs |= {name: places.digest(name, state.digest) for name in share.bound(record)}
     return Made(
         task=recipe.name,

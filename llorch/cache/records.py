@@ -226,6 +226,8 @@ def _made_of(data: Mapping[str, Any], key: str) -> Made:
     try:
         if data["schema"] != SCHEMA:
             raise Malformed(key, "it is of another version of llorch")
+        if not isinstance(data["results"], list):
+            raise TypeError
         made = Made(
             task=data["task"],
             maker=data["key"],

@@ -70,7 +70,7 @@ def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) ->
                 keep(stores, recipe, made, progress)
             said = {"restored": made.id, "restored_from": shelf.name}
             values = {**values, **_values(share, made), **said}
-            return Restored(made.id, shelf.name, {**own, **_said(stores, made)}, values)
+            return Restored(made.id, shelf.name, {**own, **_said(stores, made, share)}, values)
     return None
 
 
@@ -97,7 +97,7 @@ def _find(
         if by is not None and each.by != by:
             continue
         try:
-            inputs = _digests(stores, {*each.names, *around}, progress)
+            inputs = _digests(stores, {*each.names, *around}, share, progress)
             id = inputs_key(key, each.by, inputs)
             made = load_made(store, seal, id) if id not in tried else None
             tried.add(id)
@@ -126,7 +126,7 @@ def _refuse(stores: Stores, error: Malformed, what: str) -> None:
     stores.warn(f"`{shown(error.path)}` is refused: {error.reason}; {what} is made here")
 
 
-def _digests(stores: Stores, names: set[str], progress: Progress) -> dict[str, str | None]:
+def _digests(stores: Stores, names: set[str], share: Share, progress: Progress) -> dict[str, str | None]:
     """Return what portable names stand for here."""
 
     def read(name: str) -> str:
@@ -136,7 +136,7 @@ def _digests(stores: Stores, names: set[str], progress: Progress) -> dict[str, s
         return known or stores.state.read(name, progress.advance)
 
     try:
-        return {name: stores.places.digest(name, read) for name in sorted(names)}
+        return {name: stores.places.digest(name, read, share.folders()) for name in sorted(names)}
     except OSError as error:
         raise Malformed(str(error.filename), f"it cannot be read: {error.strerror}") from None
 
@@ -185,17 +185,17 @@ def _bring(
     return shelf.ask("read", work) or False
 
 
-def _said(stores: Stores, made: Made) -> Inputs:
+def _said(stores: Stores, made: Made, share: Share) -> Inputs:
     """Return a record's inputs by their names here."""
     said = {stores.places.local(name): digest for name, digest in made.inputs.items() if name not in _BOUND}
-    return {name: _listed(stores, name, made) if name.endswith("/") else digest for name, digest in said.items()}
+    return {name: _listed(stores, name, made, share) if name.endswith("/") else digest for name, digest in said.items()}
 
 
-def _listed(stores: Stores, name: str, made: Made) -> str | None:
+def _listed(stores: Stores, name: str, made: Made, share: Share) -> str | None:
     """Return the digest of the names in a folder, in which targets may be new, if else it is as in the record."""
     digest = _digest(stores, name)
     portable = stores.places.portable(name)
-    same = stores.places.digest(portable, stores.state.digest) == made.inputs[portable]
+    same = stores.places.digest(portable, stores.state.digest, share.folders()) == made.inputs[portable]
     return digest if same else made.inputs[portable]  # which is no digest of such a list here: it counts as changed
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cache.test_signing import make_key, public
-from tests.conftest import Run, program
+from tests.conftest import Run, own_home, program
 from tests.rust import SYSROOT
 
 FILES: Mapping[str, str] = {
@@ -109,6 +110,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         assert SYSROOT is not None, "cargo is not installed"
+        folder.mkdir()
         self.folder = folder
         self.tools = os.pathsep.join([f"{SYSROOT}/bin", os.environ["PATH"]])
         self.nothing = folder / "nothing"
@@ -150,12 +152,34 @@ def _with_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A repository and the tools to build it."""
+    _leave_alone(monkeypatch)
+    return Lab(tmp_path / "Läb")
+
+
+@pytest.fixture(scope="module")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with what was built of the repository's first commit, once for the tests of a file."""
+    root = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        own_home(root / "home", monkeypatch)
+        monkeypatch.delenv("LLORCH_NO_CACHE")
+        _leave_alone(monkeypatch)
+        lab = Lab(root / "Läb")
+        assert lab.checkout("first").build() == "done"
+        return lab.store
+
+
+@pytest.fixture
+def built(lab: Lab, _store: Path) -> Lab:
+    """A repository of which somebody has built the first commit already."""
+    shutil.copytree(_store, lab.store)
+    return lab
+
+
+def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("CARGO", "RUST")):
             monkeypatch.delenv(name)
-    folder = tmp_path / "Läb"
-    folder.mkdir()
-    return Lab(folder)
 
 
 @dataclass(frozen=True)
