@@ -87,7 +87,8 @@ def _restore(run: Session, recipe: Recipe, progress: Progress, share: Sharing | 
         if found is None:
             return None
         done = Done(f"from {found.store}", values=found.values, inputs=found.inputs, restored=True)
-    _commit(run.state, recipe, done.inputs, done)
+    inputs = done.inputs if recipe.learns else {name: done.inputs[name] for name in recipe.inputs}
+    _commit(run.state, recipe, inputs, done)
     return done
 
 
