@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from llorch.config import Build, Settings, Workspace, load_settings, user_folder
+from llorch.config import Build, Settings, Workspace, load_settings, parse_size, user_folder
 from llorch.errors import ConfigError
 
 
@@ -223,3 +223,20 @@ def test_a_file_that_cannot_be_read_is_said(workspace: Path, settings: Callable[
     with pytest.raises(ConfigError) as caught:
         settings()
     assert caught.value.message == "llorch.toml: cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("50GiB", 50 << 30), ("800 MB", 800_000_000), ("1.5k", 1500), ("7B", 7), ("2TiB", 2 << 40), (" 1 ", 1)],
+)
+def test_sizes(text: str, size: int) -> None:
+    """A size is a number, and a unit of thousands or, with an i, of 1024."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1 GiBit", "1e9", "GiB", "1 PB", "\uff11"])
+def test_what_is_no_size(settings: Callable[..., Settings], workspace: Path, text: str) -> None:
+    """It is a mistake of its line."""
+    write(workspace / "llorch.toml", f'[cache]\nlocal_limit = "{text}"\n')
+    with pytest.raises(ConfigError, match=r"llorch.toml:2: cache.local_limit: is no size"):
+        settings()

@@ -52,8 +52,13 @@ def _text(path: str) -> str:
 
 def _has(executable: Path, text: bytes) -> bool:
     """Tell whether a binary has a text, other than for debuggers."""
+    if not executable.stat().st_size:
+        return False  # somebody has emptied it
     with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        debug = sorted(_debug_sections(data))
+        try:
+            debug = list(_debug_sections(data))
+        except struct.error:
+            debug = []  # somebody has cut it
         at = data.find(text)
         while at >= 0:
             end = next((end for start, end in debug if start <= at < end), None)

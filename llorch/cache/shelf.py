@@ -114,7 +114,7 @@ class Shelf:
                     self._say("cannot be used", error)
                     return None
                 self.name = self._found[0].name
-            return self._found
+            return self._found if way in self.ways else None  # opening it may have shown that it is only read
 
     def _give_up(self, way: Way, error: LlorchError) -> None:
         with self._lock:
