@@ -5,14 +5,17 @@ Credentials, region and endpoint are those of the environment, in the clouds' ow
 
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from llorch.cache import store
 from llorch.cache.store import CHUNK, Advance, Item, checked, is_key, length, pieces, shown_url, wrong_url
 from llorch.errors import AccessDenied, DiskFull, LlorchError, NotFound, ToolMissing, Unreachable
+from llorch.parallel import in_parallel
 
 SMALL = 8 << 20
 """Bytes up to which an object goes up in one request, which the bucket takes only if there is none."""
@@ -24,6 +27,8 @@ AT_ONCE = 4
 RETRIES = 2
 RETRIES_WITHIN = 30.0
 """Seconds after which a request that failed is not made again."""
+
+Answer = TypeVar("Answer")
 
 _PLACE = re.compile(r"//[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/?", re.ASCII)
 _HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
@@ -37,7 +42,7 @@ _LOGIN = {
 _METADATA = re.compile(r"/latest/(api/token|meta-data)|computeMetadata|/metadata/identity")
 """Where a cloud's own machines ask for credentials: what is tried where the environment has none."""
 _STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
+_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z]{1,40})[<)]")
 
 
 class BucketStore:
@@ -84,13 +89,16 @@ class BucketStore:
     def size(self, key: str) -> int | None:
         """Return an object's bytes; see `store.Store`."""
         with suppress(NotFound), self._told():
-            return self._obstore.head(self._bucket, checked(key))["size"]
+            found = _interruptibly(lambda: self._obstore.head(self._bucket, checked(key)))
+            return int(found["size"])
         return None
 
     def read(self, key: str) -> Iterator[bytes]:
         """Yield an object's contents; see `store.Store`."""
         with self._told():
-            yield from self._obstore.get(self._bucket, checked(key)).stream(CHUNK)
+            coming = _interruptibly(lambda: self._obstore.get(self._bucket, checked(key))).stream(CHUNK)
+            while piece := _interruptibly(lambda: next(coming, b"")):
+                yield piece
 
     def create(self, key: str, data: bytes | Path, advance: Advance | None = None) -> bool:
         """Store an object unless there is one; see `store.Store`.
@@ -99,29 +107,46 @@ class BucketStore:
         """
         if self.size(key) is not None:
             return False
-        size = length(data)
+        if length(data) <= SMALL:
+            return self._create_small(key, b"".join(pieces(data, advance)))
+        left = threading.Event()
+        part = max(PART, -(-length(data) // PARTS))
+
+        def come() -> Iterator[bytes]:
+            for piece in pieces(data, advance):
+                if left.is_set():
+                    raise _Left
+                yield piece
+
         with self._told():
-            if size <= SMALL:
-                try:
-                    whole = b"".join(pieces(data, advance))
-                    self._obstore.put(self._bucket, key, whole, mode="create", use_multipart=False)
-                except self._obstore.exceptions.AlreadyExistsError:
-                    return False
-                return True
-            part = max(PART, -(-size // PARTS))
-            self._obstore.put(self._bucket, key, pieces(data, advance), chunk_size=part, max_concurrency=AT_ONCE)
+            try:
+                _interruptibly(
+                    lambda: self._obstore.put(self._bucket, key, come(), chunk_size=part, max_concurrency=AT_ONCE)
+                )
+            except BaseException:
+                left.set()  # so that the parts do not stay in the bucket
+                raise
+        return True
+
+    def _create_small(self, key: str, data: bytes) -> bool:
+        with self._told():
+            try:
+                _interruptibly(lambda: self._obstore.put(self._bucket, key, data, mode="create", use_multipart=False))
+            except self._obstore.exceptions.AlreadyExistsError:
+                return False
         return True
 
     def replace(self, key: str, data: bytes) -> None:
         """Store a small object over another; see `store.Store`."""
         with self._told():
-            self._obstore.put(self._bucket, checked(key), data, use_multipart=False)
+            _interruptibly(lambda: self._obstore.put(self._bucket, checked(key), data, use_multipart=False))
 
     def items(self, prefix: str = "") -> Iterator[Item]:
         """Yield the objects below a folder of keys; see `store.Store`."""
         below = checked(prefix.removesuffix("/")) if prefix else None
         with self._told():
-            for found in self._obstore.list(self._bucket, below, chunk_size=1000):
+            listing = iter(self._obstore.list(self._bucket, below, chunk_size=1000))
+            while found := _interruptibly(lambda: next(listing, [])):
                 for item in found:
                     if is_key(item["path"]):
                         yield Item(item["path"], item["size"], item["last_modified"].timestamp())
@@ -129,7 +154,7 @@ class BucketStore:
     def delete(self, key: str) -> None:
         """Remove an object; see `store.Store`."""
         with suppress(NotFound), self._told():
-            self._obstore.delete(self._bucket, checked(key))
+            _interruptibly(lambda: self._obstore.delete(self._bucket, checked(key)))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -147,23 +172,33 @@ class BucketStore:
         return NotFound(f"`{self.name}` does not have it")
 
     def _problem(self, error: Exception) -> LlorchError:
-        exceptions, said = self._obstore.exceptions, str(error)
-        status, code = _STATUS.search(said), _CODE.search(said)
-        answer = " ".join(
-            [*(status.groups() if status else ()), *(f"({name})" for name in (code.groups() if code else ()))]
-        )
+        said = str(error)
+        status = "".join(_STATUS.findall(said)[:1])
+        code = "".join(_CODE.findall(said)[:1])
+        answer = " ".join(filter(None, (status, code and f"({code})")))
         if _METADATA.search(said):
             return AccessDenied(f"there are no credentials for `{self.name}`", hint=f"set {_LOGIN[self._scheme]}")
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        if status in ("401", "403") or code == "AccessDenied":
             return AccessDenied(
                 f"`{self.name}` refuses us: {answer}",
                 hint=f"check {_LOGIN[self._scheme]}; a bucket that may not be listed refuses what is not there, too",
             )
-        if status and status[1] == "404":
+        if status == "404":
             return self._not_found(said)
-        if status and status[1] == "507":
+        if status == "507":
             return DiskFull(f"the store `{self.name}` is full", hint="`llorch cache gc` makes room")
         if answer:
             return Unreachable(f"`{self.name}` answers {answer}", hint="try again later; check region and endpoint")
-        reason = "the connection was lost, or nothing came in time" if "kind: Connect" not in said else "no connection"
+        reason = "no connection" if "kind: Connect" in said else "the connection was lost, or nothing came in time"
         return Unreachable(f"`{self.name}` cannot be reached: {reason}", hint="check the network, region and endpoint")
+
+
+class _Left(Exception):
+    """Ends an upload whose caller has left."""
+
+
+def _interruptibly(work: Callable[[], Answer]) -> Answer:
+    """Wait for obstore so that Ctrl-C ends the wait, which it does not see to itself."""
+    if threading.current_thread() is threading.main_thread():
+        return in_parallel([work], lambda work: work(), 1)[0]
+    return work()

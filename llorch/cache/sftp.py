@@ -187,8 +187,7 @@ class SftpStore:
     def _make(self, client: "SFTPClient", root: "_Root", folder: str) -> None:
         """Make a folder and those above it, with the rights of the store's."""
         place = join(root.path, folder)
-        with suppress(FileNotFoundError):
-            client.stat(place)
+        if self._has(client, place):
             return
         if dirname(folder):
             self._make(client, root, dirname(folder))
@@ -196,7 +195,18 @@ class SftpStore:
             client.mkdir(place)
             client.chmod(place, root.mode & 0o3777)
         except OSError:
-            client.stat(place)  # another one may have made it
+            if not self._has(client, place):  # another one may have made it
+                raise
+
+    def _has(self, client: "SFTPClient", place: str) -> bool:
+        """Tell whether a folder is there."""
+        try:
+            mode = client.stat(place).st_mode or 0
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(mode):
+            raise Refused(f"`{self.name}` has files where folders belong", hint="remove them")
+        return True
 
 
 class _Root(NamedTuple):
@@ -214,6 +224,7 @@ class _Sessions:
         self._reach = reach
         self._host = host
         self._name = name
+        self._stall = store.STALL
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._idle: list[SFTPClient] = []
@@ -262,11 +273,11 @@ class _Sessions:
         with self._lock:
             if self._connection is not None:
                 with suppress(ConnectionFailed):  # it may have broken since; then a new one is made
-                    return open_sftp(self._connection, self._reach.timeout, store.STALL)
+                    return open_sftp(self._connection, self._reach.timeout, self._stall)
                 self._connection.close()
                 self._connection = None
             self._connection = self._reach.connect(self._host)
-            return open_sftp(self._connection, self._reach.timeout, store.STALL)
+            return open_sftp(self._connection, self._reach.timeout, self._stall)
 
     def _keep(self, client: "SFTPClient") -> None:
         with self._lock:
@@ -284,7 +295,7 @@ class _Sessions:
         if isinstance(error, PermissionError):
             return AccessDenied(f"`{self._name}` does not let us: {error.strerror}", hint="check the rights there")
         if isinstance(error, TimeoutError):
-            return Unreachable(f"`{self._name}` cannot be reached: nothing moved for {store.STALL:g} s", hint=_CHECK)
+            return Unreachable(f"`{self._name}` cannot be reached: nothing moved for {self._stall:g} s", hint=_CHECK)
         if isinstance(error, OSError) and error.errno is None and str(error) != "Socket is closed":
             return DiskFull(f"`{self._name}` cannot do it: {error}", hint="check the room on its disk, and the rights")
         return Unreachable(f"`{self._name}` cannot be reached: the connection broke ({error})", hint=_CHECK)

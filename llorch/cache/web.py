@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -48,20 +48,21 @@ class WebStore:
         import httpx2
 
         self.name = shown_url(url).removesuffix("/")
+        self._stall = store.STALL
         self._base, login = _read(url, self.name)
         self._client = httpx2.Client(
             auth=login,
-            timeout=httpx2.Timeout(store.STALL, connect=timeout),
+            timeout=httpx2.Timeout(self._stall, connect=timeout),
             headers={"user-agent": f"llorch/{__version__}", "accept-encoding": "identity"},
         )
         finalize(self, self._client.close)
 
     def size(self, key: str) -> int | None:
         """Return an object's bytes; see `store.Store`."""
-        response = self._ask("HEAD", key)
-        if response.status_code in _GONE:
+        response = self._ask("HEAD", checked(key))
+        if self._end(response) in _GONE:
             return None
-        self._check(response)
+        self._check(response.status_code)
         told = response.headers.get("content-length", "")
         if not told.isdigit():
             raise Unreachable(f"`{self.name}` does not tell how large its files are", hint="check the server")
@@ -69,8 +70,8 @@ class WebStore:
 
     def read(self, key: str) -> Iterator[bytes]:
         """Yield an object's contents; see `store.Store`."""
-        with self._told(), self._client.stream("GET", self._url(key)) as response:
-            self._check(response)
+        with closing(self._ask("GET", checked(key))) as response, self._told():
+            self._check(response.status_code)
             yield from response.iter_raw(CHUNK)
 
     def create(self, key: str, data: bytes | Path, advance: Advance | None = None) -> bool:
@@ -85,14 +86,15 @@ class WebStore:
             response = self._ask("PUT", key, b"".join(pieces(data, advance)), headers)
         else:
             response = self._send("PUT", key, pieces(data, advance), headers)
-        if response.status_code == 412:
+        status = self._end(response)
+        if status == 412:
             return False
-        self._check(response)
+        self._check(status)
         return True
 
     def replace(self, key: str, data: bytes) -> None:
         """Store a small object over another; see `store.Store`."""
-        self._check(self._ask("PUT", key, data))
+        self._check(self._end(self._ask("PUT", checked(key), data)))
 
     def items(self, prefix: str = "") -> Iterator[Item]:
         """Refuse; see `store.Store`."""
@@ -102,17 +104,14 @@ class WebStore:
 
     def delete(self, key: str) -> None:
         """Remove an object; see `store.Store`."""
-        response = self._ask("DELETE", key)
-        if response.status_code not in _GONE:
-            self._check(response)
-
-    def _url(self, key: str) -> str:
-        return f"{self._base}/{checked(key)}"
+        status = self._end(self._ask("DELETE", checked(key)))
+        if status not in _GONE:
+            self._check(status)
 
     def _ask(
         self, method: str, key: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> "httpx2.Response":
-        """Make a small request, and make it again where a failure may pass."""
+        """Make a request that sends little, again where a failure may pass; what the answer holds is still to come."""
         for pause in PAUSES:
             try:
                 response = self._send(method, key, body, headers)
@@ -121,19 +120,22 @@ class WebStore:
             else:
                 if response.status_code not in _BUSY:
                     return response
+                response.close()
             time.sleep(pause)
         return self._send(method, key, body, headers)
 
     def _send(
         self, method: str, key: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str] | None
     ) -> "httpx2.Response":
-        """Make a request and return its answer, of whose body no more than a few words are taken."""
-        with (
-            self._told(),
-            self._client.stream(method, self._url(key), content=body, headers=headers) as response,
-        ):
+        request = self._client.build_request(method, f"{self._base}/{key}", content=body, headers=headers)
+        with self._told():
+            return self._client.send(request, stream=True)
+
+    def _end(self, response: "httpx2.Response") -> int:
+        """Take no more than a few words of what an answer holds, and return its status."""
+        with self._told(), closing(response):
             next(response.iter_raw(WORDS), b"")
-            return response
+        return response.status_code
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -145,17 +147,16 @@ class WebStore:
             yield
         except httpx2.TimeoutException as error:
             connecting = isinstance(error, httpx2.ConnectTimeout)
-            reason = "no connection in time" if connecting else f"nothing moved for {store.STALL:g} s"
+            reason = "no connection in time" if connecting else f"nothing moved for {self._stall:g} s"
             raise Unreachable(f"`{self.name}` cannot be reached: {reason}", hint=hint) from None
         except httpx2.TransportError as error:
             reason = f"no connection: {error}" if isinstance(error, httpx2.ConnectError) else "the connection was lost"
             raise _Passing(f"`{self.name}` cannot be reached: {reason}", hint=hint) from None
 
-    def _check(self, response: "httpx2.Response") -> None:
+    def _check(self, status: int) -> None:
         """Take an answer for a success, or raise what it says."""
-        if response.is_success:
-            return
-        raise self._problem(response.status_code)
+        if not 200 <= status < 300:
+            raise self._problem(status)
 
     def _problem(self, status: int) -> LlorchError:
         says = f"`{self.name}` answers {status}"

@@ -114,15 +114,33 @@ class _Pipe:
         self._process = process
         self._has_begun = False
         self.settimeout = sock.settimeout
-        self.send = sock.send
+
+    def get_name(self) -> str:
+        """Return how paramiko's log calls it."""
+        return self._name
+
+    def send(self, data: bytes) -> int:
+        """Send, and tell what ssh says where nothing has ever come."""
+        try:
+            return self._sock.send(data)
+        except ConnectionError:
+            if self._has_begun:
+                raise
+            raise self._failure() from None
 
     def recv(self, size: int) -> bytes:
         """Receive, and tell what ssh says where nothing ever comes."""
-        data = self._sock.recv(size)
+        try:
+            data = self._sock.recv(size)
+        except ConnectionResetError:  # ssh has ended before it took all that was sent
+            data = b""
         if not data and not self._has_begun:
-            raise ConnectionFailed(self._name, self._reason() or "ssh does not say why", hint="`ssh -v` tells more")
+            raise self._failure()
         self._has_begun = True
         return data
+
+    def _failure(self) -> ConnectionFailed:
+        return ConnectionFailed(self._name, self._reason() or "ssh does not say why", hint="`ssh -v` tells more")
 
     def _reason(self) -> str:
         """Return what ssh has said when it has ended, but do not wait for a master that it may leave behind."""

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.cache.places import far, here, http_place, place, s3, s3_place, sftp_place, sshd, web
 from tests.cache.test_signing import make_key, public
 from tests.conftest import Run, own_home, program
 from tests.rust import SYSROOT
+
+__all__ = ["far", "here", "http_place", "place", "s3", "s3_place", "sftp_place", "sshd", "web"]
 
 FILES: Mapping[str, str] = {
     "llorch.toml": """
