@@ -282,7 +282,7 @@ class Board:
         """Write a warning above the bars."""
         if log is not None:
             log.warning(text)
-        self.print(style("warning:", "note", sys.stderr) + f" {text}")
+        self.print(style("warning:", "note", sys.stderr) + f" {harmless(text)}")
 
     def bars(self) -> Progress | None:
         """Return the bars, started when the first is needed; None where there are none."""

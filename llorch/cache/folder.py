@@ -11,9 +11,10 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from llorch.cache.store import CHUNK, Advance, Item, checked, is_key, pieces, shown_url, wrong_url
 from llorch.config import Workspace
@@ -85,9 +86,12 @@ class FolderStore:
 
     def create(self, key: str, data: bytes | Path, advance: Advance | None = None) -> bool:
         """Store an object unless there is one; see `store.Store`."""
+        return self._create(key, lambda file: _write(file, pieces(data, advance)))
+
+    def _create(self, key: str, write: Callable[[BinaryIO], None]) -> bool:
         if self.size(key) is not None:
             return False
-        with self._grown(key, pieces(data, advance)) as (growing, part, folder, name):
+        with self._grown(key, write) as (growing, part, folder, name):
             try:
                 os.link(part, name, src_dir_fd=growing, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
@@ -100,7 +104,7 @@ class FolderStore:
 
     def replace(self, key: str, data: bytes) -> None:
         """Store a small object over another; see `store.Store`."""
-        with self._grown(key, pieces(data)) as (growing, part, folder, name):
+        with self._grown(key, lambda file: _write(file, pieces(data))) as (growing, part, folder, name):
             os.replace(part, name, src_dir_fd=growing, dst_dir_fd=folder)
 
     def items(self, prefix: str = "") -> Iterator[Item]:
@@ -169,7 +173,7 @@ class FolderStore:
             _sync(folder)
 
     @contextmanager
-    def _grown(self, key: str, data: Iterator[bytes]) -> Iterator[tuple[int, str, int, str]]:
+    def _grown(self, key: str, write: Callable[[BinaryIO], None]) -> Iterator[tuple[int, str, int, str]]:
         """Yield a whole object in the folder where it has grown, and the folder and name that it is to have.
 
         Whatever happens, nothing of it is left where it has grown.
@@ -178,13 +182,10 @@ class FolderStore:
         with self._inside([GROWING], make=True) as growing, self._inside(folders, make=True) as folder:
             _sweep(growing)
             part = secrets.token_hex(16)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=growing)
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=growing)
             try:
-                with open(fd, "wb", buffering=0) as file:
-                    for piece in data:
-                        rest = memoryview(piece)
-                        while rest:
-                            rest = rest[file.write(rest) :]
+                with open(fd, "r+b", buffering=0) as file:
+                    write(file)
                     os.fchmod(fd, self._status.st_mode & 0o444)
                     os.fsync(fd)
                 yield growing, part, folder, name
@@ -255,6 +256,13 @@ def _gone(name: str, reason: str | None) -> Unreachable:
 
 def _is_others(status: os.stat_result) -> bool:
     return status.st_uid != os.geteuid() or bool(status.st_mode & 0o022)
+
+
+def _write(file: BinaryIO, data: Iterator[bytes]) -> None:
+    for piece in data:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def _name_alone(growing: int, part: str, folder: int, name: str) -> bool:
