@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from llorch import __version__, ui
 from llorch.errors import INTERRUPTED, LlorchError, of_system
+
+if TYPE_CHECKING:
+    from llorch.workspace import Workspace
 
 
 class Place(NamedTuple):
@@ -36,6 +39,7 @@ TOP: Mapping[str, Place] = {
     "list": Place("llorch.commands", "list_tasks", "List the tasks and which of them are up to date"),
     "why": Place("llorch.commands", "why", "Say why a task is out of date"),
     "graph": Place("llorch.commands", "graph", "Draw which task needs which"),
+    "log": Place("llorch.log_cli", "log", "Show what runs have done"),
     "doit": Place("llorch.commands", "doit", "Run plain doit at the workspace's root"),
 }
 
@@ -102,6 +106,8 @@ DEV: Mapping[str, Place] = {
     "doctor": Place("llorch.dev.doctor_cli", "doctor", "Say what this machine lacks, with the commands that mend it"),
     "check": Place("llorch.dev.check_cli", "check", "Say all that is wrong with the configuration at once"),
     "completion": Place("llorch.dev.completion_cli", "completion", "Complete command lines in bash, zsh and fish"),
+    "config": Place("llorch.dev.config_cli", "config", "Show every value and where it is from"),
+    "info": Place("llorch.dev.info_cli", "info", "Write a report to paste into a bug report"),
 }
 
 CACHE: Mapping[str, Place] = {}
@@ -122,14 +128,16 @@ class Parsed(click.Command):
 class Command(Parsed):
     """A command with the options that all have, an example, and the workspace as its current folder.
 
-    `local` says why it runs on this machine only, for those that do; the others take `--remote`.
+    `local` says why it runs on this machine only, for those that do; the others take `--remote`. One that `looks`
+    changes nothing, and leaves no log.
     """
 
-    def __init__(self, *args: Any, example: str, local: str | None = None, **more: Any) -> None:
+    def __init__(self, *args: Any, example: str, local: str | None = None, looks: bool = False, **more: Any) -> None:
         super().__init__(*args, **more)
         self.params += [*common_options(), remote_option(hidden=local is not None)]
         self.example = example
         self.local = local
+        self.looks = looks
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
@@ -137,12 +145,16 @@ class Command(Parsed):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Go to the workspace's root, then run, here or where `--remote` or LLORCH_REMOTE_HOST says."""
-        enter_workspace()
+        workspace = enter_workspace()
         named = ctx.find_root().meta.get("remote")
         if named is not None and not named.strip():
             raise click.UsageError("`--remote` names no host")
         if self.local is not None and named:
             raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
+        if not self.looks:
+            from llorch.log import begin
+
+            begin(workspace, ["llorch", *ctx.find_root().obj])
         hosts = named or ("" if "LLORCH_FORWARDED" in os.environ else os.environ.get("LLORCH_REMOTE_HOST"))
         if hosts and self.local is None:
             from llorch.remote.cli import forward_command
@@ -268,18 +280,21 @@ def dry_run_option(command: Any) -> Any:
     return click.option("--dry-run", is_flag=True, expose_value=False, callback=take, help=help)(command)
 
 
-def enter_workspace() -> None:
-    """Make the workspace's root the current folder, and say so where none is declared."""
+def enter_workspace() -> "Workspace":
+    """Make the workspace's root the current folder, say so where none is declared, and return it."""
     from pathlib import Path
 
     from llorch.workspace import find_workspace
 
-    named = click.get_current_context().find_root().meta.get("directory")
+    meta = click.get_current_context().find_root().meta
+    named = meta.get("directory")
+    meta["LLORCH_REPO_ROOT"] = os.environ.get("LLORCH_REPO_ROOT")
     workspace = find_workspace(Path(named) if named is not None else None)
     if not workspace.declared:
         ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}")
     os.environ["LLORCH_REPO_ROOT"] = str(workspace.root)
     os.chdir(workspace.root)
+    return workspace
 
 
 @click.group(
@@ -299,7 +314,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code."""
+    """Run a command line and return its exit code, which is the end of its log if it has one."""
+    code: object = 1
+    try:
+        code = _run_to_the_end(arguments)
+        return code
+    except SystemExit as error:
+        code = error.code
+        raise
+    except Exception as error:
+        if ui.log is not None:
+            ui.log.bug(error)
+        raise
+    finally:
+        if ui.log is not None:
+            ui.log.end(code if isinstance(code, int) else 1)
+
+
+def _run_to_the_end(arguments: list[str]) -> int:
+    """Run a command line, and see to what it writes, up to the last byte."""
     if not _have_streams():
         return 1
     stdout = sys.stdout

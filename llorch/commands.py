@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llorch.reporter import Result
 
 
-@click.command("list", cls=Command, example="llorch list\nllorch list fetch:smollm2 --json")
+@click.command("list", cls=Command, looks=True, example="llorch list\nllorch list fetch:smollm2 --json")
 @click.argument("names", metavar="[TASK]...", nargs=-1)
 def list_tasks(names: tuple[str, ...]) -> None:
     """List the tasks and which of them are up to date, without reading big files. A group's name lists its members."""
@@ -30,7 +30,7 @@ def list_tasks(names: tuple[str, ...]) -> None:
     ui.table(["task", "state", "what it does"], [[name, state, doc] for name, doc, state, _ in rows])
 
 
-@click.command(cls=Command, example="llorch why models:smollm2")
+@click.command(cls=Command, looks=True, example="llorch why models:smollm2")
 @click.argument("name", metavar="TASK")
 def why(name: str) -> None:
     """Say why a task, or one that it needs, is out of date. Reads what has to be read to be sure."""
@@ -47,7 +47,7 @@ def why(name: str) -> None:
         ui.emit(f"{reason['task']}: {_sentence(reason)}")
 
 
-@click.command(cls=Command, example="llorch graph models:smollm2\nllorch graph --format svg > graph.svg")
+@click.command(cls=Command, looks=True, example="llorch graph models:smollm2\nllorch graph --format svg > graph.svg")
 @click.argument("names", metavar="[TASK]...", nargs=-1)
 @click.option("--format", type=click.Choice(FORMATS), default="mermaid", show_default=True, help="What to write.")
 def graph(names: tuple[str, ...], format: Format) -> None:
@@ -63,6 +63,7 @@ def graph(names: tuple[str, ...], format: Format) -> None:
 
 @click.command(
     cls=Command,
+    looks=True,
     example="llorch doit models:smollm2\nllorch doit list --all",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )

@@ -36,8 +36,11 @@ class Paths:
     """`[paths]`: where things are."""
 
     models: str = field(default=".test-models", metadata={"check": _check_given})
+    """The model folder; relative to the workspace, or absolute."""
     catalog: str = field(default="catalog.toml", metadata={"check": _check_given})
+    """The catalog."""
     catalog_url: str = ""
+    """Where `llorch models update` looks: an address with `https:` or `file:`."""
 
 
 def _check_manifest(value: str) -> str | None:
@@ -63,15 +66,25 @@ class Build:
     """`[build.NAME]`: a binary of a cargo workspace; `{backend}` stands for each of its backends."""
 
     manifest: str = field(metadata={"check": _check_manifest})
+    """The `Cargo.toml` of the package, or of its workspace."""
     package: str = field(default="", metadata={"check": _check_word})
+    """The package, where the manifest has several."""
     bin: str = field(default="", metadata={"check": _check_word})
+    """The binary; without it the package's name, or else the table's."""
     backends: tuple[str, ...] = field(default=(), metadata={"check": _check_backends})
+    """What it is built for: each is a task, `build:NAME-BACKEND`."""
     features: tuple[str, ...] = ()
+    """Features of the package."""
     no_default_features: bool = False
+    """Leave out the package's default features."""
     profile: str = field(default="release", metadata={"check": _check_word})
+    """The profile of cargo."""
     target: str = ""
+    """The target triple, to build for other machines."""
     target_dir: str = ""
+    """Cargo's target folder, where it is not cargo's own choice."""
     env: tuple[str, ...] = ()
+    """Variables that change the binary, besides those that cargo names itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +92,19 @@ class Test:
     """`[test.NAME]`: a test suite, of cargo or by any other command; `{backend}` stands for the chosen backend."""
 
     manifest: str = field(default="", metadata={"check": _check_manifest})
+    """The `Cargo.toml` of a package: the suite is `cargo test` in its folder."""
     package: str = field(default="", metadata={"check": _check_word})
+    """The package, where the manifest has several."""
     backends: tuple[str, ...] = field(default=(), metadata={"check": _check_backends})
+    """What `--backend` chooses from; without it the first."""
     features: tuple[str, ...] = ()
+    """Features of the package."""
     args: tuple[str, ...] = ()
+    """Arguments of `cargo test`."""
     command: tuple[str, ...] = ()
+    """Any other command instead, run at the workspace's root."""
     needs: tuple[str, ...] = ()
+    """Tasks that are made first, such as `models:smollm2`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +112,7 @@ class Cargo:
     """`[cargo]`: how cargo is called."""
 
     rustc_wrapper: str = ""
+    """A wrapper of rustc, such as `sccache`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +120,7 @@ class Git:
     """`[git]`: the repository."""
 
     branch: str = ""
+    """What `llorch git sync` takes of origin; without it origin's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +128,9 @@ class Remote:
     """`[remote]`: connections; times in seconds."""
 
     connect_timeout: int = field(default=10, metadata={"check": _check_timeout})
+    """Seconds for a connection to stand, over all stages."""
     default_host: str = ""
+    """The host of `remote info`, `setup` and `sync` where none is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +138,17 @@ class Cache:
     """`[cache]`: the shared store."""
 
     url: str = ""
+    """The shared store: an address with `file:`, `s3:`, `gs:`, `az:`, `https:` or `sftp:`."""
     read: bool = True
+    """Take targets from it."""
     write: bool = False
+    """Put targets into it."""
     sign_key: str = ""
+    """Where the key is that records are signed with, such as `env:LLORCH_SIGN_KEY`."""
     trusted_keys: tuple[str, ...] = ()
+    """Public keys whose records are taken."""
     local_limit: str = "50GiB"
+    """How large the user's own store may become."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

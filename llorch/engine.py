@@ -20,6 +20,7 @@ from doitcmd import BaseCommand
 from llorch import shell, ui
 from llorch.config import Workspace, read_jobs
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
+from llorch.log import wanted_level
 from llorch.make import make
 from llorch.progress import Progress
 from llorch.reporter import Failed, Reporter, Result
@@ -287,10 +288,11 @@ def doit_config() -> Dict:
     """Return what a dodo.py calls DOIT_CONFIG.
 
     Raises:
-        WrongConfig: the workspace's configuration, LLORCH_REPO_ROOT or LLORCH_JOBS is wrong.
+        WrongConfig: the workspace's configuration, LLORCH_REPO_ROOT, LLORCH_JOBS or LLORCH_LOG_LEVEL is wrong.
     """
     try:
         state = session().state
+        wanted_level()
     except ConfigError as error:
         raise WrongConfig(error.problems) from None
     return {

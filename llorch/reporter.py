@@ -12,7 +12,8 @@ from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskFailed, UnmetDependency
 
 from llorch import shell, ui
-from llorch.errors import LlorchError, TaskFailure
+from llorch.errors import INTERRUPTED, LlorchError, TaskFailure
+from llorch.log import begin
 from llorch.session import Done, session
 from llorch.state import State
 from llorch.switches import is_on
@@ -88,12 +89,17 @@ class Reporter:
         self._handler: Any = None
         self._hook = sys.excepthook
         self._width = 0
+        self._has_log = False
+        """Whether the log begins and ends with these tasks, as it does for plain doit."""
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Take the tasks before any of them runs."""
         self._tasks, self._selected = tasks, selected_tasks
         if not selected_tasks:
             render_list(tasks.values())
+        else:
+            program = os.path.basename(sys.argv[0]).replace("__main__.py", "llorch")
+            self._has_log = begin(session().workspace, [program, *sys.argv[1:]], makes=True)
         self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGTERM, shell.terminate)
@@ -112,6 +118,8 @@ class Reporter:
     def execute_task(self, task: Any) -> None:
         """Note that a task begins."""
         self._started[task.name] = time.monotonic()
+        if ui.log is not None and task.actions:
+            ui.log.event("info", "task-begins", name=task.name)
 
     def add_success(self, task: Any) -> None:
         """Tell that a task ended well."""
@@ -178,12 +186,19 @@ class Reporter:
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
         for message in self.errors:
+            if self._has_log and ui.log is not None:
+                ui.log.event("error", "error", text=message)
             ui.print_err(message)
         if self._selected and not interrupted and not self.errors:
             self._sum_up()
+        if self._has_log and ui.log is not None:
+            failed = any(result.outcome == "failed" for result in self.results)
+            ui.log.end(INTERRUPTED if interrupted else 2 if self.errors else int(failed))
 
     def _sum_up(self) -> None:
         counts = {outcome: sum(result.outcome == outcome for result in self.results) for outcome in _WORDS}
+        if ui.log is not None:
+            ui.log.event("info", "tasks", **{outcome: count or None for outcome, count in counts.items()})
         if counts["up-to-date"] == len(self.results):
             verb = "are" if len(self._selected) > 1 else "is"
             ui.tell(f"nothing to do: {', '.join(self._selected[:3])}{_more(self._selected, 3)} {verb} up to date")
@@ -198,12 +213,23 @@ class Reporter:
     def _add(self, task: Any, outcome: Outcome, detail: str, error: LlorchError | None = None) -> None:
         seconds = time.monotonic() - self._started.get(task.name, time.monotonic())
         self.results.append(Result(task.name, outcome, seconds, tuple(task.targets), error))
+        if ui.log is not None and (task.actions or outcome == "failed"):
+            self._log(self.results[-1], detail)
         if (outcome == "up-to-date" and not detail and not ui.mode.verbose) or ui.mode.json or ui.mode.quiet:
             return
         style: ui.Style = "bad" if outcome == "failed" else "good" if outcome == "done" else "dim"
         word = ui.style(f"{_WORDS[outcome]:<11}", style, sys.stderr)
         took = f"  {ui.seconds_text(seconds)}" if outcome == "done" else ""
         session().board.print(f"{task.name:<{self._width}}  {word} {detail}{took}".rstrip())
+
+    def _log(self, result: Result, detail: str) -> None:
+        assert ui.log is not None, "asked before"
+        level = "error" if result.error else "debug" if result.outcome == "up-to-date" and not detail else "info"
+        text = detail if result.error is None else result.error.message
+        code = None if result.error is None else result.error.code
+        ui.log.event(
+            level, "task", name=result.name, outcome=result.outcome, seconds=result.seconds, code=code, text=text
+        )
 
     def _interrupted(self, kind: type[BaseException], error: BaseException, at: Any) -> None:
         """Spare the user who pressed Ctrl-C a traceback."""

@@ -7,6 +7,7 @@ import select
 import threading
 from contextlib import contextmanager, suppress
 
+from llorch import ui
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
     Started = subprocess.Popen[bytes]
@@ -77,13 +78,15 @@ def run(
     expired = threading.Event()
     try:
         with uninterrupted():
-            process = _start(command, start, hint)
+            process = _start(command, start, hint, cwd)
         assert process.stdout is not None
         if timeout is not None:
             timer = threading.Timer(timeout, _expire, [process, expired])
             timer.start()
         for line in process.stdout:
             tail.append(line.rstrip("\n"))
+            if ui.log is not None:
+                ui.log.program_says(tail[-1])
             if on_line is not None:
                 on_line(tail[-1])
         returncode = process.wait()
@@ -117,6 +120,8 @@ def output(
         with uninterrupted():
             program = _start(command, lambda: _Program(command, _variables(env)), hint)
         out, err = program.read()
+        if ui.log is not None:
+            ui.log.program_says(out + err)
         returncode = program.wait()
     finally:
         if program is not None:
@@ -207,7 +212,7 @@ def _variables(env: Mapping[str, str | None] | None) -> dict[str, str]:
     return {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
 
 
-def _start(command: Sequence[str], start: Callable[[], Process], hint: str | None) -> Process:
+def _start(command: Sequence[str], start: Callable[[], Process], hint: str | None, cwd: Path | None = None) -> Process:
     """Start a program. Several can be started at once, which takes a millisecond each; `end_all` waits for them."""
     global _starting
     with _lock:
@@ -218,14 +223,22 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if error.filename != command[0]:
             raise  # the folder is not there
-        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint) from None
+        raise _missing(command, hint) from None
     finally:
         with _lock:
             _starting -= 1
             if process is not None:
                 _running.add(process)
             _lock.notify_all()
+    if ui.log is not None:
+        ui.log.program_begins(process, command, cwd, brief=isinstance(process, _Program))
     return process
+
+
+def _missing(command: Sequence[str], hint: str | None) -> ToolMissing:
+    if ui.log is not None:
+        ui.log.program_missing(command)
+    return ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
 
 
 @contextmanager
@@ -268,14 +281,9 @@ def start(
     Raises:
         ToolMissing: there is no such program.
     """
-    import subprocess
+    from subprocess import DEVNULL
 
-    try:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr, env=env
-        )
-    except (FileNotFoundError, PermissionError):
-        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint) from None
+    return _beside(command, hint, stdin=DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr, env=env)
 
 
 def hang_up(process: Started) -> None:
@@ -296,14 +304,35 @@ def run_interactive(command: Sequence[str]) -> None:
         ToolMissing: there is no such program.
         CommandFailed: it exited with anything but 0.
     """
-    import subprocess
-
-    try:
-        returncode = subprocess.run(command, check=False).returncode
-    except (FileNotFoundError, PermissionError):
-        raise ToolMissing(f"`{command[0]}` is not installed, or not in PATH") from None
+    process = _beside(command)
+    with process:
+        try:
+            returncode = process.wait()
+        except BaseException:
+            process.kill()
+            raise
     if returncode:
         raise CommandFailed(command, returncode, "")
+
+
+def _beside(command: Sequence[str], hint: str | None = None, **more: Any) -> Started:
+    """Start a program in this process's group, whose end the log is told when it is waited for."""
+    import subprocess
+
+    class Program(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            code = super().wait(timeout)
+            if ui.log is not None:
+                ui.log.program_ends(self, code)
+            return code
+
+    try:
+        process = Program(command, **more)
+    except (FileNotFoundError, PermissionError):
+        raise _missing(command, hint) from None
+    if ui.log is not None:
+        ui.log.program_begins(process, command)
+    return process
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
@@ -346,6 +375,8 @@ def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
 def _finish(process: subprocess.Popen[str] | _Program) -> None:
     """Leave no process of a program."""
     _end(process)
+    if ui.log is not None:
+        ui.log.program_ends(process, process.returncode)
     with _lock:
         _running.discard(process)
 

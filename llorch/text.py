@@ -12,6 +12,21 @@ def shown(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _written(c) for c in text)
 
 
+def without_credentials(text: str) -> str:
+    """Return a text whose addresses have no user and password.
+
+    >>> without_credentials("see https://me:token@example.org/x")
+    'see https://example.org/x'
+    """
+    first, *rest = text.split("://")
+    return "://".join([first, *map(_without_user, rest)])
+
+
+def _without_user(address: str) -> str:
+    user, at, host = address.partition("@")
+    return address if not at or any(c in "/'" or c.isspace() for c in user) else host
+
+
 def json_text(document: str) -> str:
     r"""Return a JSON document in which bytes that are no text are written out, so that it can be encoded.
 

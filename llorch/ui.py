@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
+    from llorch.log import Log
+
     Style = Literal["good", "bad", "dim", "bold", "note"]
 _CODES: Mapping[Style, str] = {"good": "32", "bad": "31", "dim": "2", "bold": "1", "note": "33"}
 DRAW_EVERY = 0.05
@@ -43,6 +45,8 @@ class Mode:
 
 
 mode = Mode()
+log: Log | None = None
+"""Is told of warnings and errors, and of programs, in a run that has a log."""
 
 
 def emit(text: str) -> None:
@@ -65,11 +69,15 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """Write a warning to stderr."""
+    if log is not None:
+        log.warning(text)
     print_err(style("warning:", "note", sys.stderr) + f" {text}")
 
 
 def show_error(error: LlorchError) -> None:
     """Write an error and its hint: as JSON to stdout in JSON mode, else to stderr."""
+    if log is not None:
+        log.error(error)
     if mode.json:
         emit_json({"error": error.as_json()})
         return
@@ -272,6 +280,12 @@ class Board:
             else:
                 self.stream.write(text + "\n")
                 self.stream.flush()
+
+    def warn(self, text: str) -> None:
+        """Write a warning above the bars."""
+        if log is not None:
+            log.warning(text)
+        self.print(style("warning:", "note", sys.stderr) + f" {text}")
 
     def bars(self) -> Progress | None:
         """Return the bars, started when the first is needed; None where there are none."""

@@ -16,6 +16,7 @@ LAYERS = {
     "parallel": 0,
     "progress": 0,
     "record": 0,
+    "secrets": 0,
     "switches": 0,
     "text": 0,
     "typed": 0,
@@ -48,6 +49,7 @@ RULES = 2  # any other file of a room
 # One line each, with its reason.
 ALLOWED = {
     ("config", "workspace"),  # the files are in the one that was found
+    ("shell", "ui"),  # the run's log is told of what both do
     ("config", "toml"),  # two doors to the same files: one knows TOML, the other what is written in it
 }
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}
@@ -134,8 +136,8 @@ def test_help_loads_little() -> None:
 COMPLETION = {
     *("llorch", "llorch.__main__", "llorch.dev", "llorch.models"),
     *(f"llorch.dev.{name}" for name in ("complete", "names", "shells", "spec")),
-    *(f"llorch.{name}" for name in ("config", "errors", "record", "text", "toml", "workspace")),
-    *(f"llorch.models.{name}" for name in ("catalog", "ggml")),
+    *(f"llorch.{name}" for name in ("config", "errors", "record", "text", "toml", "typed", "workspace")),
+    *(f"llorch.models.{name}" for name in ("catalog", "ggml", "places")),
 }
 
 

@@ -52,7 +52,7 @@ def make(backend: str | None, no_wait: bool) -> int:
     return finish(engine.run(namespace, [plan.task for plan in chosen], jobs=0))
 
 
-@click.command("list", cls=Command, example="llorch build list")
+@click.command("list", cls=Command, looks=True, example="llorch build list")
 def list_builds() -> None:
     """Show each binary: up-to-date, out-of-date, not-built, or not-in-workspace; its size, and when it was built."""
     rows = [_row(plan) for plan in _plans().values()]

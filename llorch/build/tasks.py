@@ -1,7 +1,6 @@
 """The tasks of builds: `build:NAME-BACKEND`, or `build:NAME`, which is all of its backends."""
 
 import functools
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +57,7 @@ def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
     progress.say("looking for the tools")
     tools = binary.look_for_tools(plan, run.workspace, run.settings.cargo.rustc_wrapper)
     if tools.wrapper.flaw:
-        warning = ui.style("warning:", "note", sys.stderr)
-        run.board.print(f"{warning} `{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
+        run.board.warn(f"`{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
     built = binary.build(plan, recipe, tools, run.workspace, run.state, progress)
     size = run.workspace.path(plan.target).stat().st_size
     parts = [plan.target, ui.bytes_text(size)]

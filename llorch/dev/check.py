@@ -54,9 +54,12 @@ class Report:
         return not any(problem.severity == "error" for problem in self.problems)
 
 
+Found = Iterator[Problem | Mistake | Skipped]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Files:
-    """What the workspace's files say, as far as they are right."""
+class Files:
+    """What the workspace's files say, as far as they are right, and what is wrong with each by itself."""
 
     workspace: Workspace
     loaded: Loaded
@@ -64,17 +67,32 @@ class _Files:
     hosts: "Declared"
     plans: "Mapping[str, Plan]"
     suites: "Mapping[str, Suite]"
+    wrong: tuple[Problem, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind, binaries by their backends."""
+        return {
+            "models": len(self.catalog.models),
+            "hosts": len(self.hosts.hosts),
+            "builds": len(self.plans),
+            "suites": len(self.suites),
+        }
+
+    def names(self) -> Iterator[str]:
+        """Yield what the files are called."""
+        from llorch.models.catalog import SHIPPED_NAME
+        from llorch.remote.hosts import hosts_file
+
+        workspace, paths = self.workspace, self.loaded.settings.paths
+        yield from (document.name for document in self.loaded.documents)
+        yield workspace.name(paths.catalog) if workspace.path(paths.catalog).is_file() else SHIPPED_NAME
+        own = [hosts_file(workspace, user_file=user, environ=self.loaded.environ) for user in (False, True)]
+        yield from (workspace.name(path) for path in (*own, workspace.root / "dodo.py") if path.is_file())
 
 
-Found = Iterator[Problem | Mistake | Skipped]
-
-
-def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.environ) -> Report:
-    """Look at everything.
-
-    Args:
-        tasks: returns the names of all tasks, the user's own among them; asked only where the configuration is right.
-    """
+def read_files(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Files:
+    """Read every file."""
     from llorch.build.plan import read_builds
     from llorch.models.catalog import read_catalog
     from llorch.remote.hosts import read_hosts
@@ -85,9 +103,27 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     hosts = read_hosts(workspace, environ)
     plans, wrong_builds = read_builds(loaded.settings, workspace, environ)
     suites, wrong_suites = read_suites(loaded.settings, workspace)
-    files = _Files(workspace=workspace, loaded=loaded, catalog=catalog, hosts=hosts, plans=plans, suites=suites)
-    found: list[Problem | Mistake | Skipped] = [*loaded.problems, *catalog.problems, *hosts.problems]
-    found += [*wrong_builds, *wrong_suites, *_environment(environ), *_dodo(workspace)]
+    wrong: list[Problem | Mistake] = [*loaded.problems, *catalog.problems, *hosts.problems]
+    wrong += [*wrong_builds, *wrong_suites]
+    return Files(
+        workspace=workspace,
+        loaded=loaded,
+        catalog=catalog,
+        hosts=hosts,
+        plans=plans,
+        suites=suites,
+        wrong=tuple(loaded.locate(each) if isinstance(each, Mistake) else each for each in wrong),
+    )
+
+
+def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.environ) -> Report:
+    """Look at everything.
+
+    Args:
+        tasks: returns the names of all tasks, the user's own among them; asked only where the configuration is right.
+    """
+    files = read_files(workspace, environ)
+    found: list[Problem | Mistake | Skipped] = [*files.wrong, *_environment(environ), *_dodo(workspace)]
     found += _needs(files, None if found else tasks)
     looks = (_crates, _programs, _hub, _hosts, _leftovers, _locks, _scripts)
     try:
@@ -96,32 +132,14 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     except KeyboardInterrupt:
         shell.end_all()
         raise
-    problems = [
-        loaded.locate(each) if isinstance(each, Mistake) else each for each in found if not isinstance(each, Skipped)
-    ]
+    told = [each for each in found if not isinstance(each, Skipped)]
+    problems = [files.loaded.locate(each) if isinstance(each, Mistake) else each for each in told]
     return Report(
         problems=tuple(sorted(problems, key=lambda each: (each.severity, each.file, each.line or 0))),
-        files=tuple(_names(files)),
-        counts={
-            "models": len(catalog.models),
-            "hosts": len(hosts.hosts),
-            "builds": len(plans),
-            "suites": len(suites),
-        },
+        files=tuple(files.names()),
+        counts=files.counts,
         skipped=tuple(each for each in found if isinstance(each, Skipped)),
     )
-
-
-def _names(files: _Files) -> Iterator[str]:
-    """Yield the files that were read."""
-    from llorch.models.catalog import SHIPPED_NAME
-    from llorch.remote.hosts import hosts_file
-
-    workspace, paths = files.workspace, files.loaded.settings.paths
-    yield from (document.name for document in files.loaded.documents)
-    yield workspace.name(paths.catalog) if workspace.path(paths.catalog).is_file() else SHIPPED_NAME
-    own = [hosts_file(workspace, user_file=user, environ=files.loaded.environ) for user in (False, True)]
-    yield from (workspace.name(path) for path in (*own, workspace.root / "dodo.py") if path.is_file())
 
 
 def _environment(environ: Mapping[str, str]) -> Found:
@@ -143,11 +161,11 @@ def _dodo(workspace: Workspace) -> Found:
         return
     except SyntaxError as error:
         yield Problem("dodo.py", error.lineno, "", f"is not Python: {shown(error.msg)}")
-    except (OSError, ValueError) as error:
-        yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error))}")
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error)) or 'it is nested too deeply'}")
 
 
-def _needs(files: _Files, tasks: Names | None) -> Found:
+def _needs(files: Files, tasks: Names | None) -> Found:
     """Look whether what test suites need is a task; all that there are, with a user's own, only doit knows."""
     catalog = files.catalog
     known = {f"{kind}:{id}" for kind in _OF_MODELS for id in (*catalog.models, *(catalog.left_out or ()))}
@@ -166,7 +184,7 @@ def _needs(files: _Files, tasks: Names | None) -> Found:
                 yield Mistake(("test", name, "needs", index), f"there is no task `{need}`", hint)
 
 
-def _is_lost(files: _Files, kind: str) -> bool:
+def _is_lost(files: Files, kind: str) -> bool:
     """Tell whether a task of a kind may be one that is declared, in a table that cannot be read."""
     from llorch.toml import left_out
 
@@ -175,7 +193,7 @@ def _is_lost(files: _Files, kind: str) -> bool:
     return left_out(files.loaded.documents, kind) != set()
 
 
-def _crates(files: _Files) -> Found:
+def _crates(files: Files) -> Found:
     from llorch.manifests import Wanted, check
 
     def each(texts: Sequence[str], backend: str) -> tuple[str, ...]:
@@ -210,7 +228,7 @@ def _crates(files: _Files) -> Found:
         yield Skipped("cargo packages", skipped)
 
 
-def _programs(files: _Files) -> Found:
+def _programs(files: Files) -> Found:
     """Look for the programs that llorch.toml names."""
     wrapper = files.loaded.settings.cargo.rustc_wrapper
     if wrapper and not _is_program(wrapper, files.workspace):
@@ -227,7 +245,7 @@ def _is_program(name: str, workspace: Workspace) -> bool:
     return shutil.which(str(workspace.path(name)) if "/" in name else name) is not None
 
 
-def _hub(files: _Files) -> Found:
+def _hub(files: Files) -> Found:
     from llorch.models.promises import check_revisions, compare, of_the_hub
 
     yield from check_revisions(files.catalog)
@@ -248,7 +266,7 @@ def _hub(files: _Files) -> Found:
             yield from (Skipped(f"{id} on the Hub", why) for id, why in skipped)
 
 
-def _hosts(files: _Files) -> Found:
+def _hosts(files: Files) -> Found:
     from llorch.remote.check import check_hosts, lookup
 
     yield from check_hosts(files.hosts)
@@ -260,7 +278,7 @@ def _hosts(files: _Files) -> Found:
                 yield Mistake(("remote", "default_host"), *found)
 
 
-def _leftovers(files: _Files) -> Found:
+def _leftovers(files: Files) -> Found:
     from llorch.models.leftovers import find_leftovers
 
     workspace, settings = files.workspace, files.loaded.settings
@@ -277,7 +295,7 @@ def _leftovers(files: _Files) -> Found:
         yield Problem(shown(item.path), None, "", message, hint, "warn")
 
 
-def _locks(files: _Files) -> Found:
+def _locks(files: Files) -> Found:
     """Look for what killed edits and killed gits have left, which stands in the way of the next."""
     from llorch.git.repo import find_repo
     from llorch.git.stale import find_stale_locks
@@ -299,7 +317,7 @@ def _locks(files: _Files) -> Found:
         yield Problem(name, None, "", message, f"if nothing is at work there: `rm {quote(name)}`", "warn")
 
 
-def _scripts(files: _Files) -> Found:
+def _scripts(files: Files) -> Found:
     repos = {model.entry.repo: id for id, model in files.catalog.models.items() if model.entry.repo}
     scripts = find_scripts(files.workspace.root, repos)
     tracked = _tracked(files.workspace, [script.path for script in scripts])

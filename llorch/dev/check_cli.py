@@ -1,6 +1,6 @@
 """`llorch dev check`: all that is wrong with the workspace's files, said at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -9,13 +9,14 @@ from llorch import ui
 from llorch.cargo import count
 from llorch.cli import Command
 from llorch.config import find_workspace
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.dev.check import Report
     from llorch.errors import Problem
 
 
-@click.command(cls=Command, example="llorch dev check\nLLORCH_OFFLINE=1 llorch dev check --json")
+@click.command(cls=Command, looks=True, example="llorch dev check\nLLORCH_OFFLINE=1 llorch dev check --json")
 def check() -> int:
     """Say all that is wrong with the configuration at once: each mistake with its file, line and key.
 
@@ -57,14 +58,12 @@ def _show(report: "Report") -> None:
     for problem in report.problems:
         ui.emit(_line(problem))
         if problem.hint:
-            ui.emit(f"    hint: {problem.hint}")
+            ui.emit(f"    hint: {shown(problem.hint)}")
     for skipped in report.skipped:
-        ui.tell(f"{skipped.what}: not checked, {skipped.why}")
+        ui.tell(f"{skipped.what}: not checked, {shown(skipped.why)}")
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
-    words = {"models": "model", "hosts": "host", "builds": "binary", "suites": "test suite"}
-    what = ", ".join(_many(report.counts[key], word) for key, word in words.items())
-    ui.tell(f"checked {', '.join(report.files)}: {what}")
+    ui.tell(f"checked {shown(', '.join(report.files))}: {counted(report.counts)}")
     if errors or warnings:
         ui.tell(f"{count(errors, 'error')}, {count(warnings, 'warning')}")
     else:
@@ -75,8 +74,14 @@ def _line(problem: "Problem") -> str:
     place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
     word = ui.style("error", "bad") if problem.severity == "error" else ui.style("warning", "note")
     key = f"{problem.key}: " if problem.key else ""
-    return f"{ui.style(place, 'bold')}: {word}: {key}{ui.harmless(problem.message)}"
+    return f"{ui.style(place, 'bold')}: {word}: {key}{shown(problem.message)}"
 
 
-def _many(number: int, noun: str) -> str:
-    return count(number, noun) if noun != "binary" or number == 1 else f"{number} binaries"
+def counted(counts: Mapping[str, int]) -> str:
+    """Return how many there are of each kind.
+
+    >>> counted({"models": 12, "hosts": 0, "builds": 1, "suites": 2})
+    '12 models, 0 hosts, 1 binary, 2 test suites'
+    """
+    words = {"models": "model", "hosts": "host", "builds": "binary", "suites": "test suite"}
+    return ", ".join(count(number, words[kind]).replace("binarys", "binaries") for kind, number in counts.items())

@@ -9,6 +9,7 @@ from llorch.dev.shells import SHELLS, script
 
 @click.command(
     cls=Command,
+    looks=True,
     local="a shell completes for the llorch beside it",
     example='eval "$(llorch dev completion bash)"\nllorch dev completion fish > ~/.config/fish/completions/llorch.fish',
 )

@@ -91,7 +91,7 @@ def _load_manifests(base: Path, left_out: list[str]) -> Iterator[tuple[str, Mani
         name = os.path.join(folder, MANIFEST)
         try:
             document = load(base / name, name)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             left_out.append(f"{name}: {error.strerror}")
             continue
         if not document.problems:

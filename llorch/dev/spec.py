@@ -221,9 +221,35 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     "dev": ("Make a new machine a working one, and see what is wrong", (), {
         **REMOTE
     }),
+    "dev setup": ("Make a new clone ready: files, submodules, models", (), {
+        "--models": ("= none recommended all", "Which models to have. Without it, those that are recommended, after asking."),
+        "-y --yes": (None, "Do not ask."),
+        "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
+        **REMOTE
+    }),
+    "dev doctor": ("Say what this machine lacks, with the commands that mend it", (), {
+        "--hosts": (None, "Also connect to the hosts of hosts.toml."),
+        "--fix": (None, "Run the fixes that only add what is missing, after showing them."),
+        "-y --yes": (None, "Do not ask."),
+        "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
+        **REMOTE
+    }),
+    "dev check": ("Say all that is wrong with the configuration at once", (), {
+        **REMOTE
+    }),
     "dev completion": ("Complete command lines in bash, zsh and fish", ("= bash zsh fish",), {
     }),
+    "dev config": ("Show every value and where it is from", (), {
+        **REMOTE
+    }),
+    "dev info": ("Write a report to paste into a bug report", (), {
+        **REMOTE
+    }),
     "cache": ("Share targets between machines, by content", (), {
+        **REMOTE
+    }),
+    "init": ("Make a folder a workspace: write the files that are missing", ("file",), {
+        "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
     }),
     "list": ("List the tasks and which of them are up to date", ("task...",), {
@@ -234,6 +260,11 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     }),
     "graph": ("Draw which task needs which", ("task...",), {
         "--format": ("= mermaid dot svg", "What to write."),
+        **REMOTE
+    }),
+    "log": ("Show what runs have done", ("",), {
+        "-f --follow": (None, "Go on with what the run under way writes, until it ends."),
+        "--list": (None, "List the runs that have left a log, with their numbers."),
         **REMOTE
     }),
     "doit": ("Run plain doit at the workspace's root", ("task...",), {
@@ -252,6 +283,11 @@ TASKS = (
     "remote:info",
     "remote:setup",
     "remote:sync",
+    "dev:doctor",
+    "dev:check",
+    "dev:setup",
+    "dev:extras",
+    "build",
     "git:status",
     "git:pull",
     "git:sync",
@@ -262,7 +298,7 @@ TASKS = (
     "git:submodules-status",
     "git:submodules-update",
     "git:submodules-pinned",
-    "build",
+    "git:submodules-clone",
     "fetch",
     "verify",
     "convert",

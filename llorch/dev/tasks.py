@@ -11,6 +11,7 @@ from llorch.session import Done, Session, session
 
 COMMANDS = {
     "doctor": (["doctor"], "Say what this machine lacks for the workspace"),
+    "check": (["check"], "Say all that is wrong with the configuration"),
     "setup": (["setup"], "Make a new clone ready, after asking"),
 }
 """What each task runs."""

@@ -37,7 +37,7 @@ def git() -> None:
     """See the state of the repository and its submodules, and bring both to another."""
 
 
-@click.command(cls=Command, example="llorch git status\nllorch git status --json")
+@click.command(cls=Command, looks=True, example="llorch git status\nllorch git status --json")
 def status() -> None:
     """Show the state of the repository and of all its submodules.
 
@@ -123,7 +123,7 @@ def sync(branch: str, force: bool) -> int:
     return finish_moves(result.moves, result.restore, dry_run=False, target=plan.target, lost=lost)
 
 
-@click.command(cls=Command, example="llorch git branches")
+@click.command(cls=Command, looks=True, example="llorch git branches")
 def branches() -> None:
     """List the branches, here and of remotes as they were fetched last."""
     from llorch.git.branches import load_branches
@@ -142,7 +142,7 @@ def branches() -> None:
     ui.table(["branch", "commit", "upstream", "distance", "last commit"], rows)
 
 
-@click.command("log", cls=Command, example="llorch git log")
+@click.command("log", cls=Command, looks=True, example="llorch git log")
 def show_log() -> None:
     """Show the last 20 commits, as `git log --graph` draws them."""
     from llorch.git.branches import draw_log, load_log

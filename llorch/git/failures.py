@@ -23,8 +23,8 @@ from llorch.errors import (
     Refused,
     Unreachable,
 )
-from llorch.git.repo import Repo, without_secrets
-from llorch.text import shown
+from llorch.git.repo import Repo
+from llorch.text import shown, without_credentials
 
 _NOISE = re.compile(r"remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision")
 _OWN = re.compile(r"(?!error: could not apply )(fatal|error|warning): ")
@@ -41,7 +41,7 @@ def own_error(error: CommandFailed, root: Path) -> LlorchError:
         or Refused for what is recognised of the rest; else CommandFailed with git's last words and no more of the
         command than git's own verb.
     """
-    said = without_secrets("\n".join(shown(line, keep="\t") for line in error.tail.splitlines()))
+    said = without_credentials("\n".join(shown(line, keep="\t") for line in error.tail.splitlines()))
     lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
     reason = _reason(lines)
     verb = next((word for word in error.command[1:] if re.fullmatch(r"[a-z][a-z-]+", word)), "git")

@@ -139,21 +139,6 @@ def find_repo(folder: str | Path) -> Repo:
     raise LlorchError(f"`{folder}` is not in a git repository", hint="`git init` makes one; `-C DIR` works in another")
 
 
-def without_secrets(text: str) -> str:
-    """Return a text whose addresses have no user and password.
-
-    >>> without_secrets("see https://me:token@example.org/x")
-    'see https://example.org/x'
-    """
-    first, *rest = text.split("://")
-    return "://".join([first, *map(_without_user, rest)])
-
-
-def _without_user(address: str) -> str:
-    user, at, host = address.partition("@")
-    return address if not at or any(c in "/'" or c.isspace() for c in user) else host
-
-
 def listed(paths: Iterable[str]) -> str:
     """Return paths as a message names them."""
     return ", ".join(map(shown, paths))

@@ -6,9 +6,10 @@ import os
 
 from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
-from llorch.git.repo import Repo, at_once, without_secrets
+from llorch.git.repo import Repo, at_once
 from llorch.git.unfetched import load_unfetched
 from llorch.record import Record
+from llorch.text import without_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _load_repository(repo: Repo) -> Repository:
     status = load_status(repo)
     commit = parse_log(repo.look("log", "-1", "-z", LOG))[0] if status.commit else None
     url = parse_config(repo.look("config", "-z", "--list")).get("remote.origin.url")
-    origin = without_secrets(url) if url else None
+    origin = without_credentials(url) if url else None
     return Repository(status=status, commit=commit, origin=origin, operation=load_operation(repo))
 
 
@@ -247,5 +248,5 @@ def _load_modules(repo: Repo, tree: str | None) -> tuple[Mapping[str, dict[str, 
             table = key.removesuffix(".path")
             name = table.removeprefix("submodule.")
             url, follows = values.get(table + ".url", ""), values.get(table + ".branch", "")
-            found[path] = {"name": name, "url": without_secrets(url), "follows": follows}
+            found[path] = {"name": name, "url": without_credentials(url), "follows": follows}
     return found, ""

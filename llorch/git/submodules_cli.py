@@ -29,7 +29,7 @@ def submodules() -> None:
     """See submodules and move them. A name is a path, or the end of one that no other submodule has."""
 
 
-@click.command("list", cls=Command, example="llorch git submodules list")
+@click.command("list", cls=Command, looks=True, example="llorch git submodules list")
 def list_submodules() -> None:
     """List the submodules, also those in submodules: commit, branch, and where they come from."""
     found = load_submodules(find_repo(Path.cwd()))
@@ -52,7 +52,9 @@ def list_submodules() -> None:
     )
 
 
-@click.command(cls=Command, example="llorch git submodules status\nllorch git submodules status candle --json")
+@click.command(
+    cls=Command, looks=True, example="llorch git submodules status\nllorch git submodules status candle --json"
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def status(names: tuple[str, ...]) -> None:
     """Show the state of submodules, or of the named ones: ok, moved, dirty, uninitialized or broken."""

@@ -115,9 +115,13 @@ class File:
     """A file of a model; `size` in bytes."""
 
     path: str = field(metadata={"check": check_target})
+    """Where it is in the repository or folder, and below the model's own folder."""
     size: int | None = field(default=None, metadata={"check": _check_size})
+    """Its size in bytes; without it, what its source says."""
     sha256: str | None = field(default=None, metadata={"check": _check_sha256})
+    """Its digest; without it, what its source says."""
     url: str | None = field(default=None, metadata={"check": check_url})
+    """Where it is, for source `https:`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +129,11 @@ class Convert:
     """A GGUF to make from the files."""
 
     to: str = field(metadata={"check": check_target})
+    """The GGUF's path in the model's folder."""
     outtype: Literal["f32", "f16", "bf16", "q8_0", "auto"] = "auto"
+    """The type of its weights."""
     engine: Literal["builtin", "llama.cpp"] = "builtin"
+    """What converts: llorch itself, or llama.cpp's converter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +141,9 @@ class Quantize:
     """A smaller GGUF to make from the converted one."""
 
     to: str = field(metadata={"check": check_target})
+    """The quantized GGUF's path in the model's folder."""
     type: str = field(metadata={"check": check_quantize_type})
+    """A type of llama-quantize, such as `Q4_K_M`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,20 +151,35 @@ class Entry:
     """`[models.ID]`."""
 
     files: tuple[File, ...]
+    """The files, `{ path, size, sha256, url }` each."""
     name: str = ""
+    """What people call it."""
     source: str = field(default="hf", metadata={"check": _check_source})
+    """Where it is from: `hf`, `https:`, `file:FOLDER`, `pypi:NAME==VERSION` or `shipped:NAME`."""
     repo: str = field(default="", metadata={"check": check_repo})
+    """The repository on the Hub, for source `hf`."""
     revision: str = field(default="main", metadata={"check": check_revision})
+    """A commit, branch or tag of it."""
     license: str = ""
+    """Its licence, as the Hub calls it."""
     architecture: str = ""
+    """Its architecture, such as `llama`."""
     parameters: str = ""
+    """How many parameters it has, such as `1.1B`."""
     context_length: int | None = field(default=None, metadata={"check": _check_size})
+    """How many tokens it can look at."""
     quantization: str = ""
+    """How its weights are quantized, such as `Q4_K_M`."""
     gated: bool = False
+    """Whether the Hub wants its terms accepted first."""
     description: str = ""
+    """A sentence on it."""
     folder: str = field(default="", metadata={"check": check_path})
+    """Its folder below the model folder; without it the id."""
     convert: Convert | None = None
+    """A GGUF to make from the files: `{ to, outtype, engine }`."""
     quantize: Quantize | None = None
+    """A smaller GGUF to make from the converted one: `{ to, type }`."""
     updated_from: str = ""
     """Where `models update` has it from, empty for the user's own entries."""
 
@@ -168,7 +192,9 @@ class Entry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Catalog:
     extends: Literal["shipped"] | None = None
+    """`shipped` adds the models that come with llorch."""
     models: Mapping[str, Entry] = field(default_factory=dict)
+    """The models, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)

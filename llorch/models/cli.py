@@ -34,13 +34,13 @@ def models() -> None:
     """Have models on disk: downloaded, verified, listed, deleted."""
 
 
-@click.command(cls=Command, example="llorch models catalog --json")
+@click.command(cls=Command, looks=True, example="llorch models catalog --json")
 def catalog() -> None:
     """Show every model that is declared, and how much of it is on disk."""
     _show(_statuses(), "the catalog has no models")
 
 
-@click.command("list", cls=Command, example="llorch models list")
+@click.command("list", cls=Command, looks=True, example="llorch models list")
 def list_models() -> None:
     """Show the models on disk and their state.
 
@@ -90,7 +90,7 @@ def _have(chosen: list[Model], no_wait: bool) -> int:
     return finish(engine.run(namespace, [f"models:{model.id}" for model in chosen], jobs=4))
 
 
-@click.command(cls=Command, example="llorch models info smollm2\nllorch models info smollm2 --tensors")
+@click.command(cls=Command, looks=True, example="llorch models info smollm2\nllorch models info smollm2 --tensors")
 @click.argument("id", metavar="ID")
 @click.option("--tensors", is_flag=True, help="List the tensors of the GGUF file.")
 def info(id: str, tensors: bool) -> None:
@@ -199,7 +199,7 @@ def delete(ids: tuple[str, ...]) -> None:
         ui.emit(what + (f"; {rest} other files stay in {model.folder}" if rest else ""))
 
 
-@click.command("disk-usage", cls=Command, example="llorch models disk-usage")
+@click.command("disk-usage", cls=Command, looks=True, example="llorch models disk-usage")
 def disk_usage() -> None:
     """Show the room that each model's folder takes, and what else is in the model folder."""
     run = session()

@@ -53,7 +53,7 @@ def lookup(name: str, declared: Declared) -> Found | None:
             return None
         route = resolve(host, {})
     except LlorchError as error:
-        return error.message, error.hint
+        return " ".join(error.message.split()), error.hint
     if route.hostname != host.host or route.jumps or route.proxy_command or _has_address(host.host):
         return None
     near = nearest(name, [*declared.hosts])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from llorch import ui
 from llorch.errors import LlorchError
 from llorch.parallel import in_parallel
 from llorch.remote.forward import judge
@@ -29,6 +30,15 @@ class Outcome(NamedTuple):
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """Return the exit code for all: that of the first that failed, or 0."""
     return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
+
+
+def _logged(outcome: Outcome) -> Outcome:
+    """Tell the run's log, if there is one, how it ended on a host."""
+    if ui.log is not None:
+        error = outcome.error.message if outcome.error is not None else None
+        level = "error" if error else "info"
+        ui.log.event(level, "host", name=outcome.host, exit=outcome.exit, seconds=outcome.seconds, text=error)
+    return outcome
 
 
 class Lines:
@@ -90,12 +100,12 @@ class Fleet:
             try:
                 code = work(host)
             except LlorchError as error:
-                return Outcome(host.name, error.exit_code, time.monotonic() - begun, error)
+                return _logged(Outcome(host.name, error.exit_code, time.monotonic() - begun, error))
             finally:
                 with self._changed:
                     self._working -= 1
                     self._changed.notify_all()
-            return Outcome(host.name, code, time.monotonic() - begun)
+            return _logged(Outcome(host.name, code, time.monotonic() - begun))
 
         self._working = len(hosts)
         try:

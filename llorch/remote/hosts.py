@@ -61,15 +61,25 @@ class Entry:
     """`[hosts.NAME]`: what is not said is as ssh's own configuration has it; `port` is TCP's, paths are text."""
 
     host: str = field(default="", metadata={"check": check_destination})
+    """A name that ssh would take; without it the table's name."""
     user: str | None = field(default=None, metadata={"check": check_destination})
+    """Who logs in."""
     port: int | None = field(default=None, metadata={"check": _check_port})
+    """The port of its sshd."""
     identity_file: str | None = field(default=None, metadata={"check": _check_path})
+    """The key to log in with."""
     repo_path: str | None = field(default=None, metadata={"check": _check_path})
+    """Where the repository is on it; without it `~/Projects/llama-orch`."""
     jump: str | None = field(default=None, metadata={"check": _check_jump})
+    """The host to go through, or several with commas; `none` for none."""
     tags: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
+    """Words to choose it by, as `@TAG`."""
     backends: tuple[str, ...] = field(default=(), metadata={"check": _check_words})
+    """What it can build for, also usable as `@BACKEND`."""
     transport: Literal["paramiko", "openssh"] = "paramiko"
+    """How it is reached: by llorch itself, or by the system's ssh."""
     llorch: str | None = field(default=None, metadata={"check": _check_path})
+    """Its llorch, found and filled in by `llorch remote setup`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,9 @@ def hosts() -> None:
     """Declare the machines that commands can run on, in hosts.toml."""
 
 
-@click.command("list", cls=Command, local=HERE, example="llorch remote hosts list\nllorch remote hosts list --check")
+@click.command(
+    "list", cls=Command, looks=True, local=HERE, example="llorch remote hosts list\nllorch remote hosts list --check"
+)
 @click.option("--check", is_flag=True, help="Connect to each, and say whether that works.")
 def list_hosts(check: bool) -> int:
     """List the hosts of hosts.toml, the workspace's and your own."""

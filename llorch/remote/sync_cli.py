@@ -11,6 +11,7 @@ from llorch.cli import Command, dry_run_option, yes_option
 from llorch.remote.change_cli import change
 from llorch.remote.cli import HERE
 from llorch.session import session
+from llorch.text import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,11 +56,9 @@ def sync(host: str, changes: bool, force: bool) -> int:
 
 def _origin(repo: "Repo") -> str | None:
     """Return where the repository comes from, without secrets, unless only this machine knows it."""
-    from llorch.git.repo import without_secrets
-
     if not repo.says_yes("config", "remote.origin.url"):
         return None
-    url = without_secrets(repo.line("config", "remote.origin.url"))
+    url = without_credentials(repo.line("config", "remote.origin.url"))
     if url.startswith(("/", ".", "~", "file:")):
         return None
     return re.sub(r"[?#].*", "", url) if "://" in url else url  # in what scp takes they are part of a path

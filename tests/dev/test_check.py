@@ -104,6 +104,7 @@ def test_what_is_no_source_is_told(look: Look, workspace: Path) -> None:
     (workspace / "dodo.py").mkdir()
     assert look()[0].startswith("error dodo.py: cannot be read: ")
     (workspace / "dodo.py").rmdir()
+    assert look({"dodo.py": "x = " + "-" * 200_000 + "1"})[0].startswith("error dodo.py")
     assert look({"dodo.py": "'\\d'\nraise SystemExit('it was run')\n"}) == []
 
 

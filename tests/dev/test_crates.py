@@ -139,7 +139,7 @@ def test_what_is_no_file_is_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "Cargo.toml").symlink_to("nowhere")
     (tmp_path / "d/Cargo.toml").chmod(0)
     found = as_mortal(lambda: find_packages(tmp_path))
-    assert (found.packages, found.left_out) == ((), ("d/Cargo.toml: Permission denied",))
+    assert (found.packages, found.left_out) == ((), ("d/Cargo.toml: cannot be read: Permission denied",))
 
 
 def test_submodules_are_read_from_gitmodules(tmp_path: Path) -> None:

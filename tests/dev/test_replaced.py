@@ -1,12 +1,12 @@
-"""The scripts that llorch stands in for, found by name and content; and the guide that says what to call instead."""
+"""The scripts that llorch stands in for, found by name and content."""
 
 from pathlib import Path
 
 import pytest
 
-from llorch.dev.replaced import ACTIONS, DEPTH, DOWNLOADS, Script, find_scripts
+from llorch.dev.replaced import DEPTH, DOWNLOADS, Script, find_scripts
+from tests.conftest import as_mortal
 
-ROOT = Path(__file__).parents[2]
 GIT = """\
 #!/usr/bin/env bash
 ACTION="$1"
@@ -91,6 +91,13 @@ def test_links_and_folders_are_not_read(workspace: Path) -> None:
     assert paths(workspace) == {}
 
 
+def test_what_may_not_be_read_is_left_alone(workspace: Path) -> None:
+    """It is not ours to judge."""
+    put(workspace, "llorch-git", GIT)
+    (workspace / "llorch-git").chmod(0)
+    assert as_mortal(lambda: paths(workspace)) == {}
+
+
 @pytest.mark.parametrize("shebang", ["#!/bin/sh", "#! /bin/bash -e", "#!/usr/bin/env -S bash", "#!/usr/local/bin/zsh"])
 def test_a_download_of_a_declared_model_is_found_by_its_repository(workspace: Path, shebang: str) -> None:
     """Whatever comes after `download_`, it is the model of the catalog that has the repository."""
@@ -110,14 +117,3 @@ def test_what_a_script_does_besides_is_told(workspace: Path) -> None:
     ]
     put(workspace, "scripts/llorch-git", GIT.replace("status | pull)", "status | bisect | push)"))
     assert find_scripts(workspace, {})[0].more == ("bisect", "push")
-
-
-@pytest.mark.skipif(not (ROOT / "docs/migration.md").exists(), reason="the guide is being written")
-def test_the_guide_has_every_action() -> None:
-    """What a script is said to be replaced in stands in the migration guide, with its script."""
-    guide = (ROOT / "docs/migration.md").read_text()
-    for name, actions in ACTIONS.items():
-        lines = [line for line in guide.splitlines() if name in line]
-        assert [action for action in actions if not any(f" {action}" in line for line in lines)] == []
-    for name, id in DOWNLOADS.items():
-        assert any(f"{name}.sh" in line and f"models download {id}`" in line for line in guide.splitlines())
