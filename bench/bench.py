@@ -370,6 +370,28 @@ def remote(folder: Path, runs: int) -> None:
         row("20 hosts whose command takes 2 s / one of them", (every, folder), (one, folder), 3, max(3, runs // 3))
 
 
+def doctor(folder: Path, runs: int) -> None:
+    """Measure a look at this machine, for a repository with 20 submodules, builds and a model of a Hub that answers."""
+    rust = Rust(folder / "rust")
+    os.environ |= rust.environ
+    source = rust.write("../source/a", "a").parent
+    settings = {"protocol.file.allow": "always", "user.name": "bench", "user.email": "bench@localhost"}
+    os.environ["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings.items()):
+        os.environ |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    rust.write("catalog.toml", '[models.m]\nrepo = "org/m"\nfiles = [{ path = "a", size = 4 }]\n')
+    for place in (source, rust.root):
+        for step in (["init", "-q"], ["add", "."], ["commit", "-qm", "All"]):
+            seconds((["git", *step], place))
+    for number in range(20):
+        seconds((["git", "submodule", "--quiet", "add", source.as_uri(), f"reference/{number}"], rust.root))
+    with Hub() as hub:
+        os.environ["HF_ENDPOINT"] = hub.endpoint
+        command = ([str(BIN / "llorch"), "dev", "doctor"], rust.root)
+        taken = statistics.median([seconds(command) for _ in range(runs + 1)][1:])
+    print(f"| `llorch dev doctor`, 20 submodules, Rust, the Hub | {taken * 1000:.0f} | | | 2000 |", flush=True)
+
+
 def anew(gone: Sequence[str], command: Sequence[str]) -> Sequence[str]:
     """Return a command that first removes what an earlier run of it has left."""
     return ["sh", "-c", f"rm -rf {shlex.join(gone)}; exec {shlex.join(command)}"]
@@ -393,6 +415,7 @@ def main() -> None:
             "git",
             "push",
             "remote",
+            "doctor",
             [],
         ],
         help="default: all",
@@ -410,6 +433,7 @@ def main() -> None:
         "header": lambda folder: header(folder, options.runs),
         "git": lambda folder: git_status(folder, options.runs),
         "remote": lambda folder: remote(folder, options.runs),
+        "doctor": lambda folder: doctor(folder, options.runs),
         "push": lambda folder: push(folder, max(3, options.runs // 2)),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME

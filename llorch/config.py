@@ -48,7 +48,7 @@ def _check_manifest(value: str) -> str | None:
 
 
 def _check_word(value: str) -> str | None:
-    plain = value.replace("{backend}", "")
+    plain = value.replace("{backend}", "backend")
     return None if not plain or _is_word(plain) else "may have letters, digits, `_` and `-`, and `{backend}`"
 
 

@@ -14,8 +14,14 @@ from llorch.cli import BUILD, DEV, GIT, MODELS, SUBMODULES, TOP
 from tests.conftest import BIN, Run, in_terminal, program, write_catalog, write_dodo
 
 Llorch = Callable[..., Run]
-TABLES = {(): TOP, ("models",): MODELS, ("build",): BUILD, ("git",): GIT, ("git", "submodules"): SUBMODULES}
-TABLES[("dev",)] = DEV
+TABLES = {
+    (): TOP,
+    ("models",): MODELS,
+    ("build",): BUILD,
+    ("git",): GIT,
+    ("git", "submodules"): SUBMODULES,
+    ("dev",): DEV,
+}
 COMMANDS = [(*group, name) for group, table in TABLES.items() for name in table]
 
 

@@ -94,6 +94,7 @@ def _run(needs: Needs, asked: Mapping[Check, str], limit: float) -> Mapping[Chec
     until = time.monotonic() + limit
     for item in asked.items():
         threading.Thread(target=work, args=item, daemon=True).start()
+    late: dict[Check, list[Finding]] = {}
     try:
         while waiting:
             check, error = done.get(timeout=max(0.0, until - time.monotonic()))
@@ -101,11 +102,11 @@ def _run(needs: Needs, asked: Mapping[Check, str], limit: float) -> Mapping[Chec
                 raise error
             del waiting[check]
     except queue.Empty:
-        pass
+        # Before what they run is ended, of which they would have something to say.
+        late = {check: [*found[check], _overran(check, need, limit)] for check, need in waiting.items()}
     finally:
         if waiting:
             shell.end_all()
-    late = {check: [*found[check], _overran(check, need, limit)] for check, need in waiting.items()}
     return {**found, **late}
 
 

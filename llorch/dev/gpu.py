@@ -51,11 +51,11 @@ def check_cuda(needs: Needs, need: str) -> Iterator[Finding]:
     yield from _check_cards(needs, need, nvcc)
 
 
-def has_card(driver: Path = DRIVER, cards: Path = CARDS) -> bool:
+def has_card() -> bool:
     """Tell whether this machine has an NVIDIA card, with a driver or without."""
-    if driver.exists() or find_smi() is not None:
+    if DRIVER.exists() or find_smi() is not None:
         return True
-    for device in cards.glob("*"):
+    for device in CARDS.glob("*"):
         try:
             vendor, kind = ((device / name).read_text() for name in ("vendor", "class"))
         except OSError:
@@ -71,9 +71,16 @@ def find_smi() -> str | None:
 
 
 def _has_cuda_alone(needs: Needs) -> bool:
-    """Tell whether there is a binary that can be built here for CUDA and nothing else."""
-    names = {plan.name for plan in needs.builds if plan.backend == "cuda"}
-    return any(all(plan.backend in ("cuda", "metal") for plan in needs.builds if plan.name == name) for name in names)
+    """Tell whether there is a binary that can be built here for CUDA and nothing else, by its own table or another."""
+    binaries = {(plan.name, plan.manifest, plan.bin) for plan in needs.builds if plan.backend == "cuda"}
+    return any(
+        all(
+            plan.backend in ("cuda", "metal")
+            for plan in needs.builds
+            if plan.name == name or (plan.manifest, plan.bin) == (manifest, bin)
+        )
+        for name, manifest, bin in binaries
+    )
 
 
 def _check_nvcc(needs: Needs, need: str, severity: Severity) -> Generator[Finding, None, tuple[str, str] | None]:
@@ -139,7 +146,9 @@ def _judge(needs: Needs, need: str, gpus: "Sequence[Gpu]", nvcc: tuple[str, str]
     if not gpus:
         text = "the driver knows of no card: what is built for CUDA cannot run here"
         return Finding(id="gpu", severity="warn", found="none", needed_for=need, text=text)
-    words = [f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability}" for gpu in gpus]
+    words = [
+        f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability or 'unknown'}" for gpu in gpus
+    ]
     found = shown("; ".join(words))
     capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
     known = _architectures(nvcc[0]) if nvcc is not None else ()

@@ -63,11 +63,11 @@ def check_hub(needs: Needs, need: str) -> Iterator[Finding]:
         return
     found = f"huggingface_hub {client.__version__}, {hub.endpoint()}"
     token = client.get_token()
-    answer = _ask(client, hub.endpoint(), token)
-    fix = ("unset HF_ENDPOINT",) if os.environ.get("HF_ENDPOINT") else ()
-    flaw = answer if isinstance(answer, str) else _flaw(answer)
-    if flaw or isinstance(answer, str):
-        text = f"{hub.endpoint()} {flaw}"
+    try:
+        answer = _ask(client, hub.endpoint(), token)
+    except NoAnswer as error:
+        text = f"{hub.endpoint()} {error}"
+        fix = (f"unset {error.variable}",) if os.environ.get(error.variable) else ()
         yield Finding(id="hub", severity=severity, found=found, needed_for=need, text=text, fix=fix)
         yield from _check_token(needs, token, None)
         return
@@ -76,31 +76,39 @@ def check_hub(needs: Needs, need: str) -> Iterator[Finding]:
     yield from _check_clock(needs, need, answer)
 
 
-def _ask(client: Any, endpoint: str, token: str | None) -> "httpx2.Response | str":
-    """Return the Hub's answer, or why there is none in words."""
+class NoAnswer(Exception):
+    """Says why the Hub has not answered, and which variable may be at fault."""
+
+    def __init__(self, message: str, variable: str = "HF_ENDPOINT") -> None:
+        super().__init__(message)
+        self.variable = variable
+
+
+def _ask(client: Any, endpoint: str, token: str | None) -> "httpx2.Response":
+    """Return what the Hub says to the token, or to none.
+
+    Raises:
+        NoAnswer: it says nothing, or what answers is no Hub.
+    """
     import httpx2
 
     headers = {"authorization": f"Bearer {token}"} if token else {}
+    session: httpx2.Client = client.get_session()
     try:
-        session: httpx2.Client = client.get_session()
-        return session.get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=PATIENCE, follow_redirects=False)
+        answer = session.get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=PATIENCE, follow_redirects=False)
     except httpx2.TimeoutException:
-        return f"does not answer within {PATIENCE:g} s"
+        raise NoAnswer(f"does not answer within {PATIENCE:g} s") from None
     except httpx2.ConnectError as error:
-        return f"cannot be reached: {shown(str(error))}"
-    except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:
-        # Not in the error's own words, which may have the token in them.
-        return f"cannot be asked ({type(error).__name__}); check HF_ENDPOINT, HF_TOKEN and the proxy's variables"
-
-
-def _flaw(answer: "httpx2.Response") -> str:
-    """Return what is wrong with an answer, whatever it says of the token."""
+        raise NoAnswer(f"cannot be reached: {shown(str(error))}") from None
+    except (httpx2.LocalProtocolError, UnicodeEncodeError):  # the error's own words have the token in them
+        raise NoAnswer("cannot be asked: the token has letters that no token has", "HF_TOKEN") from None
+    except (httpx2.RequestError, httpx2.InvalidURL) as error:
+        raise NoAnswer(f"does not answer ({type(error).__name__})") from None
     if answer.status_code >= 500:
-        return f"answers {answer.status_code}: it has trouble of its own"
-    is_json = "json" in answer.headers.get("content-type", "")
-    if answer.is_redirect or (answer.is_success and not is_json):
-        return "does not answer like a Hub: a login page of the network may stand before it"
-    return ""
+        raise NoAnswer(f"answers {answer.status_code}: it has trouble of its own")
+    if answer.is_redirect or (answer.is_success and "json" not in answer.headers.get("content-type", "")):
+        raise NoAnswer("does not answer like a Hub: a login page of the network may stand before it")
+    return answer
 
 
 def _check_token(needs: Needs, token: str | None, answer: "httpx2.Response | None") -> Iterator[Finding]:

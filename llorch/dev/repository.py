@@ -97,7 +97,7 @@ def _broken(each: "Submodule", needs: Needs) -> Finding:
         own("llorch", "git", "submodules", "update", "--pinned", "--", each.path),
     )
     if not each.declared.url:  # no entry of `.gitmodules` says where it comes from
-        fix = (shlex.join(["git", "rm", "--cached", "--", each.path]),)
+        fix = (shlex.join(["git", "update-index", "--force-remove", "--", each.path]),)
     return Finding(
         id="submodules",
         severity="error",

@@ -55,10 +55,11 @@ def _check_programs(needs: Needs, need: str, file: Path | None, folders: Sequenc
                 for package in _packages(folders):
                     require_version(package, folders[0])
         except ToolMissing as error:
-            fix = _update(file) if id == "rustc" and shutil.which(rustc) else needs.system.install_rust()
+            fix = (_update(file) if shutil.which(program) else ()) or needs.system.install_rust()
             yield Finding(id=id, severity="error", needed_for=need, text=error.message, fix=fix)
         except CommandFailed as error:
             yield _failed(id, need, error)
+            return  # rustc would say the same
         else:
             yield Finding(id=id, found=_version(said), needed_for=need)
 
@@ -74,10 +75,11 @@ def _version(said: str) -> str:
 
 def _failed(id: str, need: str, error: CommandFailed) -> Finding:
     lines = [line for line in error.tail.splitlines() if line.strip()]
-    text = shown(lines[0]) if lines else error.message
+    text = shown(lines[0].removeprefix("error: ")) if lines else error.message
     rustup = find_rustup()
-    fix = (shlex.join([rustup, "default", "stable"]),) if "default" in error.tail and rustup else ()
-    return Finding(id=id, severity="error", needed_for=need, text=text, fix=fix, safe=bool(fix))
+    fix = (shlex.join([rustup, "default", "stable"]),) if "no default" in error.tail and rustup else ()
+    found = "does not work"
+    return Finding(id=id, severity="error", found=found, needed_for=need, text=text, fix=fix, safe=bool(fix))
 
 
 def _update(file: Path | None) -> tuple[str, ...]:

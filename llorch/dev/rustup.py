@@ -68,7 +68,7 @@ def load_toolchain(file: Path, name: str) -> Toolchain:
     except (OSError, UnicodeDecodeError) as error:
         raise Flaw(f"`{name}` cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
     lines = text.split()
-    if file.suffix != ".toml" and len(lines) == 1 and "=" not in lines[0]:
+    if file.suffix != ".toml" and len(lines) == 1 and _WORD.fullmatch(lines[0]):
         return Toolchain(name, lines[0])
     document = Document(name, text)
     if document.problems:

@@ -54,7 +54,10 @@ def is_near(model: Model, file: File, promise: Remote, workspace: Workspace) -> 
     """Tell whether a file of the promised size is elsewhere on this machine, to be taken if its contents are right."""
     if promise.size is None or not (promise.sha256 or promise.git_oid):
         return False
-    return any(path.stat().st_size == promise.size for path in _candidates(model, file, promise, workspace))
+    try:
+        return any(path.stat().st_size == promise.size for path in _candidates(model, file, promise, workspace))
+    except OSError:
+        return False  # what cannot be read is not there for us
 
 
 def _matching_digest(path: Path, promise: Remote, progress: Progress) -> str | None:

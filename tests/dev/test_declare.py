@@ -1,16 +1,21 @@
 """What is declared of the packages that are found."""
 
+import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from llorch import config
 from llorch.build.plan import COMMANDS
 from llorch.build.plan import DEFAULTS as BUILDS
+from llorch.build.plan import plan_builds as read_builds
 from llorch.config import Build
 from llorch.dev.crates import Package
 from llorch.dev.declare import plan_builds, plan_suites, render_table
+from llorch.dev.init import render_settings
 from llorch.test.plan import DEFAULTS as SUITES
+from llorch.test.plan import plan_suites as read_suites
 
 WORKER = "bin/llorch-candled"
 
@@ -53,6 +58,10 @@ CASES: dict[str, tuple[Package, dict[str, Build]]] = {
             ),
             "w-tool": Build(manifest="Cargo.toml"),
         },
+    ),
+    "a backend before all else": (
+        package("w", "cpu", "cuda", cpu_w=(), cuda_w=()),
+        {"w": Build(manifest="Cargo.toml", bin="{backend}-w", backends=("cpu", "cuda"), features=("{backend}",))},
     ),
     "no feature cpu": (
         package("app", "cuda", "metal", app=("net",)),
@@ -167,3 +176,26 @@ def test_a_table_has_what_is_no_default() -> None:
     assert render_table("build.x", Build(manifest='a "b"/Cargo.toml', backends=("cpu",), no_default_features=True)) == (
         '[build.x]\nmanifest = "a \\"b\\"/Cargo.toml"\nbackends = ["cpu"]\nno_default_features = true\n'
     )
+
+
+def test_what_is_declared_is_right_whatever_there_is(tmp_path: Path) -> None:
+    """Of any packages, also of the same names, llorch's own loaders take the tables, and each binary has its task."""
+    words = ("cpu", "cuda", "metal", "worker", "list", "all", "orchestratord", "Tool", "x_1", "_")
+    (tmp_path / "Cargo.toml").touch()
+    here = config.Workspace(root=tmp_path, declared=True)
+    for seed in range(400):
+        dice = random.Random(seed)
+        packages = []
+        for number in range(dice.randrange(5)):
+            names = {"-".join(dice.choices(words, k=dice.randint(1, 3))): () for _ in range(dice.randrange(4))}
+            every = {name: tuple(dice.sample(words[:4], dice.randrange(3))) for name in names}
+            root, nearest = dice.choices(("", "ws", f"ws/p{number}"), k=2)
+            features = tuple(dice.sample(words[:4], dice.randrange(5)))
+            given = package(f"p{number}", *features, folder=f"ws/p{number}", root=root)
+            packages.append(replace(given, binaries=every, nearest=nearest))
+        text = render_settings(build(*packages), plan_suites(packages, SUITES, ("all",)))
+        (tmp_path / "llorch.toml").write_text(text)
+        settings = config.load_settings(here, {"HOME": str(tmp_path)})
+        declared = {plan.bin for plan in read_builds(settings, here, {}).values() if plan.declared}
+        assert declared == {binary for each in packages for binary in each.binaries}, text
+        assert read_suites(settings, here).keys() >= settings.test.keys()

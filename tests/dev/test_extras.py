@@ -1,9 +1,10 @@
 """The packages that only some workspaces need."""
 
-import os
+import shutil
 import site
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from llorch.config import Cache, Settings
 from llorch.dev import extras
 from llorch.dev.extras import missing_extras
 from llorch.dev.tasks import EXTRAS
-from tests.conftest import Run, program_of, write_wheel
+from tests.conftest import Run, write_wheel
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,8 @@ def test_what_a_workspace_needs(url: str, needed: tuple[str, ...], monkeypatch: 
 
 
 @pytest.fixture
-def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The Python of an environment of its own, with this llorch in it and an index of wheels that is empty."""
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The packages of an environment of its own, which this process takes for its own, and whose index is empty."""
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     (packages,) = venv.glob("lib/python*/site-packages")
@@ -39,38 +40,46 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     info = packages / f"llorch-{__version__}.dist-info"
     info.mkdir()
     head = f"Metadata-Version: 2.1\nName: llorch\nVersion: {__version__}\n"
-    (info / "METADATA").write_text(head + 'Provides-Extra: cache\nRequires-Dist: obstore; extra == "cache"\n')
+    (info / "METADATA").write_text(head + 'Provides-Extra: cache\nRequires-Dist: bucket-client; extra == "cache"\n')
     (info / "RECORD").write_text("")
-    (info / "entry_points.txt").write_text("[doit.BACKEND]\nllorch = llorch.engine:Backend\n")
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
+    (tmp_path / "wheels").mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", wheels.as_uri())
+    monkeypatch.setenv("PIP_FIND_LINKS", (tmp_path / "wheels").as_uri())
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    return str(venv / "bin/python")
+    monkeypatch.setattr(sys, "executable", str(venv / "bin/python"))
+    monkeypatch.setattr(sys, "prefix", str(venv))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
+    monkeypatch.setitem(extras.MODULES, "cache", "bucket_client")
+    return packages
 
 
-def setup(python: str) -> Run:
-    """Run `dev setup` by a Python."""
-    return program_of(python, "-m", "llorch", "dev", "setup", "--models", "none", "--json")
+def test_setup_installs_what_is_missing(
+    packages: Path, workspace: Path, tmp_path: Path, llorch: Callable[..., Run]
+) -> None:
+    """Pip brings it into llorch's own environment, once, whatever the workspace has that is called like pip.
 
-
-def test_setup_installs_what_is_missing(python: str, workspace: Path, tmp_path: Path) -> None:
-    """Pip brings it into llorch's own environment, once; what it cannot bring is told and leaves the rest alone."""
+    What cannot be brought, or has not what is imported, is told, and doctor follows all the same.
+    """
     (workspace / "llorch.toml").write_text('[cache]\nurl = "s3://bucket"\nread = false\n')
     (workspace / "pip.py").write_text("raise SystemExit('this is not pip')\n")
-    failed = setup(python)
+
+    def setup() -> Run:
+        return llorch("dev", "setup", "--models", "none", "--json")
+
+    failed = setup()
     (task,) = failed.json["tasks"]
-    assert (failed.code, task["name"], task["outcome"]) == (1, EXTRAS, "failed")
+    assert (failed.code, task["outcome"], failed.json["ok"]) == (1, "failed", False)
     assert task["error"]["message"].startswith("pip could not install llorch[cache]: ")
-    assert "obstore" in task["error"]["message"]
-    write_wheel(tmp_path / "wheels", "obstore", "1.0", {"other.py": b""})
-    assert setup(python).json["tasks"][0]["error"]["message"] == (
-        "pip has installed llorch[cache], which has no `obstore`"
-    )
-    write_wheel(tmp_path / "wheels", "obstore", "2.0", {"obstore.py": b""})
-    assert program_of(python, "-m", "pip", "uninstall", "--yes", "obstore", cwd=tmp_path).code == 0
-    assert setup(python).json["tasks"][0]["outcome"] == "done"
-    assert program_of(python, "-c", "import obstore", cwd=Path(os.sep)).code == 0
-    assert setup(python).json["tasks"] == []
-    assert "none is missing" in program_of(python, "-m", "llorch", "doit", EXTRAS).err
+    assert "bucket-client" in task["error"]["message"]
+    assert failed.json["findings"]
+
+    write_wheel(tmp_path / "wheels", "bucket-client", "1.0", {"other.py": b""})
+    (task,) = setup().json["tasks"]
+    assert task["error"]["message"] == "pip has installed llorch[cache], which has no `bucket_client`"
+
+    shutil.rmtree(packages / "bucket_client-1.0.dist-info")
+    write_wheel(tmp_path / "wheels", "bucket-client", "2.0", {"bucket_client.py": b""})
+    assert [(task["name"], task["outcome"]) for task in setup().json["tasks"]] == [(EXTRAS, "done")]
+    assert (packages / "bucket_client.py").is_file()
+    assert setup().json["tasks"] == []
+    assert "none is missing" in llorch("doit", EXTRAS).err

@@ -59,6 +59,10 @@ def test_every_room_works_there(workspace: Path, tmp_path: Path, monkeypatch: py
         assert (run.code, run.json["repository"]["branch"]) == (0, "main")
         run = program("llorch", "models", "list", "--remote", "box", "--json")
         assert (run.code, run.json["models"]) == (0, [])
+        run = program("llorch", "dev", "doctor", "--remote", "box", "--json")
+        assert run.code == 0, run.out
+        needs = {finding["id"]: finding["needed_for"] for finding in run.json["findings"]}
+        assert (needs["git"], needs["cargo"]) == (f"the repository {there}", "build:worker-cpu, test:unit")
         run = program("llorch", "build", "worker", "cpu", "--remote", "box")
         assert run.code == 0, run.err
         assert subprocess.run([there / "target/release/worker"], capture_output=True, check=True).stdout == b"worker\n"

@@ -8,7 +8,7 @@ import pytest
 
 from llorch.config import Workspace
 from llorch.errors import DiskFull
-from llorch.models.adopt import adopt, git_oid_of
+from llorch.models.adopt import adopt, git_oid_of, is_near
 from llorch.models.catalog import Convert, Entry, File, Model
 from llorch.models.hub import Remote
 from llorch.models.part import landing
@@ -54,6 +54,25 @@ def test_places_that_are_looked_at(tmp_path: Path, place: str) -> None:
     found = put(tmp_path / place)
     assert take(tmp_path, Remote(url="", size=len(DATA), sha256=SHA, commit=COMMIT)) == SHA
     assert (tmp_path / "models/m/sub/a [1].gguf").read_bytes() == found.read_bytes() == DATA
+
+
+def test_what_is_near_is_told_by_its_size(tmp_path: Path) -> None:
+    """Without reading it, and only where its contents are promised; what is in its own place is not elsewhere."""
+    promise = Remote(url="", size=len(DATA), sha256=SHA)
+
+    def found(promise: Remote) -> bool:
+        return is_near(model(), FILE, promise, Workspace(root=tmp_path, declared=True))
+
+    put(tmp_path / "models/m/sub/a [1].gguf")
+    assert not found(promise)
+    near = put(tmp_path / "models/other/a [1].gguf", b"x" * len(DATA))
+    assert found(promise)
+    assert not found(Remote(url="", size=len(DATA)))
+    assert not found(Remote(url="", sha256=SHA))
+    assert not found(Remote(url="", size=1, sha256=SHA))
+    near.parent.chmod(0o600)
+    assert not as_mortal(lambda: found(promise))
+    near.parent.chmod(0o700)
 
 
 def test_a_conversions_source_is_found_where_scripts_put_it(tmp_path: Path) -> None:
