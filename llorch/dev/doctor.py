@@ -3,21 +3,25 @@
 What a check looks at is in its own file; here is which checks there are, and how they run.
 """
 
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llorch import shell
 from llorch.config import Workspace
 from llorch.dev import gpu, hub, machine, repository, rust, space, ssh, tools
 from llorch.dev.finding import Finding as Finding  # what doctor's callers need
 from llorch.dev.finding import Severity as Severity
+from llorch.dev.finding import words_of
 from llorch.dev.needs import Needs, load_needs
 from llorch.dev.system import load_system
 from llorch.errors import LlorchError, of_system
-from llorch.text import shown
+
+if TYPE_CHECKING:
+    from llorch.remote.hosts import Host
 
 LIMIT = 5.0
 """Seconds that a check may take. All run at once, so that is what a hanging machine takes."""
@@ -54,8 +58,6 @@ CHECKS = (
     Check("ssh", ssh.needs_ssh, ssh.check_ssh),
     Check("agent", ssh.needs_ssh, ssh.check_agent),
 )
-HOSTS = Check("hosts", ssh.needs_ssh, ssh.check_hosts)
-"""Asked for: it goes to other machines."""
 
 
 def examine(workspace: Workspace, *, hosts: bool = False, limit: float = LIMIT) -> list[Finding]:
@@ -66,11 +68,15 @@ def examine(workspace: Workspace, *, hosts: bool = False, limit: float = LIMIT) 
         limit: seconds that a check may take; one that takes longer is told as such, and what it runs is ended.
     """
     needs, findings = load_needs(workspace, load_system())
-    checks = (*CHECKS, HOSTS) if hosts else CHECKS
+    checks = [*CHECKS, *(_host_check(host) for host in needs.hosts.values() if hosts)]
     asked = {check: need for check in checks if (need := check.needed_for(needs)) or check.always}
     for told in _run(needs, asked, limit).values():
         findings += told
     return findings
+
+
+def _host_check(host: "Host") -> Check:
+    return Check(ssh.host_id(host), lambda _: "--remote", functools.partial(ssh.check_host, host))
 
 
 def is_well(findings: Sequence[Finding]) -> bool:
@@ -118,7 +124,7 @@ def _look(check: Check, needs: Needs, need: str, findings: list[Finding]) -> Non
         known = error if isinstance(error, LlorchError) else of_system(error)
         if known is None:
             raise
-        text = shown(f"{known.message}\n{known.hint or ''}".strip(), keep="\n")
+        text = words_of(known)
         findings.append(Finding(id=check.id, severity=_worst(need), needed_for=need, text=text))
 
 

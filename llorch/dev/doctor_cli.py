@@ -13,6 +13,7 @@ import click
 from llorch import shell, ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.errors import LlorchError
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.dev.finding import Finding, Severity
@@ -51,7 +52,7 @@ def doctor(hosts: bool, fix: bool) -> int:
             return show_findings(findings)
         if not ui.mode.json:
             show_findings(findings)
-        ui.tell("\n".join(["", "--fix runs:", *(f"  {command}" for command in commands)]))
+        ui.tell("\n".join(["", "--fix runs:", *(f"  {shown(command)}" for command in commands)]))
         ui.confirm("Run them?", "this runs the commands that are listed above")
         fixed = [_run(command) for command in commands]
         return show_findings(examine(find_workspace(), hosts=hosts), dry_run=False, fixed=fixed)
@@ -61,7 +62,7 @@ def _tell_plan(findings: "Sequence[Finding]", commands: Sequence[str]) -> int:
     code = show_findings(findings, dry_run=True, fixed=[{"command": command, "error": None} for command in commands])
     if not ui.mode.json:
         for command in commands:
-            ui.emit(f"would run {command}")
+            ui.emit(f"would run {shown(command)}")
     return code
 
 
@@ -79,24 +80,31 @@ def show_findings(findings: "Sequence[Finding]", **more: Any) -> int:
 def render(findings: "Sequence[Finding]") -> str:
     """Return findings for people: a line each, what is wrong below it, each fix on a line of its own to be pasted."""
     width = max(len(finding.id) for finding in findings)
-    shown = [each for each in findings if each.severity != "ok" or not ui.mode.quiet]
-    return "\n".join([*(line for finding in shown for line in _lines(finding, width)), _summary(findings)])
+    told = [each for each in findings if each.severity != "ok" or not ui.mode.quiet]
+    last = (ui.style(line, "bold") for line in textwrap.wrap(_summary(findings), _room(), break_on_hyphens=False))
+    return "\n".join([*(line for finding in told for line in _lines(finding, width)), *last])
+
+
+def _room() -> int:
+    """Return how long lines may be."""
+    return ui.columns() if ui.is_terminal(sys.stdout) else 1000
 
 
 def _lines(finding: "Finding", width: int) -> list[str]:
+    """Return a finding's lines; what paths, files and programs bring into them, no terminal obeys."""
     word, style = WORDS[finding.severity]
-    room = ui.columns() if ui.is_terminal(sys.stdout) else 1000
-    first = f"{ui.style(f'{word:<4}', style)}  {finding.id:<{width}}  "
+    room = _room()
+    first = f"{ui.style(f'{word:<4}', style)}  {shown(finding.id):<{width}}  "
     before = INDENT + width + 2
     need = f", for {finding.needed_for}" if finding.needed_for else ""
-    said = f"{finding.found or 'not found'}{need}"
+    said = shown(f"{finding.found or 'not found'}{need}")
     head, *rest = textwrap.wrap(said, max(20, room - before), break_on_hyphens=False, break_long_words=False)
     lines = [(first + head).rstrip(), *(" " * before + line for line in rest)]
-    for text in finding.text.splitlines():
+    for text in ui.harmless(finding.text).splitlines():
         wrapped = textwrap.wrap(text, room - INDENT, break_on_hyphens=False, break_long_words=False)
         lines += [" " * INDENT + line for line in wrapped]
     if finding.severity != "ok":
-        lines += [" " * (INDENT + 2) + ui.style(command, "bold") for command in finding.fix]
+        lines += [" " * (INDENT + 2) + ui.style(shown(command), "bold") for command in finding.fix]
     return lines
 
 
@@ -107,7 +115,7 @@ def _summary(findings: "Sequence[Finding]") -> str:
         _counted(by["warn"], "warning"),
         f"{len(by['ok'])} ok",
     ]
-    return ui.style(", ".join(filter(None, parts)), "bold")
+    return ", ".join(filter(None, parts))
 
 
 def _counted(ids: list[str], noun: str) -> str:
@@ -118,7 +126,7 @@ def _counted(ids: list[str], noun: str) -> str:
 
 def _run(command: str) -> dict[str, Any]:
     """Run a fix, whose words are shown as it says them; another one may still do its work when this one fails."""
-    ui.tell(f"running {command}")
+    ui.tell(f"running {shown(command)}")
     words = shlex.split(command)
     if os.path.basename(words[0]) == "llorch":  # this one, whichever is in PATH
         words = [sys.executable, "-m", "llorch", *words[1:]]
@@ -126,6 +134,6 @@ def _run(command: str) -> dict[str, Any]:
         shell.run(words, on_line=lambda line: ui.tell(f"  {ui.harmless(line)}"))
     except LlorchError as error:
         if not ui.mode.json:
-            ui.warn(error.message)
+            ui.warn(ui.harmless(error.message))
         return {"command": command, "error": error.as_json()}
     return {"command": command, "error": None}

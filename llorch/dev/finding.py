@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from llorch import shell
+from llorch.errors import LlorchError
 
 Severity = Literal["ok", "warn", "error"]
 PATIENCE = 4.0
@@ -46,6 +47,11 @@ def listing(names: Sequence[str], most: int = 3) -> str:
     """
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def words_of(error: LlorchError) -> str:
+    """Return what an error says, and below it what to do."""
+    return f"{error.message}\n{error.hint or ''}".strip()
 
 
 def ask(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

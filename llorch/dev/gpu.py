@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from llorch.dev.finding import Finding, Severity, ask, listing
 from llorch.dev.needs import Needs
 from llorch.errors import CommandFailed, LlorchError, ToolMissing
-from llorch.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,10 +95,10 @@ def _check_nvcc(needs: Needs, need: str, severity: Severity) -> Generator[Findin
     try:
         said = ask([nvcc, "--version"])
     except LlorchError as error:
-        yield Finding(id="cuda", severity=severity, found=shown(nvcc), needed_for=need, text=error.message)
+        yield Finding(id="cuda", severity=severity, found=nvcc, needed_for=need, text=error.message)
         return None
     release = next(iter(re.findall(r"release (\d+\.\d+)", said)), "")
-    yield Finding(id="cuda", found=f"{release or 'unknown'}, {shown(nvcc)}", needed_for=need)
+    yield Finding(id="cuda", found=f"{release or 'unknown'}, {nvcc}", needed_for=need)
     return nvcc, release
 
 
@@ -120,7 +119,7 @@ def _check_cards(needs: Needs, need: str, nvcc: tuple[str, str] | None) -> Itera
     try:
         gpus = _load_gpus(smi)
     except LlorchError as error:
-        text = "the driver does not answer: " + shown(getattr(error, "tail", "") or error.message, keep="\n")
+        text = "the driver does not answer: " + getattr(error, "tail", "") or error.message
         fix = (f"{needs.system.sudo}modprobe nvidia",)
         yield Finding(id="gpu", severity="error", needed_for=need, text=text, fix=fix)
         return
@@ -149,7 +148,7 @@ def _judge(needs: Needs, need: str, gpus: "Sequence[Gpu]", nvcc: tuple[str, str]
     words = [
         f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability or 'unknown'}" for gpu in gpus
     ]
-    found = shown("; ".join(words))
+    found = "; ".join(words)
     capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
     known = _architectures(nvcc[0]) if nvcc is not None else ()
     unknown = [each for each in capabilities if known and f"compute_{each.replace('.', '')}" not in known]
@@ -163,7 +162,7 @@ def _judge(needs: Needs, need: str, gpus: "Sequence[Gpu]", nvcc: tuple[str, str]
         return Finding(id="gpu", severity="warn", found=found, needed_for=need, text=text, fix=fix)
     asked = os.environ.get("CUDA_COMPUTE_CAP")
     if asked and asked not in [each.replace(".", "") for each in capabilities]:
-        text = f"CUDA_COMPUTE_CAP is {shown(asked)}, and the cards are others: what is built may not run"
+        text = f"CUDA_COMPUTE_CAP is {asked}, and the cards are others: what is built may not run"
         return Finding(
             id="gpu", severity="warn", found=found, needed_for=need, text=text, fix=("unset CUDA_COMPUTE_CAP",)
         )
@@ -209,9 +208,9 @@ def check_metal(needs: Needs, need: str) -> Iterator[Finding]:
 
     gpus = tuple(parse_displays(json.loads(ask(["system_profiler", "SPDisplaysDataType", "-json"]))))
     with_metal = [gpu for gpu in gpus if gpu.metal]
-    found = f"SDK {shown(version.strip())}"
+    found = f"SDK {version.strip()}"
     if not with_metal:
         yield Finding(id="metal", severity="error", found=found, needed_for=need, text="no GPU of this Mac has Metal")
         return
-    found += "".join(f", {shown(gpu.name)} ({shown(gpu.metal or '')})" for gpu in with_metal)
+    found += "".join(f", {gpu.name} ({gpu.metal or ''})" for gpu in with_metal)
     yield Finding(id="metal", found=found, needed_for=need)

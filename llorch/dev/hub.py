@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from llorch.dev.finding import PATIENCE, Finding, Severity, listing, own
 from llorch.dev.needs import Needs
 from llorch.errors import ConfigError, Offline
-from llorch.text import shown
 
 if TYPE_CHECKING:
     import httpx2
@@ -58,7 +57,7 @@ def check_hub(needs: Needs, need: str) -> Iterator[Finding]:
     except ConfigError as error:
         variable = error.problems[0].file
         fix = (f"unset {variable}",) if variable in os.environ else ()
-        text = shown(error.message)
+        text = error.message
         yield Finding(id="hub", severity=severity, found=variable, needed_for=need, text=text, fix=fix)
         return
     found = f"huggingface_hub {client.__version__}, {hub.endpoint()}"
@@ -99,7 +98,7 @@ def _ask(client: Any, endpoint: str, token: str | None) -> "httpx2.Response":
     except httpx2.TimeoutException:
         raise NoAnswer(f"does not answer within {PATIENCE:g} s") from None
     except httpx2.ConnectError as error:
-        raise NoAnswer(f"cannot be reached: {shown(str(error))}") from None
+        raise NoAnswer(f"cannot be reached: {error}") from None
     except (httpx2.LocalProtocolError, UnicodeEncodeError):  # the error's own words have the token in them
         raise NoAnswer("cannot be asked: the token has letters that no token has", "HF_TOKEN") from None
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
@@ -140,7 +139,7 @@ def _name(answer: "httpx2.Response") -> str:
         who = answer.json()
     except ValueError:
         return "somebody"
-    return shown(str(who.get("name"))) if isinstance(who, dict) else "somebody"
+    return str(who.get("name")) if isinstance(who, dict) else "somebody"
 
 
 def _check_clock(needs: Needs, need: str, answer: "httpx2.Response") -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from llorch.dev.finding import Finding, listing
 from llorch.dev.needs import Needs
-from llorch.text import shown
 
 
 def check_python(needs: Needs, need: str) -> Iterator[Finding]:
@@ -67,7 +66,7 @@ def check_state(needs: Needs, need: str) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=place):
             pass
         closed = [entry.path for entry in os.scandir(place) if not os.access(entry, os.W_OK)] if place == folder else []
-        reason = f"{shown(os.path.basename(closed[0]))} in it may not be written" if closed else ""
+        reason = f"{os.path.basename(closed[0])} in it may not be written" if closed else ""
     except OSError as error:
         closed, reason = [str(place)], error.strerror or str(error)
     if not closed:
@@ -78,7 +77,7 @@ def check_state(needs: Needs, need: str) -> Iterator[Finding]:
         severity="error",
         found=name,
         needed_for=need,
-        text=f"`{shown(str(place))}` cannot be written in: {reason}",
+        text=f"`{place}` cannot be written in: {reason}",
         fix=_open(place, needs),
         safe=place == folder and _is_ours(place),
     )
@@ -98,7 +97,7 @@ def check_locale(needs: Needs, need: str) -> Iterator[Finding]:
     """Look which letters programs write: Python itself copes with any locale, but git, cargo and ssh follow it."""
     encoding = locale.getencoding()
     variable = next((name for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), None)
-    found = f"{variable}={shown(os.environ[variable])}" if variable else "none"
+    found = f"{variable}={os.environ[variable]}" if variable else "none"
     if encoding.upper().replace("-", "") == "UTF8":
         yield Finding(id="locale", found=found, needed_for=need)
         return

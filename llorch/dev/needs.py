@@ -15,7 +15,6 @@ from llorch.config import Settings, Workspace, load_settings
 from llorch.dev.finding import Finding, listing
 from llorch.dev.system import System, edit
 from llorch.errors import ConfigError
-from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.build.plan import Plan
@@ -105,7 +104,7 @@ def load_needs(workspace: Workspace, system: System) -> tuple[Needs, list[Findin
 def _right(workspace: Workspace, settings: Settings) -> Finding:
     files = ("llorch.toml", settings.paths.catalog, "hosts.toml", "dodo.py")
     found = [workspace.name(file) for file in files if workspace.path(file).is_file()]
-    return Finding(id="configuration", found=", ".join(map(shown, found)) or "defaults alone", needed_for="llorch")
+    return Finding(id="configuration", found=", ".join(found) or "defaults alone", needed_for="llorch")
 
 
 def _wrong(error: ConfigError, workspace: Workspace) -> list[Finding]:
@@ -118,7 +117,7 @@ def _wrong(error: ConfigError, workspace: Workspace) -> list[Finding]:
             Finding(
                 id="configuration",
                 severity="error",
-                found=shown(file),
+                found=file,
                 needed_for="llorch",
                 text=text,
                 fix=(_mend(file, workspace),),

@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from llorch.dev.finding import Finding, Severity, ask, listing, own
+from llorch.dev.finding import Finding, Severity, ask, listing, own, words_of
 from llorch.dev.needs import Needs
 from llorch.errors import LlorchError, ToolMissing
-from llorch.text import shown
 from llorch.workspace import upwards
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def needs_git(needs: Needs) -> str:
     """Return what needs git: the repository that the workspace is in."""
     root = _root(needs)
-    return "" if root is None else f"the repository {shown(root)}"
+    return "" if root is None else f"the repository {root}"
 
 
 def _root(needs: Needs) -> str | None:
@@ -43,7 +42,7 @@ def check_git(needs: Needs, need: str) -> Iterator[Finding]:
         if need:
             find_repo(needs.workspace.root).look("rev-parse", "--git-dir")
     except LlorchError as error:
-        text = f"{error.message}\n{error.hint or ''}".strip()
+        text = words_of(error)
         trust = tuple(re.findall(r"`(git config --global --add safe\.directory [^`]+)`", error.hint or ""))
         yield Finding(id="git", severity=severity, found=version, needed_for=need, text=text, fix=trust)
         return
@@ -53,7 +52,7 @@ def check_git(needs: Needs, need: str) -> Iterator[Finding]:
 def needs_submodules(needs: Needs) -> str:
     """Return what needs submodules: a repository that has some."""
     root = _root(needs)
-    return f"the repository {shown(root)}" if root and os.path.isfile(os.path.join(root, ".gitmodules")) else ""
+    return f"the repository {root}" if root and os.path.isfile(os.path.join(root, ".gitmodules")) else ""
 
 
 def check_submodules(needs: Needs, need: str) -> Iterator[Finding]:
@@ -85,7 +84,7 @@ def _absent(absent: "Sequence[Submodule]", needs: Needs) -> Finding:
         severity="error" if need else "warn",
         found=f"{len(paths)} not initialized",
         needed_for=need,
-        text=f"not cloned yet: {listing([shown(path) for path in paths])}",
+        text=f"not cloned yet: {listing(paths)}",
         fix=(own("llorch", "git", "submodules", "update", "--pinned", "--", *paths),),
         safe=True,
     )
@@ -101,9 +100,9 @@ def _broken(each: "Submodule", needs: Needs) -> Finding:
     return Finding(
         id="submodules",
         severity="error",
-        found=f"{shown(each.path)} is broken",
+        found=f"{each.path} is broken",
         needed_for=_inside([each], needs),
-        text=shown((each.error or "").strip(), keep="\n"),
+        text=(each.error or "").strip(),
         fix=fix,
     )
 

@@ -12,7 +12,6 @@ from llorch.dev.needs import Needs
 from llorch.dev.rustup import QUIET, check_toolchain, find_rustup, find_toolchain_file
 from llorch.dev.system import edit
 from llorch.errors import CommandFailed, ToolMissing
-from llorch.text import shown
 
 
 def check_rust(needs: Needs, need: str) -> Iterator[Finding]:
@@ -36,7 +35,7 @@ def check_rust(needs: Needs, need: str) -> Iterator[Finding]:
 def _no_cargo(needs: Needs, need: str) -> Finding:
     home = Path(os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
     if os.access(home / "bin" / "cargo", os.X_OK):
-        text = f"cargo is in `{shown(str(home))}/bin`, and that is not in PATH"
+        text = f"cargo is in `{home}/bin`, and that is not in PATH"
         fix: tuple[str, ...] = (f"export PATH={shlex.quote(str(home))}/bin:$PATH",)
     else:
         text, fix = "cargo is not installed, or not in PATH", needs.system.install_rust()
@@ -70,12 +69,12 @@ def _version(said: str) -> str:
     >>> _version("cargo 1.95.0 (f2d3ce0bd 2026-03-21)")
     '1.95.0'
     """
-    return next(iter(re.findall(r"\d+\.\d+\S*", said)), shown(said.partition("\n")[0]))
+    return next(iter(re.findall(r"\d+\.\d+\S*", said)), said.partition("\n")[0])
 
 
 def _failed(id: str, need: str, error: CommandFailed) -> Finding:
     lines = [line for line in error.tail.splitlines() if line.strip()]
-    text = shown(lines[0].removeprefix("error: ")) if lines else error.message
+    text = lines[0].removeprefix("error: ") if lines else error.message
     rustup = find_rustup()
     fix = (shlex.join([rustup, "default", "stable"]),) if "no default" in error.tail and rustup else ()
     found = "does not work"
@@ -113,7 +112,7 @@ def check_linker(needs: Needs, need: str) -> Iterator[Finding]:
         fix = needs.system.install("compiler")
         yield Finding(id="linker", severity="error", needed_for=need, text=text, fix=fix)
         return
-    yield Finding(id="linker", found=shown(said.partition("\n")[0]), needed_for=need)
+    yield Finding(id="linker", found=said.partition("\n")[0], needed_for=need)
 
 
 def check_wrapper(needs: Needs, folder: Path) -> Iterator[Finding]:
@@ -125,11 +124,11 @@ def check_wrapper(needs: Needs, folder: Path) -> Iterator[Finding]:
     flaw = try_wrapper(name, folder).flaw
     if flaw:
         fix = needs.system.install("sccache") if name == "sccache" and shutil.which(name) is None else ()
-        text = f"builds leave it out: {shown(flaw)}"
-        yield Finding(id=id, severity="warn", found=shown(name), needed_for=need, text=text, fix=fix)
+        text = f"builds leave it out: {flaw}"
+        yield Finding(id=id, severity="warn", found=name, needed_for=need, text=text, fix=fix)
         return
     try:
-        found = shown(ask([name, "--version"], cwd=folder).partition("\n")[0])
+        found = ask([name, "--version"], cwd=folder).partition("\n")[0]
     except CommandFailed:  # it may be anything that runs rustc
-        found = shown(name)
+        found = name
     yield Finding(id=id, found=found, needed_for=need)

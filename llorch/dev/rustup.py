@@ -14,7 +14,6 @@ from typing import NamedTuple
 from llorch.dev.finding import Finding, Severity, ask, listing
 from llorch.dev.needs import Needs
 from llorch.dev.system import edit
-from llorch.text import shown
 from llorch.workspace import upwards
 
 QUIET: Mapping[str, str] = {"RUSTUP_AUTO_INSTALL": "0", "RUST_BACKTRACE": "0"}
@@ -86,7 +85,7 @@ def load_toolchain(file: Path, name: str) -> Toolchain:
             raise Flaw(f"{name}:{line}: toolchain.{key}: must be {kind}")
         wrong = next((word for word in words if key in table and key != "path" and not _WORD.fullmatch(word)), None)
         if wrong is not None:
-            raise Flaw(f"{name}:{line}: toolchain.{key}: `{shown(wrong)}` is no name")
+            raise Flaw(f"{name}:{line}: toolchain.{key}: `{wrong}` is no name")
     if found["path"] and (found["channel"] or lists["components"] or lists["targets"]):
         raise Flaw(f"{name}: toolchain: `path` goes with nothing else")
     return Toolchain(name, found["channel"], found["path"], tuple(lists["components"]), tuple(lists["targets"]))
@@ -111,7 +110,7 @@ def check_toolchain(needs: Needs, need: str, file: Path | None, folders: Sequenc
     except Flaw as flaw:
         # Only rustup reads it.
         severity: Severity = "error" if rustup else "warn"
-        found = shown(needs.workspace.name(str(file)))
+        found = needs.workspace.name(str(file))
         mend = (edit(str(file)),)
         yield Finding(id="toolchain", severity=severity, found=found, needed_for=need, text=str(flaw), fix=mend)
         return
@@ -139,9 +138,9 @@ def _targets(needs: Needs) -> Iterator[str]:
 def _check_folder(wanted: Toolchain, need: str, file: Path | None) -> Iterator[Finding]:
     folder = os.path.join(os.path.dirname(file or ""), wanted.path)
     if os.path.isfile(os.path.join(folder, "bin", "rustc")):
-        yield Finding(id="toolchain", found=shown(wanted.path), needed_for=need)
+        yield Finding(id="toolchain", found=wanted.path, needed_for=need)
         return
-    text = f"`{wanted.source}` names the folder `{shown(wanted.path)}`, and there is no toolchain in it"
+    text = f"`{wanted.source}` names the folder `{wanted.path}`, and there is no toolchain in it"
     mend = (f"unset {wanted.source}" if wanted.source in os.environ else edit(str(file)),)
     yield Finding(id="toolchain", severity="error", found="not there", needed_for=need, text=text, fix=mend)
 
@@ -177,7 +176,7 @@ def _check_installed(rustup: str, wanted: Toolchain, need: str) -> Iterator[Find
 def _no_channel(rustup: str, wanted: Toolchain, need: str, on: str) -> Finding:
     more = [word for name in wanted.components for word in ("--component", name)]
     more += [word for name in wanted.targets for word in ("--target", name)]
-    text = f"the toolchain `{shown(wanted.channel)}` is wanted{on}, and is not installed"
+    text = f"the toolchain `{wanted.channel}` is wanted{on}, and is not installed"
     is_of_rust = _CHANNEL.fullmatch(wanted.channel) is not None
     if not is_of_rust:
         text += "; it is none of Rust's own: `rustup toolchain link` gives a folder that name"

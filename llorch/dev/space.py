@@ -6,7 +6,6 @@ from pathlib import Path
 
 from llorch.dev.finding import Finding, Severity, listing, own
 from llorch.dev.needs import Needs
-from llorch.text import shown
 
 
 def needs_disk(needs: Needs) -> str:
@@ -21,7 +20,7 @@ def check_disk(needs: Needs, need: str) -> Iterator[Finding]:
     folder = needs.workspace.path(needs.settings.paths.models)
     place = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(place).free
-    found = f"{bytes_text(free)} free at {shown(str(place))}"
+    found = f"{bytes_text(free)} free at {place}"
     sizes = missing_sizes(needs)
     total = sum(sizes.values())
     largest = max(sizes, key=sizes.__getitem__, default="")

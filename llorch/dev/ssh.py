@@ -1,12 +1,16 @@
 """What connections to hosts need: ssh, an agent with keys, and, when asked for, the hosts themselves."""
 
 import shutil
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from llorch.dev.finding import PATIENCE, Finding, ask, listing, own
+from llorch.dev.finding import PATIENCE, Finding, ask, listing, own, words_of
 from llorch.dev.needs import Needs
-from llorch.errors import CommandFailed, HostKeyRefused, ToolMissing
-from llorch.text import shown
+from llorch.errors import CommandFailed, HostKeyRefused, LlorchError, ToolMissing
+
+if TYPE_CHECKING:
+    from llorch.remote.hosts import Host
 
 
 def needs_ssh(needs: Needs) -> str:
@@ -28,7 +32,7 @@ def check_ssh(needs: Needs, need: str) -> Iterator[Finding]:
             id="ssh", severity="error" if by_ssh else "warn", needed_for=listing(by_ssh) or need, text=text, fix=fix
         )
         return
-    yield Finding(id="ssh", found=shown(version), needed_for=need)
+    yield Finding(id="ssh", found=version, needed_for=need)
 
 
 def check_agent(needs: Needs, need: str) -> Iterator[Finding]:
@@ -48,28 +52,30 @@ def check_agent(needs: Needs, need: str) -> Iterator[Finding]:
     yield Finding(id="agent", found=f"{keys} key" + ("s" if keys != 1 else ""), needed_for=need)
 
 
-def check_hosts(needs: Needs, need: str) -> Iterator[Finding]:
-    """Connect to every host, all at once, and ask nobody anything."""
+def check_host(host: "Host", needs: Needs, need: str) -> Iterator[Finding]:
+    """Connect to a host, and ask nobody anything."""
     from llorch.remote.command import RUN
-    from llorch.remote.fleet import Fleet
+    from llorch.remote.forward import judge
     from llorch.remote.reach import Reach
     from llorch.remote.streams import Request
 
-    timeout = min(PATIENCE, needs.settings.remote.connect_timeout)
-    fleet = Fleet(Reach(needs.hosts, timeout, lambda question: None))
-    hosts = list(needs.hosts.values())
-    outcomes = fleet.run(hosts, lambda _: Request(RUN, ("", "true")), lambda _: (_drop, _drop))
-    for outcome in outcomes:
-        id, error = f"host:{outcome.host}", outcome.error
-        if error is None:
-            yield Finding(id=id, found=f"reached in {outcome.seconds:.1f} s", needed_for="--remote")
-        else:
-            text = shown(f"{error.message}\n{error.hint or ''}".strip(), keep="\n")
-            # It shows the key, and asks whether it is the right one.
-            asks = isinstance(error, HostKeyRefused) and error.accept is not None
-            fix = (own("llorch", "remote", "hosts", "check", outcome.host),) if asks else ()
-            found = "not reached"
-            yield Finding(id=id, severity="error", found=found, needed_for="--remote", text=text, fix=fix)
+    id, begun = host_id(host), time.monotonic()
+    reach = Reach(needs.hosts, min(PATIENCE, needs.settings.remote.connect_timeout), lambda question: None)
+    try:
+        judge(host, reach.run(host, Request(RUN, ("", "true")), _drop, _drop))
+    except LlorchError as error:
+        text = words_of(error)
+        # The command shows the key, and asks whether it is the right one.
+        asks = isinstance(error, HostKeyRefused) and error.accept is not None
+        fix = (own("llorch", "remote", "hosts", "check", host.name),) if asks else ()
+        yield Finding(id=id, severity="error", found="not reached", needed_for=need, text=text, fix=fix)
+        return
+    yield Finding(id=id, found=f"reached in {time.monotonic() - begun:.1f} s", needed_for=need)
+
+
+def host_id(host: "Host") -> str:
+    """Return what a host's finding is called."""
+    return f"host:{host.name}"
 
 
 def _drop(data: bytes) -> None:

@@ -131,9 +131,7 @@ def find_manager(platform: str, ids: tuple[str, ...]) -> Manager | None:
 
 
 def edit(path: str) -> str:
-    """Return the command that opens a file for a person to mend it.
-
-    >>> edit("a b")
-    "${EDITOR:-vi} 'a b'"
-    """
-    return f"${{EDITOR:-vi}} {shlex.quote(path)}"
+    """Return the command that opens a file, for a person to mend it, in the editor of their choice."""
+    chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    there = next((name for name in ("vi", "nano") if shutil.which(name)), "vi")
+    return f"{chosen or there} {shlex.quote(path)}"

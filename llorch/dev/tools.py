@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llorch.dev.finding import Finding, Severity, listing, own
+from llorch.dev.finding import Finding, listing, own
 from llorch.dev.needs import Needs
 from llorch.switches import is_on
-from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.models.tools import Tool
@@ -39,7 +38,7 @@ def check_converter(needs: Needs, need: str) -> Iterator[Finding]:
     own = next(iter(find_programs(needs.workspace)), None)
     if CONVERT.path.is_file():
         script = f"{needs.workspace.name(own)}, by the packages of " if own is not None else ""
-        yield Finding(id=CONVERT.name, found=f"{shown(script)}{CONVERT.version}", needed_for=need)
+        yield Finding(id=CONVERT.name, found=f"{script}{CONVERT.version}", needed_for=need)
         return
     yield _missing(CONVERT, need, "about 1.2 GB")
 
@@ -51,7 +50,7 @@ def check_quantize(needs: Needs, need: str) -> Iterator[Finding]:
 
     own = find_llama_quantize(needs.workspace)
     if own is not None:
-        yield Finding(id=LLAMA_QUANTIZE.name, found=shown(needs.workspace.name(own)), needed_for=need)
+        yield Finding(id=LLAMA_QUANTIZE.name, found=needs.workspace.name(own), needed_for=need)
     elif LLAMA_QUANTIZE.path.is_file():
         yield Finding(id=LLAMA_QUANTIZE.name, found=LLAMA_QUANTIZE.version, needed_for=need)
     elif runs_llama_quantize():
@@ -76,10 +75,8 @@ def _build(source: Path) -> tuple[str, ...]:
 
 def _missing(tool: "Tool", need: str, size: str) -> Finding:
     """Tell of a tool that the task which needs it installs itself, unless nothing may be fetched."""
-    severity: Severity = "error" if is_on("LLORCH_OFFLINE") else "warn"
-    text = "fetching is switched off" if severity == "error" else f"what needs it installs it first, {size}"
+    off = is_on("LLORCH_OFFLINE")
+    text = "fetching is switched off: it cannot be installed" if off else f"what needs it installs it first, {size}"
     fix = (own("llorch", "doit", f"tool:{tool.name}"),)
-    safe = severity == "warn"
-    return Finding(
-        id=tool.name, severity=severity, found="not installed", needed_for=need, text=text, fix=fix, safe=safe
-    )
+    found = "not installed"
+    return Finding(id=tool.name, severity="warn", found=found, needed_for=need, text=text, fix=fix, safe=not off)

@@ -48,6 +48,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     for name in [*os.environ]:
         if name.startswith(("CARGO", "RUST", "CUDA", "NVCC", "SSH_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("EDITOR", "ed")
     made = Programs(tmp_path / "programs")
     monkeypatch.setenv("PATH", str(made.folder))
     return made

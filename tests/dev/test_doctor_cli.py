@@ -36,6 +36,13 @@ def test_a_report_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
         "        b c",
         "1 failure (cargo), 1 warning (locale), 1 ok",
     ]
+    hostile = Finding(id="x", severity="warn", found="a\x1b[2J", needed_for="b\nc", text="d\x07\ne", fix=("f\x1bg",))
+    assert render([hostile]).splitlines()[:-1] == [
+        r"warn  x  a\x1b[2J, for b\nc",
+        r"      d\x07",
+        "      e",
+        r"        f\x1bg",
+    ]
     monkeypatch.setattr(ui.mode, "quiet", True)
     assert render(FINDINGS[:1]) == "no failures, 1 ok"
 
@@ -45,17 +52,18 @@ def test_a_report_on_a_terminal(workspace: Path) -> None:
     wide = workspace / ("d" * 60)
     wide.mkdir()
     (wide / "llorch.toml").write_text("[git]\nbranch = 1\n")
-    done = in_terminal(str(BIN / "llorch"), "dev", "doctor", cwd=wide, env={"LLORCH_OFFLINE": "1"})
+    env = {"LLORCH_OFFLINE": "1", "VISUAL": "joe"}
+    done = in_terminal(str(BIN / "llorch"), "dev", "doctor", cwd=wide, env=env)
     plain = re.sub(r"\x1b\[\d*m", "", done.out)
     assert plain != done.out
     lines = plain.splitlines()
-    (command,) = [line for line in lines if "EDITOR" in line]
+    (command,) = [line for line in lines if "/llorch.toml" in line]
     assert len(command) > 80
-    assert command == f"        ${{EDITOR:-vi}} '{wide}/llorch.toml'"
+    assert command == f"        joe '{wide}/llorch.toml'"
     words = [line for line in lines if line != command]
     assert [line for line in words if len(line) > 80 and max(map(len, line.split())) < 50] == []
     assert lines[-1] == "1 failure (configuration), 6 ok"
-    bare = in_terminal(str(BIN / "llorch"), "dev", "doctor", cwd=wide, env={"LLORCH_OFFLINE": "1", "NO_COLOR": "1"})
+    bare = in_terminal(str(BIN / "llorch"), "dev", "doctor", cwd=wide, env={**env, "NO_COLOR": "1"})
     assert bare.out == plain
 
 

@@ -69,6 +69,7 @@ def test_each_wrong_file_is_a_finding(workspace: Path, monkeypatch: pytest.Monke
     (workspace / "llorch.toml").write_text("[paths]\nmodles = 1\n[git]\nbranch = 2\n")
     (workspace / "hosts.toml").write_text("[hosts.box]\nport = 0\n")
     (workspace / "catalog.toml").write_text(CATALOG)
+    monkeypatch.setenv("VISUAL", "joe")
     needs, findings = load_needs(find_workspace(workspace), DEBIAN)
     assert [(finding.id, finding.severity, finding.found) for finding in findings] == [
         ("configuration", "error", "llorch.toml"),
@@ -78,7 +79,7 @@ def test_each_wrong_file_is_a_finding(workspace: Path, monkeypatch: pytest.Monke
         "llorch.toml:2: paths.modles: unknown key (did you mean `models`?)",
         "llorch.toml:4: git.branch: must be a string, not the integer 2",
     ]
-    assert findings[0].fix == (f"${{EDITOR:-vi}} '{workspace}/llorch.toml'",)
+    assert findings[0].fix == (f"joe '{workspace}/llorch.toml'",)
     assert (list(needs.models), dict(needs.hosts)) == (["mine"], {})
     monkeypatch.setenv("LLORCH_CONFIG_PATH", "/no/such/file")
     _, findings = load_needs(find_workspace(workspace), DEBIAN)

@@ -1,6 +1,7 @@
 """ssh, a real agent, and hosts that are a real server on loopback or nobody."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llorch.dev.ssh import check_agent, check_hosts, check_ssh, needs_ssh
+from llorch.dev.finding import Finding
+from llorch.dev.ssh import check_agent, check_host, check_ssh, needs_ssh
 from tests.dev.conftest import Programs, examined, look, needs_of
 from tests.remote.conftest import configure, declare, entry, sshd
 from tests.remote.sshd import Sshd
@@ -75,11 +77,18 @@ def test_an_agent(hosts: Path, agent: None, sshd: Sshd) -> None:
     assert (finding.severity, finding.found) == ("ok", "1 key")
 
 
+def reached(root: Path) -> dict[str, Finding]:
+    """Return what is said of each host."""
+    needs = needs_of(root)
+    findings = [finding for host in needs.hosts.values() for finding in check_host(host, needs, "it")]
+    return {finding.id: finding for finding in findings}
+
+
 def test_hosts(workspace: Path, tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each by itself: reached, not there, and one whose key is unknown, which a command shows and asks about."""
     configure(monkeypatch, tmp_path, sshd.known_hosts)
     declare(workspace, entry("box", sshd), entry("gone", sshd, port=1), entry("tin", sshd, transport="openssh"))
-    findings = {finding.id: finding for finding in look(check_hosts, workspace)}
+    findings = reached(workspace)
     assert {id: finding.severity for id, finding in findings.items()} == {
         "host:box": "ok",
         "host:gone": "error",
@@ -89,9 +98,25 @@ def test_hosts(workspace: Path, tmp_path: Path, sshd: Sshd, monkeypatch: pytest.
     assert "Connection refused" in findings["host:gone"].text
     assert findings["host:gone"].fix == ()
     configure(monkeypatch, tmp_path, tmp_path / "nobody")
-    findings = {finding.id: finding for finding in look(check_hosts, workspace)}
+    findings = reached(workspace)
     assert findings["host:box"].severity == "error"
     assert findings["host:box"].fix[0].endswith("llorch remote hosts check box")
+
+
+@pytest.mark.parametrize("transport", ["paramiko", "openssh"])
+def test_a_host_that_hangs(
+    workspace: Path, tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    """One whose login shell never begins is told, and holds up no other."""
+    until_gone = "ForceCommand exec sh -c 'while kill -0 $PPID; do sleep 0.1; done' 2>/dev/null"
+    with Sshd(tmp_path / "never", options=[until_gone]) as never:
+        known = tmp_path / "known"
+        known.write_bytes(sshd.known_hosts.read_bytes() + never.known_hosts.read_bytes())
+        configure(monkeypatch, tmp_path, known)
+        declare(workspace, entry("box", sshd), entry("never", never, transport=transport))
+        code, findings = examined("--hosts")
+    assert (code, findings["host:box"].severity, findings["host:never"].severity) == (1, "ok", "error")
+    assert re.search("has not begun after 4 s|was not done after 5 s", findings["host:never"].text)
 
 
 def test_hosts_are_reached_only_when_asked_for(

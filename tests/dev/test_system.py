@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llorch.dev import system
-from llorch.dev.system import Package, System, find_manager, load_system
+from llorch.dev.system import Package, System, edit, find_manager, load_system
 from tests.dev.conftest import Programs
 
 CASES: list[tuple[str, str, Package, tuple[str, ...]]] = [
@@ -102,3 +102,15 @@ def test_rust_comes_by_rustup(machine: Path, programs: Programs) -> None:
     assert len(load_system().install_rust()) == 2
     machine.write_text("ID=arch")
     assert load_system().install_rust() == ("sudo pacman -S rustup", "rustup default stable")
+
+
+def test_a_file_is_opened_in_the_users_editor(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the environment names, else one that is there."""
+    monkeypatch.setenv("VISUAL", "code --wait")
+    assert edit("a b") == "code --wait 'a b'"
+    monkeypatch.delenv("VISUAL")
+    assert edit("a") == "ed a"
+    monkeypatch.delenv("EDITOR")
+    assert edit("a") == "vi a"
+    programs.write("nano", "exit 0")
+    assert edit("a") == "nano a"

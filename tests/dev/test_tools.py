@@ -41,7 +41,7 @@ def test_who_needs_them(catalog: Path) -> None:
 
 
 def test_they_are_installed_when_they_are_needed(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a missing one is a warning, with the command that does it beforehand; with fetching off it is a failure."""
+    """So a missing one is a warning, with a command, which is not run where nothing may be fetched."""
     monkeypatch.setattr(programs_of_models, "runs_llama_quantize", lambda: True)
     for check, name in ((check_converter, CONVERT.name), (check_quantize, LLAMA_QUANTIZE.name)):
         (finding,) = look(check, catalog)
@@ -49,7 +49,7 @@ def test_they_are_installed_when_they_are_needed(catalog: Path, monkeypatch: pyt
         assert finding.fix[0].endswith(f"llorch doit tool:{name}")
         monkeypatch.setenv("LLORCH_OFFLINE", "1")
         (finding,) = look(check, catalog)
-        assert (finding.severity, finding.safe) == ("error", False)
+        assert (finding.severity, finding.safe) == ("warn", False)
         monkeypatch.delenv("LLORCH_OFFLINE")
 
 

@@ -104,7 +104,7 @@ def test_a_clone_without_its_submodules(project: Path, programs: Programs) -> No
 @pytest.mark.parametrize(
     ("text", "said", "fix"),
     [
-        ("[toolchain\nchannel = 1\n", "rust-toolchain.toml:1: is not valid TOML", "${EDITOR:-vi} "),
+        ("[toolchain\nchannel = 1\n", "rust-toolchain.toml:1: is not valid TOML", "ed "),
         ('[toolchain]\nchannel = "1.63.0"\n', "`1.63.0` is wanted", "rustup toolchain install 1.63.0"),
         ('[toolchain]\nchannel = "{name}"\ntargets = ["no-such"]\n', "target `no-such`", "rustup target add no-such"),
     ],

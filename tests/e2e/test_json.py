@@ -118,6 +118,12 @@ SHAPES: dict[tuple[str, ...], Any] = {
         "left_out": [str],
         "submodules": [str],
     },
+    ("dev", "doctor"): {
+        "ok": bool,
+        "findings": [
+            {"id": str, "severity": str, "found": str, "needed_for": str, "text": str, "fix": [str], "safe": bool}
+        ],
+    },
     ("list",): {"tasks": [{"name": str, "doc": str, "state": str, "targets": [str]}]},
     ("why", "models:tiny"): {
         "task": str,
@@ -163,16 +169,17 @@ def test_shapes(workspace: Path, full: bool) -> None:
 
 def test_shapes_are_complete() -> None:
     """Every command has a shape here, but `doit`, which is plain doit's, and those that need a Hub or an address."""
-    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("test",), ("doit",)}
+    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("test",), ("dev",), ("doit",)}
     top -= {("git",)}  # in tests/e2e/test_git.py: needs a repository
     top -= {("remote",)}  # in tests/remote: needs hosts
-    top -= {("dev",), ("cache",), ("log",)}  # in tests/dev, tests/cache and tests/test_log_cli.py
-    found = {command[:2] if command[0] in ("models", "build") else command[:1] for command in SHAPES}
+    top -= {("cache",), ("log",)}  # in tests/cache and tests/test_log_cli.py
+    found = {command[:2] if command[0] in ("models", "build", "dev") else command[:1] for command in SHAPES}
     elsewhere = {"add", "outdated", "pin", "update"}  # in tests/models/test_catalog_cli.py
     elsewhere |= {"push", "pull", "land"}  # in tests/models/test_push_cli.py: need a host
     elsewhere |= {"check"}  # in test_check.py: needs a model that works
     rooms = {("models", name) for name in cli.MODELS if name not in elsewhere}
-    assert found == top | rooms | {("build", name) for name in cli.BUILD}
+    rooms |= {("build", name) for name in cli.BUILD} | {("dev", name) for name in cli.DEV}
+    assert found == top | rooms
 
 
 @pytest.mark.parametrize(
