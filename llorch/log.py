@@ -190,7 +190,7 @@ class Log:
         """Write no more, and say so if the user has asked for a log."""
         self._is_closed = True
         if os.environ.get("LLORCH_LOG_LEVEL"):
-            ui.warn(f"this run leaves no log: `{error.filename or self._folder}`: {error.strerror}")
+            ui.warn(f"this run's log cannot be written: `{error.filename or self._folder}`: {error.strerror}")
 
 
 def _text(command: Sequence[str]) -> str:
@@ -215,15 +215,20 @@ def _create(folder: str, name: str) -> int:
 
 
 def remove_oldest(folder: str) -> None:
-    """Remove logs until there are no more than may be, oldest first; none that a run is writing."""
+    """Remove logs until there are no more than may be, oldest first; none that a run is writing.
+
+    Raises:
+        OSError: one of them is gone meanwhile.
+    """
     logs = sorted(entry.path for entry in os.scandir(folder) if is_log(entry.name))
     sizes = dict(zip(logs, map(os.path.getsize, logs), strict=True))
     for path in logs:
         if len(sizes) <= MOST_RUNS and sum(sizes.values()) <= MOST_BYTES:
             return
-        if not is_being_written(path):
-            os.unlink(path)
-            del sizes[path]
+        with suppress(PermissionError):  # another user's, who may be writing it
+            if not is_being_written(path):
+                os.unlink(path)
+                del sizes[path]
 
 
 def is_log(name: str) -> bool:

@@ -123,6 +123,7 @@ def forget_session() -> None:
     session.cache_clear()
     tasks.models.cache_clear()
     build_tasks.plans.cache_clear()
+    ui.log = None
     ui.mode.__init__()  # type: ignore[misc]  # back to how every process begins
 
 

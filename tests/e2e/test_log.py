@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_hinders_nothing(root: Path, level: str)
         path = str(BIN / command[0])
         done = program_of(*MORTAL, "--", path, *command[1:], cwd=root, env={"LLORCH_LOG_LEVEL": level})
         assert done.code == (1 if command[0] == "doit" else 0)
-        assert done.err.count("this run leaves no log") == (1 if level else 0)
+        assert done.err.count("this run's log cannot be written") == (1 if level else 0)
     assert runs(root) == before
 
 

@@ -68,6 +68,13 @@ def test_every_room_works_there(workspace: Path, tmp_path: Path, monkeypatch: py
         assert subprocess.run([there / "target/release/worker"], capture_output=True, check=True).stdout == b"worker\n"
         run = program("llorch", "build", "worker", "cpu", "--remote", "box", "--json")
         assert [task["outcome"] for task in run.json["tasks"]] == ["up-to-date"]
+        run = program("llorch", "log", "--list", "--json", "--remote", "box")
+        assert [each["command"] for each in run.json["runs"]] == [
+            "llorch build worker cpu --json",
+            "llorch build worker cpu",
+        ]
+        run = program("llorch", "log", "-f", "--remote", "box")
+        assert (run.code, " end            exit=0 " in run.out.splitlines()[-1]) == (0, True)
         run = program("llorch", "test", "unit", "--remote", "box", "--json")
         assert (run.code, run.json["suites"][0]["passed"]) == (0, 1)
         commit(there, "src/main.rs", SOURCE.replace("1 + 1, 2", "1 + 1, 3"))

@@ -1,6 +1,15 @@
-"""Several hosts at once, in the parts that need none: whole lines. The rest is in test_cli, on real ones."""
+"""Several hosts at once, as far as that needs none: whole lines, and the log. The rest is in test_cli, on real ones."""
 
-from llorch.remote.fleet import Lines
+from pathlib import Path
+
+from llorch import ui
+from llorch.errors import ConnectionFailed
+from llorch.log import begin
+from llorch.remote.fleet import Fleet, Lines
+from llorch.remote.hosts import Host
+from llorch.remote.reach import Reach
+from llorch.runs import load_runs, parse_event, read
+from llorch.workspace import Workspace
 
 
 def test_lines_are_whole() -> None:
@@ -13,3 +22,24 @@ def test_lines_are_whole() -> None:
     lines.finish()
     lines.finish()
     assert b"".join(got).endswith(b"a | four\xff\n")
+
+
+def test_the_log_is_told_of_each_host(workspace: Path) -> None:
+    """How it ended there, and an error with what it says."""
+    here = Workspace(workspace, declared=True)
+    begin(here, ["llorch"])
+
+    def work(host: Host) -> int:
+        if host.name == "box":
+            raise ConnectionFailed("box", "it is off")
+        return 3
+
+    hosts = [Host(name=name, host=name) for name in ("mac", "box")]
+    outcomes = Fleet(Reach({}, 1, lambda question: None, False)).each(hosts, work)
+    assert [outcome.exit for outcome in outcomes] == [3, 7]
+    assert ui.log is not None
+    ui.log.end(3)
+    (run,) = load_runs(here)
+    events = [event for event in map(parse_event, read(here, run)) if event is not None and event.name == "host"]
+    told = {event.values["name"]: (event.level, event.values["exit"], event.values.get("text")) for event in events}
+    assert told == {"mac": ("info", 3, None), "box": ("error", 7, "no connection to `box`: it is off")}
