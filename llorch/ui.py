@@ -273,7 +273,10 @@ class Board:
             if self._bars is not None:
                 from rich.text import Text
 
-                self._bars.console.print(Text.from_ansi(text), soft_wrap=True)
+                # rich's thread that draws the bars anew takes this lock, and print does not: each would go up as many
+                # lines as there were before the other drew, and erase a line of ours or leave a bar.
+                with self._bars.live._lock:
+                    self._bars.console.print(Text.from_ansi(text), soft_wrap=True)
             else:
                 self.stream.write(text + "\n")
                 self.stream.flush()

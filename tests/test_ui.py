@@ -7,6 +7,7 @@ import pty
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -242,6 +243,29 @@ def test_a_board_on_a_terminal_draws_bars(columns: int) -> None:
     assert "the next" in plain
     assert plain.endswith("late  after the end\n")  # no bars once it is closed
     assert out.rindex("\x1b[2K") > out.rindex("fetch:a")  # erased
+
+
+def test_a_line_and_the_bars_are_not_drawn_at_once(terminal: IO[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a line is written above the bars rich's own thread draws none: a line was lost then, or a bar left."""
+    board = ui.Board(terminal)
+    with board.start("fetch:a") as line, ThreadPoolExecutor(1) as another:
+        line.say("text")
+        bars = board.bars()
+        assert bars is not None
+        free: list[bool] = []
+        lock = bars.live._lock
+
+        def could_draw() -> bool:
+            taken = lock.acquire(blocking=False)
+            if taken:
+                lock.release()
+            return taken
+
+        monkeypatch.setattr(bars.console, "print", lambda *_, **__: free.append(another.submit(could_draw).result()))
+        board.print("above")
+        monkeypatch.undo()
+    board.close()
+    assert free == [False]
 
 
 def test_work_that_is_not_counted_in_bytes_shows_none() -> None:

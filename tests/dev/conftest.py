@@ -1,4 +1,4 @@
-"""What the tests of dev share: a PATH with chosen programs, findings, and a workspace with every kind of name."""
+"""What the tests of dev share: a PATH with chosen programs, the real program's findings, and a workspace with names."""
 
 import os
 import shutil
