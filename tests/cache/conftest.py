@@ -116,8 +116,12 @@ class Lab:
         folder.mkdir()
         self.folder = folder
         self.tools = os.pathsep.join([f"{SYSROOT}/bin", os.environ["PATH"]])
-        self.nothing = folder / "nothing"
+        self.nothing = folder / "no cargo"
         self.nothing.mkdir()
+        for name in ("git", "ssh"):
+            place = shutil.which(name)
+            if place is not None:
+                (self.nothing / name).symlink_to(place)
         self.environ: dict[str, str] = {}
         self.origin = folder / "origin"
         for name, text in {**FILES, "rust-toolchain.toml": f'[toolchain]\nchannel = "{release()}"\n'}.items():
