@@ -163,12 +163,19 @@ def ask_secret(question: str) -> str | None:
     """Ask for a secret, whose letters are not shown; None where nobody can be asked."""
     if not can_ask():
         return None
+    import atexit
+    import termios
+    from functools import partial
     from getpass import getpass
 
+    restore = partial(termios.tcsetattr, sys.stdin, termios.TCSAFLUSH, termios.tcgetattr(sys.stdin))
+    atexit.register(restore)  # an interrupt ends the run, though it be in a thread that the answer is waited for
     try:
         return getpass(question, sys.stderr)
     except EOFError:
         return None
+    finally:
+        atexit.unregister(restore)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -208,6 +208,7 @@ def _agent_keys(route: Route, deadline: Deadline) -> Iterator[Mapping[bytes, _Of
         with suppress(OSError, SSHException):  # as ssh does; which keys were offered is told when none of them is taken
             sock.connect(str(route.identity_agent))
             agent._connect(sock)  # type: ignore[attr-defined] # the class for one that is not the environment's
+        deadline.left("asking the agent")
         yield {
             key.asbytes(): _Offer(f"`{key.comment or key.get_name()}` of the agent", key) for key in agent.get_keys()
         }

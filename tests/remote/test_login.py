@@ -1,7 +1,12 @@
 """The keys that are offered: those that ssh would offer, and what is said where none is taken."""
 
+import os
+import pty
 import re
+import signal
+import socket
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +15,7 @@ import pytest
 from llorch.errors import ConnectionFailed
 from llorch.remote.command import RUN
 from llorch.remote.streams import Request
+from tests.conftest import BIN
 from tests.remote.conftest import Heard, declare, entry, reach_of
 from tests.remote.sshd import Sshd, make_key
 
@@ -70,19 +76,6 @@ def test_an_agents_key(box: Path, mine: Sshd, agent: Path, tmp_path: Path) -> No
         assert log_in(box) == []
 
 
-def test_an_agent_with_many_keys(box: Path, mine: Sshd, agent: Path, tmp_path: Path) -> None:
-    """A server gives up before they are all offered; so the key that hosts.toml names comes first, or it is told."""
-    for number in range(7):
-        subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other{number}"))], check=True)
-    ssh_config(box, mine, f'IdentityAgent "{agent}"')
-    assert log_in(box) == []
-    declare(box, entry("box", mine, identity_file="none"), entry("tin", mine, transport="openssh"))
-    for name in ("box", "tin"):
-        with pytest.raises(ConnectionFailed) as caught:
-            log_in(box, name=name)
-        assert "`IdentitiesOnly yes`" in str(caught.value.hint)
-
-
 def unlocked(key: Path, passphrase: str) -> bytes:
     """Return a key without its passphrase."""
     copy = key.with_name("copy")
@@ -129,6 +122,35 @@ def test_a_passphrase_is_asked_for_once(box: Path, mine: Sshd, tmp_path: Path, k
     declare(box, entry("box", mine, identity_file=str(key)))
     assert log_in(box, ["wrong", "pass wörd"]) == [f"Passphrase of {key}: "] * 2
     assert log_in(box, []) == []
+
+
+def test_an_interrupt_while_a_passphrase_is_asked_for(box: Path, mine: Sshd, tmp_path: Path) -> None:
+    """The terminal shows again what is typed, also where a thread has asked, as for several hosts."""
+    key = make_key(tmp_path / "key", passphrase="secret")
+    declare(box, entry("box", mine, identity_file=str(key)), entry("bow", mine, identity_file=str(key)))
+    main, ours = pty.openpty()
+    command = [str(BIN / "llorch"), "remote", "exec", "box,bow", "--", "true"]
+    env = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours, env=env, start_new_session=True) as process:
+        said = b""
+        while b"Passphrase of" not in said:
+            said += os.read(main, 1000)
+        assert not termios.tcgetattr(ours)[3] & termios.ECHO
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert termios.tcgetattr(ours)[3] & termios.ECHO
+    os.close(main)
+    os.close(ours)
+
+
+def test_an_agent_that_does_not_answer(box: Path, mine: Sshd, tmp_path: Path) -> None:
+    """It has no more time than everything has, and is what took it."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        ssh_config(box, mine, f'IdentityAgent "{tmp_path / "silent"}"')
+        with pytest.raises(ConnectionFailed, match=r"asking the agent took too long: 0\.5 s are over"):
+            Heard().run(reach_of(box, 0.5), "box", Request(RUN, ("", "true")))
 
 
 def test_a_passphrase_that_nobody_gives(box: Path, mine: Sshd, tmp_path: Path) -> None:
@@ -179,11 +201,15 @@ def test_no_key_is_taken(box: Path, mine: Sshd) -> None:
 
 
 def test_too_many_keys(box: Path, mine: Sshd, agent: Path, tmp_path: Path) -> None:
-    """A server that gives up after some keys is told as such, with the way out."""
+    """The key that hosts.toml names comes before the agent's many; else the server gives up, which is told as such."""
     ssh_config(box, mine, "IdentityAgent SSH_AUTH_SOCK")
     for number in range(8):
         subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other {number}"))], check=True)
-    declare(box, entry("box", mine, identity_file=str(tmp_path / "none")))
+    assert log_in(box) == []
+    declare(box, entry("box", mine, identity_file="none"), entry("tin", mine, transport="openssh"))
+    with pytest.raises(ConnectionFailed, match="Too many authentication failures") as caught:
+        log_in(box, name="tin")
+    assert "`IdentitiesOnly yes`" in str(caught.value.hint)
     with pytest.raises(ConnectionFailed, match=r"none of \d keys was taken: .*; then the server hung up") as caught:
         log_in(box)
     assert "`identity_file`" in str(caught.value.hint)
