@@ -3,8 +3,16 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from llorch import __version__
 from tests.conftest import program
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what is set for all tests."""
+    monkeypatch.delenv("LLORCH_NO_CACHE")
 
 
 def test_it_is_a_list_of_markdown(workspace: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_is_left_out_is_said(workspace: Path, llorch: Llorch) -> None:
 def test_what_hinders_it_is_said(workspace: Path, llorch: Llorch) -> None:
     """A broken manifest of the folder itself, and a folder that may not be written to, leave nothing."""
     (workspace / "Cargo.toml").write_text("[workspace\n")
-    done = llorch("init")
+    done = program("llorch", "init")
     assert (done.code, done.err.splitlines()[0][:21]) == (3, "error: Cargo.toml:1: ")
     assert "hint: mend it, and run it again" in done.err
     (workspace / "Cargo.toml").unlink()
