@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Run, program, write_catalog, write_dodo
 
 Llorch = Callable[..., Run]
+ACTIONS = ("cache:", "dev:", "git:", "remote:")
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_graph_in_every_form(models: Path, llorch: Llorch) -> None:
         {"name": "models:tiny", "needs": ["fetch:tiny", "verify:tiny"]},
     ]
     drawn = [task["name"] for task in llorch("graph", "--json").json["tasks"]]
-    assert len([name for name in drawn if not name.startswith(("cache:", "dev:", "git:", "remote:"))]) == 16
+    assert len([name for name in drawn if not name.startswith(ACTIONS)]) == 16
     for format, start in (("mermaid", "flowchart RL"), ("dot", "digraph tasks {"), ("svg", "<svg ")):
         done = llorch("graph", "--format", format, "models:tiny")
         assert (done.code, done.out.startswith(start), "models:tiny" in done.out) == (0, True, True)
