@@ -110,7 +110,14 @@ DEV: Mapping[str, Place] = {
     "info": Place("llorch.dev.info_cli", "info", "Write a report to paste into a bug report"),
 }
 
-CACHE: Mapping[str, Place] = {}
+CACHE: Mapping[str, Place] = {
+    "status": Place("llorch.cache.status_cli", "status", "Show the stores, and which tasks they have"),
+    "key": Place("llorch.cache.key_cli", "key", "Print what decides what tasks make, as the key of a CI cache"),
+    "diff": Place("llorch.cache.key_cli", "diff", "Say why a key is another one than before"),
+    "push": Place("llorch.cache.move_cli", "push", "Publish what is up to date here"),
+    "pull": Place("llorch.cache.move_cli", "pull", "Restore what the stores have, and make nothing"),
+    "gc": Place("llorch.cache.status_cli", "gc", "Keep your own store within its limit"),
+}
 
 
 class Parsed(click.Command):
@@ -278,6 +285,17 @@ def dry_run_option(command: Any) -> Any:
 
     help = "Say what would be done, and do nothing (LLORCH_DRY_RUN)."
     return click.option("--dry-run", is_flag=True, expose_value=False, callback=take, help=help)(command)
+
+
+def no_cache_option(command: Any) -> Any:
+    """Add `--no-cache`, for commands that make something."""
+
+    def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            os.environ["LLORCH_NO_CACHE"] = "1"
+
+    help = "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."
+    return click.option("--no-cache", is_flag=True, expose_value=False, callback=take, help=help)(command)
 
 
 def enter_workspace() -> "Workspace":

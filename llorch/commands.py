@@ -37,12 +37,16 @@ def why(name: str) -> None:
     overview = _overview()
     _known((name,), overview)
     reasons = overview.reasons(name)
+    restored = overview.restored(name)
     overview.close()
     if ui.mode.json:
-        ui.emit_json({"task": name, "fresh": not reasons, "reasons": reasons})
+        ui.emit_json({"task": name, "fresh": not reasons, "reasons": reasons, "restored": restored})
         return
     if not reasons:
         ui.emit(f"{name} is up to date")
+    for each in restored:
+        record = f", record {each['record']}" if each["record"] else ""
+        ui.emit(f"{each['task']}: restored from cache{record}, from {each['store']}")
     for reason in reasons:
         ui.emit(f"{reason['task']}: {_sentence(reason)}")
 

@@ -5,6 +5,7 @@ default. What a room makes of its values is the room's business.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,9 +134,36 @@ class Remote:
     """The host of `remote info`, `setup` and `sync` where none is named."""
 
 
+def parse_size(text: str) -> int:
+    """Return the bytes that a size means.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> parse_size("50GiB"), parse_size("1.5 MB"), parse_size("0")
+    (53687091200, 1500000, 0)
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    power = " kmgt".index((match[2] or " ").lower())
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) *(?:([kKMGT])(i)?)?B?", re.ASCII)
+
+
+def _check_size(value: str) -> str | None:
+    try:
+        parse_size(value)
+    except ValueError:
+        return 'is no size, such as "50GiB", "800MB" or "0"'
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """`[cache]`: the shared store."""
+    """`[cache]`: the shared store, and how large the user's own may become."""
 
     url: str = ""
     """The shared store: an address with `file:`, `s3:`, `gs:`, `az:`, `https:` or `sftp:`."""
@@ -147,7 +175,7 @@ class Cache:
     """Where the key is that records are signed with, such as `env:LLORCH_SIGN_KEY`."""
     trusted_keys: tuple[str, ...] = ()
     """Public keys whose records are taken."""
-    local_limit: str = "50GiB"
+    local_limit: str = field(default="50GiB", metadata={"check": _check_size})
     """How large the user's own store may become."""
 
 

@@ -1,6 +1,7 @@
 """What a dodo.py takes from llorch: `from llorch.dodo import *`."""
 
 from llorch.build.tasks import task_build
+from llorch.cache.tasks import task_cache
 from llorch.dev.tasks import task_dev
 from llorch.engine import doit_config
 from llorch.git.tasks import task_git
@@ -12,6 +13,7 @@ from llorch.test.tasks import task_test
 __all__ = [
     "DOIT_CONFIG",
     "task_build",
+    "task_cache",
     "task_convert",
     "task_dev",
     "task_fetch",

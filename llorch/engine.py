@@ -25,6 +25,7 @@ from llorch.make import make
 from llorch.progress import Progress
 from llorch.reporter import Failed, Reporter, Result
 from llorch.session import Done, Session, Work, session
+from llorch.share import Sharing
 from llorch.state import Recipe
 from llorch.switches import is_on
 from llorch.watch import Watch
@@ -167,8 +168,16 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
     doit's own Python action redirects `sys.stdout`, which several threads cannot do at once; this one does not.
     """
 
-    def __init__(self, work: Work, recipe: Recipe | None = None, fresh: Fresh | None = None, doc: str = "") -> None:
+    def __init__(
+        self,
+        work: Work,
+        recipe: Recipe | None = None,
+        fresh: Fresh | None = None,
+        doc: str = "",
+        share: Sharing | None = None,
+    ) -> None:
         self.work = work
+        self.share = share
         self.recipe = recipe
         self.fresh = fresh
         self.doc = doc
@@ -191,7 +200,10 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
             with Watch(run.board, self.task.name, run.cancelled) as progress:
                 forced = self.fresh is not None and self.fresh.said is True
                 work, recipe = self.work, self.recipe
-                self.done = work(progress) if recipe is None else make(recipe, work, progress, forced=forced)
+                if recipe is None:
+                    self.done = work(progress)
+                else:
+                    self.done = make(recipe, work, progress, forced=forced, share=self.share)
                 self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)
@@ -204,10 +216,11 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
 # Tasks
 
 
-def file_task(recipe: Recipe, work: Work, doc: str, **more: Any) -> Dict:
+def file_task(recipe: Recipe, work: Work, doc: str, *, share: Sharing | None = None, **more: Any) -> Dict:
     """Return a doit task that makes the recipe's targets when they are not fresh.
 
     Args:
+        share: see `make`.
         more: doit's own keys, such as `task_dep`; `basename` and `name` come from the recipe's name.
     """
     basename, _, name = recipe.name.partition(":")
@@ -215,7 +228,7 @@ def file_task(recipe: Recipe, work: Work, doc: str, **more: Any) -> Dict:
     return {
         "basename": basename,
         **({"name": name} if name else {}),
-        "actions": [Action(work, recipe, fresh, doc)],
+        "actions": [Action(work, recipe, fresh, doc, share)],
         "targets": [target.path for target in recipe.targets],
         "file_dep": list(recipe.inputs),
         "uptodate": [fresh],

@@ -9,6 +9,7 @@
     ├── Unreachable        1  a server does not answer, or not as it should
     ├── Offline            1  something is to be fetched while fetching is switched off
     ├── Unsupported        1  a conversion that is not proven here
+    ├── Unshared           1  what a task makes cannot be told from what it would be elsewhere
     ├── Conflict           1  local work contradicts what came, and somebody has to decide
     ├── ConfigError        3  a configuration file is wrong; carries every problem found
     ├── UnknownName        3  no such model, task, host, …
@@ -108,6 +109,12 @@ class Unsupported(LlorchError):
     """Refuse a conversion that would be a guess."""
 
     code = "unsupported"
+
+
+class Unshared(LlorchError):
+    """Report that a task's targets cannot come from a store, or go into one."""
+
+    code = "unshared"
 
 
 class Conflict(LlorchError):

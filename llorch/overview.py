@@ -10,7 +10,7 @@ from doit.dependency import Dependency
 from doit.exceptions import InvalidDodoFile
 
 from llorch.config import Workspace
-from llorch.engine import Backend, Checker, Dict, Fresh, own_error
+from llorch.engine import Action, Backend, Checker, Dict, Fresh, own_error
 from llorch.errors import ConfigError, LlorchError, Problem
 from llorch.reporter import closure
 from llorch.session import session
@@ -117,6 +117,25 @@ class Overview:
                 self._states[name] = "up-to-date" if fresh else "out-of-date"
         return self._states[name]
 
+    def actions(self, names: Iterable[str]) -> dict[str, Action]:
+        """Return the actions of tasks that make files, of these tasks and all that they need, in the order of needs."""
+        found: dict[str, Action] = {}
+        visited: set[str] = set()
+
+        def visit(name: str) -> None:
+            if name not in visited and name in self.tasks:
+                visited.add(name)
+                task = self.tasks[name]
+                for need in (*task.task_dep, *task.setup_tasks):
+                    visit(need)
+                for each in task.actions:
+                    if isinstance(each, Action) and each.recipe is not None:
+                        found[name] = each
+
+        for name in names:
+            visit(name)
+        return found
+
     def reasons(self, name: str) -> list[Dict]:
         """Return why a task, or one that it needs, is out of date, reading what has to be read."""
         chosen = closure(self.tasks, [name])
@@ -126,6 +145,15 @@ class Overview:
             if task.name in chosen
             for reason in self._why(task)
         ]
+
+    def restored(self, name: str) -> list[Dict]:
+        """Return where what a task, or one that it needs, has made was restored from, for those that are up to date."""
+        found = []
+        for each in sorted(closure(self.tasks, [name])):
+            values = session().state.record(each).get("values") or {}
+            if "restored_from" in values and not self._why(self.tasks[each]):
+                found.append({"task": each, "record": values.get("restored"), "store": values["restored_from"]})
+        return found
 
     def _why(self, task: Any) -> list[Dict]:
         if not task.actions:

@@ -129,7 +129,9 @@ class Reporter:
         done = getattr(action, "done", Done())
         if isinstance(action, Rehearsal):
             self._rehearsed.update(task.targets)
-        outcome: Outcome = "skipped" if isinstance(action, Rehearsal) else "done" if done.made else "up-to-date"
+        outcome: Outcome = "restored" if done.restored else "done" if done.made else "up-to-date"
+        if isinstance(action, Rehearsal):
+            outcome = "skipped"
         self._add(task, outcome, done.detail)
 
     def skip_uptodate(self, task: Any) -> None:
@@ -205,7 +207,7 @@ class Reporter:
             return
         parts = [f"{count} {_WORDS[outcome]}" for outcome, count in counts.items() if count]
         ui.tell(f"{', '.join(parts)} in {ui.seconds_text(time.monotonic() - self._begun)}")
-        if counts["done"] and not counts["failed"]:
+        if counts["done"] + counts["restored"] and not counts["failed"]:
             for name in self._selected:
                 for text in (self._tasks[name].meta or {}).get("ready", tuple)():
                     ui.tell(text)
@@ -217,9 +219,9 @@ class Reporter:
             self._log(self.results[-1], detail)
         if (outcome == "up-to-date" and not detail and not ui.mode.verbose) or ui.mode.json or ui.mode.quiet:
             return
-        style: ui.Style = "bad" if outcome == "failed" else "good" if outcome == "done" else "dim"
+        style: ui.Style = "bad" if outcome == "failed" else "good" if outcome in _MADE else "dim"
         word = ui.style(f"{_WORDS[outcome]:<11}", style, sys.stderr)
-        took = f"  {ui.seconds_text(seconds)}" if outcome == "done" else ""
+        took = f"  {ui.seconds_text(seconds)}" if outcome in _MADE else ""
         session().board.print(f"{task.name:<{self._width}}  {word} {detail}{took}".rstrip())
 
     def _log(self, result: Result, detail: str) -> None:
@@ -239,6 +241,7 @@ class Reporter:
             self._hook(kind, error, at)
 
 
+_MADE: tuple[Outcome, ...] = ("done", "restored")
 _WORDS: Mapping[Outcome, str] = {
     "done": "done",
     "restored": "restored",

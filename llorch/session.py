@@ -4,12 +4,16 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llorch import ui
 from llorch.config import Settings, Workspace, find_workspace, load_settings
 from llorch.progress import Progress
 from llorch.state import State
+from llorch.switches import is_on
+
+if TYPE_CHECKING:
+    from llorch.cache.stores import Stores
 
 
 class Done(NamedTuple):
@@ -21,6 +25,8 @@ class Done(NamedTuple):
     """What the task's record keeps for tasks that need this one."""
     inputs: Mapping[str, str | None] = {}
     """Digests of what was needed, where a recipe `learns` it."""
+    restored: bool = False
+    """Whether it came from a store instead of being made here."""
 
 
 Work = Callable[[Progress], Done]
@@ -37,6 +43,24 @@ class Session:
     board: ui.Board = field(default_factory=ui.Board)
     products: dict[str, Any] = field(default_factory=dict)
     """By a task's name, what it is about for those who need it: a model's file, what a test suite has shown."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    _stores: "Stores | None" = None
+
+    @property
+    def stores(self) -> "Stores | None":
+        """Where targets are restored from and published to; None where LLORCH_NO_CACHE is set."""
+        if is_on("LLORCH_NO_CACHE"):
+            return None
+        with self.lock:
+            if self._stores is None:
+                from llorch.cache.stores import Stores  # only what is out of date needs it
+
+                self._stores = Stores(self.workspace, self.settings, self.state, self.warn)
+            return self._stores
+
+    def warn(self, text: str) -> None:
+        """Write a warning above what is being drawn."""
+        self.board.warn(ui.harmless(text))
 
 
 @functools.cache

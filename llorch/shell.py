@@ -286,15 +286,22 @@ def start(
     return _beside(command, hint, stdin=DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr, env=env)
 
 
+def end_within(process: Started, seconds: float) -> bool:
+    """Wait for the end of a program that `start` started, and tell whether it came."""
+    import subprocess
+
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
 def hang_up(process: Started) -> None:
     """End a program that `start` started, as a terminal that goes away does."""
     import signal
-    import subprocess
 
     for request in (signal.SIGHUP, signal.SIGKILL):
         process.send_signal(request)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(1)
+        end_within(process, 1)
 
 
 def run_interactive(command: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "LLORCH_XET", "CI"]
+    Switch = Literal["LLORCH_DRY_RUN", "LLORCH_NO_CACHE", "LLORCH_NO_WAIT", "LLORCH_OFFLINE", "LLORCH_XET", "CI"]
 
 
 def is_on(switch: Switch, environ: Mapping[str, str] = os.environ) -> bool:

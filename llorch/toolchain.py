@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError, NotInWorkspace, ToolMissing
+from llorch.parallel import in_parallel
 
 CUDA = "/usr/local/cuda"
 """Where NVIDIA's installer puts the toolkit."""
@@ -60,6 +61,81 @@ def require_toolchain(folder: Path) -> Path:
     """
     ask(["cargo", "--version"], folder)
     return Path(ask([os.environ.get("RUSTC") or "rustc", "--print", "sysroot"], folder).strip())
+
+
+class Identity(NamedTuple):
+    """What tells a toolchain from others on any machine (`exact`), and where it is on this one."""
+
+    exact: Mapping[str, str]
+    sysroot: Path
+    shim: str
+    """The program called rustc, where that is neither the toolchain's own nor rustup's; else empty."""
+
+
+def identify(folder: Path) -> Identity | None:
+    """Return the toolchain that would build in a folder; None without one."""
+    rustc = os.environ.get("RUSTC") or "rustc"
+    # rustup would fetch a toolchain that is pinned and missing, only to answer.
+    env = {"RUSTUP_AUTO_INSTALL": "0", "RUST_BACKTRACE": "0"}
+
+    def told(command: Sequence[str]) -> list[str]:
+        lines: list[str] = []
+        shell.run(command, cwd=folder, env=env, on_line=lines.append)
+        return lines
+
+    try:
+        every = in_parallel([[rustc, "-vV"], [rustc, "--print", "sysroot"], ["cargo", "--version"]], told, 3)
+        said = dict(line.split(": ", 1) for line in every[0] if ": " in line)
+        exact = {"release": said["release"], "commit": said["commit-hash"], "host": said["host"]}
+    except (LlorchError, KeyError):
+        return None
+    exact |= {"llvm": said.get("LLVM version", ""), "cargo": "\n".join(every[2]).strip()}
+    sysroot = Path("\n".join(every[1]).strip())
+    return Identity(exact, sysroot, _shim(shutil.which(rustc), sysroot))
+
+
+def _shim(program: str | None, sysroot: Path) -> str:
+    if program is None:
+        return ""
+    plain = (sysroot / "bin/rustc", Path(program).with_name("rustup"))
+    real = Path(os.path.realpath(program))
+    return "" if real.name == "rustup" or any(each.exists() and real.samefile(each) for each in plain) else program
+
+
+def pinned_release(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the release of Rust that is asked for in a folder, where that is exactly one and nothing else decides.
+
+    Sources: https://rust-lang.github.io/rustup/overrides.html
+    """
+    named = environ.get("RUSTUP_TOOLCHAIN")
+    if not named:
+        for parent in (folder, *folder.parents):
+            named = _pinned(parent)
+            if named is not None:
+                break
+    return named if named and re.fullmatch(r"\d+\.\d+\.\d+", named) else None
+
+
+def _pinned(folder: Path) -> str | None:
+    """Return the toolchain that a folder's own file names, empty if it names none; None without a file."""
+    import tomli
+
+    for name in ("rust-toolchain", "rust-toolchain.toml"):  # the older wins where both are there
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            return ""
+        if name == "rust-toolchain" and len(text.split()) == 1:
+            return text.strip()
+        try:
+            table = tomli.loads(text).get("toolchain")
+        except tomli.TOMLDecodeError:
+            return ""
+        channel = table.get("channel") if isinstance(table, dict) else None
+        return channel if isinstance(channel, str) else ""
+    return None
 
 
 def require_version(package: Mapping[str, Any], folder: Path) -> None:

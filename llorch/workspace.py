@@ -83,6 +83,11 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
     return Workspace(root=start, declared=False)
 
 
+def repository_of(folder: str) -> str:
+    """Return the nearest folder upwards that is a git repository, else the folder itself: what is moved as one."""
+    return next((each for each in upwards(folder) if os.path.exists(os.path.join(each, ".git"))), folder)
+
+
 def upwards(folder: str) -> Iterator[str]:
     """Yield an absolute folder and all above it.
 

@@ -76,6 +76,7 @@ def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LLORCH_NO_CACHE", "1")  # the tests of what is made have it made; tests/cache has it on
 
 
 @pytest.fixture(autouse=True)
@@ -163,12 +164,15 @@ def llorch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         for name, value in (env or {}).items():
             monkeypatch.setenv(name, value)
         here = Path.cwd()
+        no_cache = os.environ.get("LLORCH_NO_CACHE")
         monkeypatch.setattr(sys, "argv", ["llorch", *arguments])
         capfd.readouterr()
         try:
             code = cli.run(list(arguments))
         finally:
             os.chdir(here)
+            if no_cache is None:
+                os.environ.pop("LLORCH_NO_CACHE", None)
             for name in env or {}:
                 monkeypatch.delenv(name)
         out, err = capfd.readouterr()

@@ -21,7 +21,7 @@ def test_list_shows_states(models: Path, llorch: Llorch) -> None:
     done = llorch("list")
     assert (done.code, done.err) == (0, "")
     assert "fetch:tiny\tout-of-date\tDownload tiny\n" in done.out
-    assert len([line for line in done.out.splitlines() if not line.startswith(("git:", "remote:"))]) == 16
+    assert len([line for line in done.out.splitlines() if not line.startswith(("cache:", "git:", "remote:"))]) == 16
     assert not Path(".llorch").exists()
     llorch("models", "download", "tiny")
     done = llorch("list", "models", "fetch:big")
@@ -97,6 +97,7 @@ def test_why_as_json(models: Path, llorch: Llorch) -> None:
         "task": "models:tiny",
         "fresh": True,
         "reasons": [],
+        "restored": [],
     }
     Path(".test-models/tiny/a.gguf").unlink()
     document = llorch("why", "fetch:tiny", "--json").json
@@ -136,7 +137,7 @@ def test_graph_in_every_form(models: Path, llorch: Llorch) -> None:
         {"name": "models:tiny", "needs": ["fetch:tiny", "verify:tiny"]},
     ]
     drawn = [task["name"] for task in llorch("graph", "--json").json["tasks"]]
-    assert len([name for name in drawn if not name.startswith(("git:", "remote:"))]) == 16
+    assert len([name for name in drawn if not name.startswith(("cache:", "git:", "remote:"))]) == 16
     for format, start in (("mermaid", "flowchart RL"), ("dot", "digraph tasks {"), ("svg", "<svg ")):
         done = llorch("graph", "--format", format, "models:tiny")
         assert (done.code, done.out.startswith(start), "models:tiny" in done.out) == (0, True, True)

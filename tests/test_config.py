@@ -17,6 +17,7 @@ from llorch.config import (
     Settings,
     Workspace,
     load_settings,
+    parse_size,
     read_jobs,
     read_settings,
     user_folder,
@@ -344,3 +345,20 @@ def test_jobs_that_are_no_number_are_refused(value: str) -> None:
     """The variable and its value are named."""
     with pytest.raises(ConfigError, match=f"LLORCH_JOBS: `{value}` is not a number up to 256"):
         read_jobs(1, {"LLORCH_JOBS": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("50GiB", 50 << 30), ("800 MB", 800_000_000), ("1.5k", 1500), ("7B", 7), ("2TiB", 2 << 40), (" 1 ", 1)],
+)
+def test_sizes(text: str, size: int) -> None:
+    """A size is a number, and a unit of thousands or, with an i, of 1024."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1 GiBit", "1e9", "GiB", "1 PB", "\uff11"])
+def test_what_is_no_size(settings: Callable[..., Settings], workspace: Path, text: str) -> None:
+    """It is a mistake of its line."""
+    write(workspace / "llorch.toml", f'[cache]\nlocal_limit = "{text}"\n')
+    with pytest.raises(ConfigError, match=r"llorch.toml:2: cache.local_limit: is no size"):
+        settings()

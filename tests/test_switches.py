@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llorch.switches import Switch
 
 
-@pytest.mark.parametrize("switch", ["LLORCH_DRY_RUN", "LLORCH_NO_WAIT", "LLORCH_OFFLINE"])
+@pytest.mark.parametrize("switch", ["LLORCH_DRY_RUN", "LLORCH_NO_CACHE", "LLORCH_NO_WAIT", "LLORCH_OFFLINE"])
 @pytest.mark.parametrize(
     ("value", "on"),
     [

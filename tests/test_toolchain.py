@@ -11,6 +11,8 @@ from llorch.errors import NotInWorkspace, ToolMissing
 from llorch.toolchain import (
     ask,
     cuda_files,
+    identify,
+    pinned_release,
     require_backend,
     require_folder,
     require_toolchain,
@@ -157,3 +159,64 @@ def test_answers_are_whole(workspace: Path, script: Script) -> None:
     """All lines that a program says are returned."""
     script("cargo", "echo one; echo two >&2")
     assert ask(["cargo"], Path(os.curdir)) == "one\ntwo"
+
+
+RUSTC = """[ "$RUSTUP_AUTO_INSTALL" = 0 ] || exit 1
+case "$*" in
+-vV) printf 'rustc 1.2.3 (abc)\\nrelease: 1.2.3\\ncommit-hash: abc\\nhost: x86_64-moon\\nLLVM version: 9.0\\n';;
+*) echo /sysroot;;
+esac"""
+
+
+def test_a_toolchain_is_identified(script: Script, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told by what it says of itself, on any machine; a program in rustc's place is told by its path."""
+    assert identify(workspace) is None
+    rustc = script("rustc", RUSTC)
+    assert identify(workspace) is None
+    script("cargo", "echo cargo 1.2.3")
+    found = identify(workspace)
+    assert found is not None
+    exact = {"release": "1.2.3", "commit": "abc", "host": "x86_64-moon", "llvm": "9.0", "cargo": "cargo 1.2.3"}
+    assert found == (exact, Path("/sysroot"), str(rustc))
+    (workspace / "bin/rustup").hardlink_to(rustc)
+    assert identify(workspace) == (exact, Path("/sysroot"), "")
+    (workspace / "bin/rustup").unlink()
+    other = script("rustc", RUSTC.replace("/sysroot", f"{workspace}/tool"), "tool/bin")
+    rustc.unlink()
+    rustc.symlink_to(other)
+    assert identify(workspace) == (exact, workspace / "tool", "")
+    script("rustc-of-mine", "echo nothing known")
+    monkeypatch.setenv("RUSTC", "rustc-of-mine")
+    assert identify(workspace) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "release"),
+    [
+        ({}, {}, None),
+        ({"rust-toolchain.toml": '[toolchain]\nchannel = "1.95.0"\n'}, {}, "1.95.0"),
+        ({"rust-toolchain.toml": '[toolchain]\nchannel = "1.95"\n'}, {}, None),
+        ({"rust-toolchain.toml": '[toolchain]\nchannel = "stable"\n'}, {}, None),
+        ({"rust-toolchain.toml": '[toolchain]\npath = "/x"\n'}, {}, None),
+        ({"rust-toolchain.toml": "toolchain = 1"}, {}, None),
+        ({"rust-toolchain.toml": "["}, {}, None),
+        ({"rust-toolchain": "1.95.0\n"}, {}, "1.95.0"),
+        ({"rust-toolchain": '[toolchain]\nchannel = "1.95.0"\n'}, {}, "1.95.0"),
+        ({"rust-toolchain": "1.90.0", "rust-toolchain.toml": '[toolchain]\nchannel = "1.95.0"\n'}, {}, "1.90.0"),
+        ({"../rust-toolchain": "1.90.0"}, {}, "1.90.0"),
+        ({"../rust-toolchain": "1.90.0", "rust-toolchain": "nightly"}, {}, None),
+        ({"rust-toolchain": "1.90.0"}, {"RUSTUP_TOOLCHAIN": "1.91.0"}, "1.91.0"),
+        ({"rust-toolchain": "1.90.0"}, {"RUSTUP_TOOLCHAIN": "nightly"}, None),
+        ({"rust-toolchain": "1.90.0"}, {"RUSTUP_TOOLCHAIN": ""}, "1.90.0"),
+    ],
+)
+def test_an_exact_pin_is_a_release(
+    workspace: Path, files: dict[str, str], environ: dict[str, str], release: str | None
+) -> None:
+    """Only one whole version number is; the nearest file counts, the older of two, and a variable before all."""
+    for name, text in files.items():
+        (workspace / name).write_text(text)
+    assert pinned_release(workspace, environ) == release
+    (workspace / "rust-toolchain").unlink(missing_ok=True)
+    (workspace / "rust-toolchain").mkdir()
+    assert pinned_release(workspace, {}) is None

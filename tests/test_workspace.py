@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import ConfigError
-from llorch.workspace import MARKERS, Workspace, find_workspace
+from llorch.workspace import MARKERS, Workspace, find_workspace, repository_of
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -86,3 +86,14 @@ def test_paths_have_one_name(root: str, path: str, name: str) -> None:
 def test_the_state_is_in_the_workspace() -> None:
     """Records, locks and logs are in one folder of the workspace."""
     assert Workspace(root=Path("/w"), declared=True).state == Path("/w/.llorch")
+
+
+def test_what_moves_as_one(tmp_path: Path) -> None:
+    """It is the nearest repository, a submodule's too, or else the folder itself."""
+    inner = tmp_path / "repo/sub/folder"
+    inner.mkdir(parents=True)
+    assert repository_of(str(inner)) == str(inner)
+    (tmp_path / "repo/.git").mkdir()
+    assert repository_of(str(inner)) == str(tmp_path / "repo")
+    (tmp_path / "repo/sub/.git").touch()
+    assert repository_of(str(inner)) == str(tmp_path / "repo/sub")

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from llorch import cargo
-from llorch.build.found import Sources, above, as_inputs, find_inputs, toolchain_files
+from llorch.build.found import CACHE_TAG, Sources, above, as_inputs, find_inputs, toolchain_files
 from llorch.build.plan import Plan
 from llorch.config import Workspace, wrong
 from llorch.errors import TaskFailure
 from llorch.progress import Progress
 from llorch.state import GRAIN_NS, Reason, Recipe, State
 from llorch.toolchain import (
+    Identity,
     Wrapper,
     cuda_files,
+    identify,
     require_backend,
     require_folder,
     require_toolchain,
@@ -31,6 +33,11 @@ UNBUILT = "changed before a build that did not end"
 ABSENT = "wanted by a build script"
 """Stands for the digest of a file that is not there, for which cargo runs a build script each time."""
 
+_TAG = """Signature: 8a477f597d28d172789f06886806bc55
+# This file is a cache directory tag created by llorch, in cargo's place.
+# For information about cache directory tags see https://bford.info/cachedir/
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
@@ -38,6 +45,7 @@ class Tools:
 
     folder: Path
     sysroot: Path
+    identity: Identity | None
     metadata: Mapping[str, Any]
     package: Mapping[str, Any]
     wrapper: Wrapper
@@ -61,6 +69,7 @@ class Attempt:
     warnings: int
     fresh: bool
     own: Set[str]
+    bound: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,7 @@ class Built:
     inputs: Mapping[str, str | None]
     started: int
     warnings: int
+    bound: tuple[str, ...]
     hits: tuple[int, int] | None
 
 
@@ -89,7 +99,12 @@ def look_for_tools(plan: Plan, workspace: Workspace, wrapper: str) -> Tools:
     package = _package(plan, workspace, metadata)
     require_version(package, folder)
     return Tools(
-        folder=folder, sysroot=sysroot, metadata=metadata, package=package, wrapper=try_wrapper(wrapper, folder)
+        folder=folder,
+        sysroot=sysroot,
+        identity=identify(folder),
+        metadata=metadata,
+        package=package,
+        wrapper=try_wrapper(wrapper, folder),
     )
 
 
@@ -102,7 +117,7 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     """
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
-    begun = Recipe(f"{recipe.name} begun", learns=True)
+    begun = _begun(recipe)
     changes, began = _begin_anew(recipe, begun, reasons, state)
     changed = {reason.what for reason in changes}
     unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
@@ -128,8 +143,34 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
         inputs=attempt.inputs,
         started=attempt.started,
         warnings=attempt.warnings,
+        bound=attempt.bound,
         hits=hits,
     )
+
+
+def note_restored(plan: Plan, recipe: Recipe, names: Set[str], workspace: Workspace, state: State) -> str:
+    """Note for the next build what has changed since the last, as the binary is going to be one that others have built.
+
+    Args:
+        names: the inputs that it was made of.
+
+    Returns:
+        When the last build here began, in ns since 1970.
+    """
+    begun = _begun(recipe)
+    folder = workspace.path(plan.target_folder)
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        (folder / CACHE_TAG).write_text(_TAG)  # as cargo does where it makes the folder itself
+        state.forget(begun.name)
+        return "0"
+    if state.record(recipe.name) or state.record(begun.name):
+        return str(_begin_anew(recipe, begun, state.reasons(recipe, read=True), state)[1])
+    # Nobody knows what is compiled there.
+    started = str(time.time_ns())
+    inputs = dict.fromkeys(names, UNBUILT)
+    state.save(begun.name, {"definition": {}, "inputs": inputs, "targets": {}, "values": {"started": started}})
+    return started
 
 
 def clean(plan: Plan, package: str | None, progress: Progress) -> None:
@@ -173,6 +214,10 @@ def _sources_of(changes: Sequence[Reason], tools: Tools, plan: Plan, workspace: 
     others = as_inputs(toolchain_files(tools.sysroot, tools.wrapper.name, plan.backend), workspace)
     there = (each.what for each in changes if each.now is not None)
     return [path for path in there if not path.startswith("$") and path not in others]
+
+
+def _begun(recipe: Recipe) -> Recipe:
+    return Recipe(f"{recipe.name} begun", learns=True)
 
 
 def _begin_anew(recipe: Recipe, begun: Recipe, reasons: Sequence[Reason], state: State) -> tuple[Sequence[Reason], int]:
@@ -260,7 +305,9 @@ def _attempt(
     names = sorted(found.used | found.guarded | own)
     inputs = {name: _digest_since(state, name, started, name in there) for name in names}
     inputs |= locked | dict.fromkeys(found.missing, ABSENT)
-    return Attempt(inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]), own=own)
+    return Attempt(
+        inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]), own=own, bound=found.bound
+    )
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

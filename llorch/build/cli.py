@@ -9,7 +9,7 @@ import click
 
 from llorch import ui
 from llorch.build.plan import DEFAULTS, Plan, plan_builds
-from llorch.cli import BUILD, Command, Table, dry_run_option, yes_option
+from llorch.cli import BUILD, Command, Table, dry_run_option, no_cache_option, yes_option
 from llorch.errors import UnknownName
 from llorch.session import session
 from llorch.switches import is_on
@@ -39,6 +39,7 @@ def build() -> None:
 @click.command(cls=Command, example="llorch build worker cpu\nllorch build worker cuda --json")
 @click.argument("backend", metavar="[BACKEND]", required=False)
 @click.option("--no-wait", is_flag=True, help="Fail if another run is building the same (LLORCH_NO_WAIT).")
+@no_cache_option
 @dry_run_option
 def make(backend: str | None, no_wait: bool) -> int:
     """Have a binary: of one backend, or of all that it has. If nothing has changed, cargo is not called."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llorch.build.bound import find_bounds
 from llorch.config import Workspace
 from llorch.toolchain import cuda_files
 
@@ -62,6 +63,8 @@ class Found:
     """Variables, and files that would be read if they were there; some are."""
     missing: set[str]
     """What a build script wants in vain: cargo runs it each time."""
+    bound: tuple[str, ...]
+    """What else of this machine is in the binary; see `bound`."""
 
 
 def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Found:
@@ -81,7 +84,8 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
     guarded |= {path for manifest in packages.values() for path in _of_package(manifest)}
     guarded |= above(sources.folder, environ)
     guarded |= toolchain_files(sources.sysroot, sources.wrapper, sources.backend, environ)
-    variables = {*_of_scripts(sources.scripts), *_of_crates(sources, missing)} - {""}
+    notes = _of_crates(sources, missing)
+    variables = {*_of_scripts(sources.scripts), *(name for name in notes if not _is_cargos(name))} - {""}
     own = (*sources.roots, os.path.join(os.path.realpath(sources.workspace.state), ""))
     used = as_inputs(found, sources.workspace, own)
     odd = {name for name in used if not _is_text(name)}
@@ -90,6 +94,14 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
         guarded={f"${name}" for name in variables} | as_inputs(guarded, sources.workspace, own) - used,
         # What the state's file cannot hold is given up on: cargo is called each time.
         missing=as_inputs(missing, sources.workspace) | {ascii(name) for name in odd},
+        bound=find_bounds(
+            sources.executable,
+            sources.workspace.place,
+            notes,
+            {*packages.values(), *_of_workspace(sources), *above(sources.folder, environ)},
+            [line for script in sources.scripts for line in _script_output(script)],
+            environ,
+        ),
     )
 
 
@@ -220,16 +232,23 @@ def _of_scripts(scripts: Sequence[Message]) -> Iterator[str]:
             yield _instruction(line, "rerun-if-env-changed") or ""
 
 
-def _of_crates(sources: Sources, missing: set[str]) -> Iterator[str]:
-    """Return the variables that sources have asked for, as rustc notes them for each crate."""
+def _of_crates(sources: Sources, missing: set[str]) -> dict[str, set[str]]:
+    """Return the variables that sources have asked for, and their values, as rustc notes them for each crate."""
+    found: dict[str, set[str]] = {}
     crates = sources.compiled("deps/*.d")
     if not crates:
         # A cargo that keeps them elsewhere: nobody knows, so cargo is called each time.
         missing.add(str(sources.executable.parent / "deps" / f"{sources.executable.name}.d"))
     for path in (*crates, *sources.compiled("build/*/build_script_*.d")):
-        for name in re.findall(r"^# env-dep:([^=\n]*)", path.read_text(errors="surrogateescape"), re.MULTILINE):
-            if not name.startswith("CARGO_") and name != "OUT_DIR":
-                yield name
+        notes = path.read_text(errors="surrogateescape")
+        for name, value in re.findall(r"^# env-dep:([^=\n]*)=?(.*)", notes, re.MULTILINE):
+            found.setdefault(name, set()).add(value)
+    return found
+
+
+def _is_cargos(name: str) -> bool:
+    """Tell whether a variable is one that cargo sets itself."""
+    return name.startswith("CARGO_") or name == "OUT_DIR"
 
 
 # Around the packages
@@ -280,11 +299,16 @@ def _included(config: Path) -> Iterator[Path]:
 
 def toolchain_files(sysroot: Path, wrapper: str, backend: str, environ: Mapping[str, str] = os.environ) -> set[str]:
     """Return the files that tell one toolchain from another."""
-    found = {sysroot / "bin" / name for name in ("cargo", "rustc")}
-    found |= {*sysroot.glob("lib/librustc_driver-*"), *sysroot.glob("lib/*/librustc_driver-*")}
-    found.add(sysroot / "lib/rustlib/multirust-channel-manifest.toml")
     used = [wrapper, *(environ.get(name) for name in ("RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"))]
     path = environ.get("PATH")
     programs = {shutil.which(program, path=path) for program in ("cargo", "rustc", *used) if program}
     cuda = cuda_files(environ) if backend == "cuda" else ()
-    return {str(path) for path in found} | {path for path in programs if path} | set(cuda)
+    return sysroot_files(sysroot) | {path for path in programs if path} | set(cuda)
+
+
+def sysroot_files(sysroot: Path) -> set[str]:
+    """Return the toolchain's own files that tell it from others."""
+    found = {sysroot / "bin" / name for name in ("cargo", "rustc")}
+    found |= {*sysroot.glob("lib/librustc_driver-*"), *sysroot.glob("lib/*/librustc_driver-*")}
+    found.add(sysroot / "lib/rustlib/multirust-channel-manifest.toml")
+    return {str(path) for path in found}

@@ -9,6 +9,7 @@ from llorch.build.plan import Plan, plan_builds
 from llorch.engine import creator, file_task
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
+from llorch.share import Share
 from llorch.state import Recipe
 
 
@@ -28,10 +29,12 @@ def task_build(run: Session) -> Iterator[dict[str, Any]]:
     """Build binaries with cargo"""
     groups: dict[str, list[Plan]] = {}
     for plan in plans().values():
-        recipe = plan.recipe(run.settings.cargo.rustc_wrapper, run.state.record(plan.task))
+        wrapper = run.settings.cargo.rustc_wrapper
+        recipe = plan.recipe(wrapper, run.state.record(plan.task))
+        share = functools.partial(_share, plan, recipe)
         doc = f"Build {plan.bin}"
         meta = {"ready": functools.partial(_ready, plan)}
-        yield _member(plan, file_task(recipe, functools.partial(_build, plan, recipe), doc, meta=meta))
+        yield _member(plan, file_task(recipe, functools.partial(_build, plan, recipe), doc, share=share, meta=meta))
         if plan.backend:
             groups.setdefault(plan.name, []).append(plan)
     for name, members in groups.items():
@@ -52,12 +55,13 @@ def _member(plan: Plan, task: dict[str, Any]) -> dict[str, Any]:
 
 def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
     from llorch.build import binary  # only a build needs it
+    from llorch.build.share import noted
 
     run = session()
     progress.say("looking for the tools")
     tools = binary.look_for_tools(plan, run.workspace, run.settings.cargo.rustc_wrapper)
     if tools.wrapper.flaw:
-        run.board.warn(f"`{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
+        run.warn(f"`{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
     built = binary.build(plan, recipe, tools, run.workspace, run.state, progress)
     size = run.workspace.path(plan.target).stat().st_size
     parts = [plan.target, ui.bytes_text(size)]
@@ -65,7 +69,18 @@ def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
     if built.hits is not None:
         hits, misses = built.hits
         parts += [f"sccache had {hits} of {hits + misses}"] if hits + misses else []
-    return Done(", ".join(parts), values={"started": str(built.started)}, inputs=built.inputs)
+    values = {"started": str(built.started)}
+    if tools.identity is not None:
+        exact, sysroot, shim = tools.identity
+        values |= noted(exact, str(sysroot), run.state.digest(shim) if shim else "", built.bound)
+    return Done(", ".join(parts), values=values, inputs=built.inputs)
+
+
+def _share(plan: Plan, recipe: Recipe) -> Share:
+    from llorch.build.share import BinaryShare  # like the build itself
+
+    run = session()
+    return BinaryShare(plan, recipe, run.settings.cargo.rustc_wrapper, run.workspace, run.state)
 
 
 def _ready(plan: Plan) -> tuple[str, ...]:

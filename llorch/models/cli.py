@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llorch import ui
-from llorch.cli import MODELS, Command, Table, dry_run_option, yes_option
+from llorch.cli import MODELS, Command, Table, dry_run_option, no_cache_option, yes_option
 from llorch.errors import Malformed, UnknownName
 from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
@@ -55,6 +55,7 @@ def list_models() -> None:
 @click.argument("ids", metavar="ID...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All models of the catalog.")
 @click.option("--no-wait", is_flag=True, help="Fail if another run is at the same model (LLORCH_NO_WAIT).")
+@no_cache_option
 @dry_run_option
 def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
     """Have models on disk, verified, and converted where their entries say so. What is there, and right, is kept."""
@@ -65,6 +66,7 @@ def download(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
 @click.argument("ids", metavar="ID...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All models whose entries have `convert`.")
 @click.option("--no-wait", is_flag=True, help="Fail if another run is at the same model (LLORCH_NO_WAIT).")
+@no_cache_option
 @dry_run_option
 def convert(ids: tuple[str, ...], every: bool, no_wait: bool) -> int:
     """Have the GGUF files of models that are not published as such: `convert`, and `quantize`, of their entries.

@@ -83,6 +83,17 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
     return Fetched(got, sum(sizes.values()), taken, kept, min(commits, default=""))
 
 
+def take(model: Model, workspace: Workspace, state: State, progress: Progress) -> None:
+    """Put those files in their places that are not there, and elsewhere on this machine.
+
+    Raises:
+        DiskFull: one cannot be put there.
+    """
+    promises = expected_files(model, workspace)
+    _, wanted = _sort_out(model, model.entry.files, promises, workspace, state, progress)
+    _take(model, wanted, promises, workspace, state, progress)
+
+
 def expected_files(model: Model, workspace: Workspace) -> dict[str, Remote]:
     """Return what each file should be, by its path in the entry: as the catalog says, else as its receipt vouches."""
     receipt = None if model.entry.pinned else usable_receipt(model, workspace)

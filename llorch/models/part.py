@@ -5,7 +5,6 @@ whole.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -14,14 +13,11 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from llorch.errors import Busy, DiskFull, IntegrityError
-from llorch.models.catalog import PART, REPLACED
+from llorch.landing import give_name, open_part, part_of, share_blocks
+from llorch.models.catalog import REPLACED
 from llorch.progress import Progress
-from llorch.rewrite import sync_folder
 from llorch.state import CHUNK
 from llorch.switches import is_on
-
-_FICLONE = 0x40049409
-"""Linux: have a file share another's blocks."""
 
 
 class AlreadyThere(Exception):
@@ -82,9 +78,7 @@ class Part:
     def take(self, source: IO[bytes]) -> None:
         """Take all of another file, sharing its blocks where the file system can (ioctl_ficlone(2))."""
         self.write(source.read(1))  # sets aside what has the name
-        try:
-            fcntl.ioctl(self._file.fileno(), _FICLONE, source.fileno())
-        except OSError:
+        if not share_blocks(self._file, source):
             while chunk := source.read(CHUNK):
                 self.write(chunk)
             return
@@ -145,11 +139,11 @@ def landing(place: Path, name: str, *, size: int | None, sha256: str | None, res
         DiskFull: the file cannot be written there.
         Busy: another process is writing the same file.
     """
-    path = place.with_name(place.name + PART)
+    path = part_of(place)
     try:
         _refuse_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _open(path, keep=resume) as file:
+        with open_part(path, keep=resume) as file:
             part = Part(file, name, place)
             part.promise(size=size, sha256=sha256)
             try:
@@ -190,11 +184,11 @@ def landing_by(place: Path, name: str) -> Iterator[Place]:
         DiskFull: the file cannot be written there.
         Busy: another process is writing the same file, be it one whose run was killed.
     """
-    path = place.with_name(place.name + PART)
+    path = part_of(place)
     try:
         _refuse_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _open(path, keep=False) as file:
+        with open_part(path) as file:
             try:
                 yield Place(path, file.fileno())
                 _give_name(path, place)
@@ -211,12 +205,9 @@ def _refuse_folder(place: Path) -> None:
 
 
 def _give_name(path: Path, place: Path) -> None:
-    """Let a whole file have its name, and both survive a power cut."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(path, place)
+    """Let a whole file have its name, and what had it before go."""
+    give_name(path, place)
     place.with_name(place.name + REPLACED).unlink(missing_ok=True)
-    sync_folder(place.parent)
 
 
 def when_free(work: Callable[[], None], progress: Progress) -> None:
@@ -236,26 +227,6 @@ def when_free(work: Callable[[], None], progress: Progress) -> None:
                 progress.say(f"waiting: {error.message}")
             waited = True
             progress.pause(0.5, error.message)
-
-
-def _open(path: Path, *, keep: bool) -> BinaryIO:
-    """Open a `.part`, emptied unless it is to be kept, locked: not even a run that shares no state writes into it."""
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise Busy(f"another process is writing `{path}`", hint="wait for it, then run again") from None
-        try:
-            same = os.path.samestat(os.fstat(fd), os.stat(path))
-        except FileNotFoundError:
-            same = False
-        if same:
-            if not keep:
-                os.ftruncate(fd, 0)
-            return os.fdopen(fd, "r+b", buffering=0)
-        os.close(fd)
 
 
 def _not_promised(name: str, expected: str, actual: str) -> IntegrityError:

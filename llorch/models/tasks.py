@@ -3,14 +3,17 @@
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from llorch.engine import creator, file_task
+from llorch.errors import Unshared
 from llorch.models.catalog import Convert, Model, Quantize, load_models
 from llorch.models.receipt import Made, origin_of
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
+from llorch.share import Maker, Record, Share
 from llorch.state import Recipe, Target
 from llorch.ui import bytes_text
 
@@ -98,7 +101,9 @@ def task_fetch(run: Session) -> Iterator[dict[str, Any]]:
     """Download models"""
     for model in models().values():
         work = functools.partial(_fetch, model)
-        yield file_task(fetch_recipe(model), work, f"Download {model.entry.name or model.id}")
+        recipe = fetch_recipe(model)
+        share = functools.partial(FilesShare, model, recipe)
+        yield file_task(recipe, work, f"Download {model.entry.name or model.id}", share=share)
 
 
 @creator
@@ -117,7 +122,10 @@ def task_convert(run: Session) -> Iterator[dict[str, Any]]:
         if step is not None:
             recipe = convert_recipe(model, step)
             work = functools.partial(_make, model, recipe, functools.partial(_convert, model, step))
-            yield file_task(recipe, work, f"Convert {model.entry.name or model.id}")
+            # llorch's own makes the same of the same everywhere; of others nobody knows.
+            anywhere = step.engine == "builtin"
+            share = functools.partial(Share, recipe, settings=asdict(step), anywhere=anywhere)
+            yield file_task(recipe, work, f"Convert {model.entry.name or model.id}", share=share)
 
 
 @creator
@@ -128,7 +136,8 @@ def task_quantize(run: Session) -> Iterator[dict[str, Any]]:
         if step is not None:
             recipe = quantize_recipe(model, step)
             work = functools.partial(_make, model, recipe, functools.partial(_quantize, model, step))
-            yield file_task(recipe, work, f"Quantize {model.entry.name or model.id}")
+            share = functools.partial(Share, recipe, settings=asdict(step))
+            yield file_task(recipe, work, f"Quantize {model.entry.name or model.id}", share=share)
 
 
 @creator
@@ -145,6 +154,28 @@ def task_models(run: Session) -> Iterator[dict[str, Any]]:
             "doc": model.entry.name or model.id,
             "meta": {"ready": functools.partial(_ready, model)},
         }
+
+
+class FilesShare(Share):
+    """A model's files, which their sha256 tells from all others."""
+
+    def __init__(self, model: Model, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self._model = model
+
+    def here(self) -> Maker:
+        """Refuse: a record would not tell what the source has."""
+        raise Unshared(f"the catalog does not say what the files of `{self._model.id}` are")
+
+    def made(self, record: Record) -> Maker:
+        """Refuse likewise."""
+        return self.here()
+
+    def take(self, progress: Progress) -> None:
+        """Look for them where `fetch` looks on this machine."""
+        from llorch.models import fetch as rules
+
+        rules.take(self._model, session().workspace, session().state, progress)
 
 
 def _fetch(model: Model, progress: Progress) -> Done:

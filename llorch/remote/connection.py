@@ -5,7 +5,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,25 +48,36 @@ class SshConnection:
 
     def start(self, request: Request, out: Sink, err: Sink) -> "SshProcess":
         """Start a script; see `streams.Connection`."""
+        mark = new_mark()
+
+        def begin(channel: "paramiko.Channel") -> None:
+            if request.terminal is not None:
+                channel.get_pty(*request.terminal)
+            # Bytes, since an argument may be any.
+            channel.exec_command(os.fsencode(script(request.text, mark, *request.arguments)))
+
+        channel = self._open(begin)
+        return SshProcess(self, channel, Beginning(mark, out, err), err, request)
+
+    def open_subsystem(self, name: str) -> "paramiko.Channel":
+        """Start a program that the server knows by a name; see `streams.Connection`."""
+        return self._open(lambda channel: channel.invoke_subsystem(name))
+
+    def _open(self, begin: Callable[["paramiko.Channel"], None]) -> "paramiko.Channel":
+        """Return a channel on which something has begun."""
         from paramiko import SSHException
 
-        transport = self._transports[-1]
         try:
-            channel = transport.open_session(timeout=self.timeout)
+            channel = self._transports[-1].open_session(timeout=self.timeout)
             limit = threading.Timer(self.timeout, channel.close)  # paramiko itself waits for an answer without end
             limit.start()
             try:
-                if request.terminal is not None:
-                    channel.get_pty(*request.terminal)
-                mark = new_mark()
-                # Bytes, since an argument may be any.
-                command = os.fsencode(script(request.text, mark, *request.arguments))
-                channel.exec_command(command)
+                begin(channel)
             finally:
                 limit.cancel()
         except (SSHException, EOFError, OSError) as error:
             raise self.broken(f"the server does not start a program: {error or 'it hung up'}") from None
-        return SshProcess(self, channel, Beginning(mark, out, err), err, request)
+        return channel
 
     def signal(self, name: str, pid: int) -> None:
         """Send a signal to a process of ours, over a channel of its own: servers take none for root, or at all."""

@@ -1,6 +1,7 @@
 """Connections by the system's own `ssh`, for what paramiko lacks: host certificates, ControlMaster, PKCS#11, GSSAPI."""
 
 import os
+import socket
 import threading
 from collections.abc import Mapping
 from functools import partial
@@ -15,6 +16,8 @@ _UNINTERRUPTED = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
 _HINT = "install it: `apt install openssh-client`, `dnf install openssh-clients`; or leave out `transport`"
 FAILED = 255
 """What ssh(1) exits with when it fails itself."""
+_TO_SAY_WHY = 5.0
+"""Seconds that ssh has to end by itself when its connection has."""
 _SETTINGS = {
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "3",
@@ -73,6 +76,25 @@ class OpenSshConnection:
         )
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
+    def open_subsystem(self, name: str) -> "_Pipe":
+        """Start a program that the server knows by a name; see `streams.Connection`."""
+        command = ["ssh", "-s", *self._command[1:], "-T", "--", self._destination, name]  # `-s` before SessionType
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = shell.start(
+                    [*_UNINTERRUPTED, *command],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=shell.PIPE,
+                    env=self._env,
+                    hint=_HINT,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return _Pipe(self.name, ours, process)
+
     def signal(self, name: str, pid: int) -> None:
         """Send a signal to a process of ours on the host."""
         command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
@@ -81,6 +103,58 @@ class OpenSshConnection:
 
     def close(self) -> None:
         """Do nothing: each program has its own connection, or its master's, which is ssh's to close."""
+
+
+class _Pipe:
+    """What carries bytes to a subsystem and back; see `streams.Pipe`."""
+
+    def __init__(self, name: str, sock: socket.socket, process: "shell.Started") -> None:
+        self._name = name
+        self._sock = sock
+        self._process = process
+        self._has_begun = False
+        self.settimeout = sock.settimeout
+
+    def get_name(self) -> str:
+        """Return how paramiko's log calls it."""
+        return self._name
+
+    def send(self, data: bytes) -> int:
+        """Send, and tell what ssh says where nothing has ever come."""
+        try:
+            return self._sock.send(data)
+        except ConnectionError:
+            if self._has_begun:
+                raise
+            raise self._failure() from None
+
+    def recv(self, size: int) -> bytes:
+        """Receive, and tell what ssh says where nothing ever comes."""
+        try:
+            data = self._sock.recv(size)
+        except ConnectionResetError:  # ssh has ended before it took all that was sent
+            data = b""
+        if not data and not self._has_begun:
+            raise self._failure()
+        self._has_begun = True
+        return data
+
+    def _failure(self) -> ConnectionFailed:
+        return ConnectionFailed(self._name, self._reason() or "ssh does not say why", hint="`ssh -v` tells more")
+
+    def _reason(self) -> str:
+        """Return what ssh has said when it has ended, but do not wait for a master that it may leave behind."""
+        assert self._process.stderr is not None, "it is a pipe"
+        shell.end_within(self._process, _TO_SAY_WHY)
+        os.set_blocking(self._process.stderr.fileno(), False)
+        return (self._process.stderr.read() or b"").decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """End ssh."""
+        self._sock.close()
+        shell.hang_up(self._process)
+        assert self._process.stderr is not None, "it is a pipe"
+        self._process.stderr.close()
 
 
 class OpenSshProcess:

@@ -162,6 +162,26 @@ class Process(Protocol):
         ...
 
 
+class Pipe(Protocol):
+    """Bytes to a program on a host, and from it."""
+
+    def recv(self, size: int) -> bytes:
+        """Return what came, at most so many bytes; none when nothing more comes."""
+        ...
+
+    def send(self, data: bytes) -> int:
+        """Send bytes, and return how many of them."""
+        ...
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Have both raise TimeoutError when nothing moves for so long."""
+        ...
+
+    def close(self) -> None:
+        """End the program."""
+        ...
+
+
 class Connection(Protocol):
     """A way to run scripts on a host."""
 
@@ -170,6 +190,14 @@ class Connection(Protocol):
 
         Raises:
             ConnectionFailed: the server does not let it start.
+        """
+        ...
+
+    def open_subsystem(self, name: str) -> Pipe:
+        """Start a program that the server knows by a name, such as `sftp`.
+
+        Raises:
+            ConnectionFailed: the server does not start it; or, when it is first read, why there is no connection.
         """
         ...
 

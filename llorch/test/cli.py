@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from llorch import ui
-from llorch.cli import Command
+from llorch.cli import Command, no_cache_option
 from llorch.errors import DiskFull, LlorchError, NotInWorkspace, UnknownName
 from llorch.session import session
 from llorch.test.plan import ALL, DEFAULTS, plan_suites
@@ -21,6 +21,7 @@ from llorch.test.plan import ALL, DEFAULTS, plan_suites
 @click.option("--backend", default="", metavar="NAME", help="Test this backend; default: a suite's first.")
 @click.option("--junit", type=click.Path(resolve_path=True, path_type=Path), help="Write JUnit XML there.")
 @click.argument("filters", metavar="[-- FILTER...]", nargs=-1)
+@no_cache_option
 def test(name: str, backend: str, junit: Path | None, filters: tuple[str, ...]) -> int:
     """Run a test suite, or all: unit, integration, smoke, or what `[test.NAME]` in llorch.toml says.
 

@@ -1,0 +1,83 @@
+"""What a binary has in itself of this checkout or this machine, so that it is right for no other.
+
+That is the checkout's path, and instructions of this very processor where somebody has asked for them.
+"""
+
+import mmap
+import os
+import re
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from llorch.share import CPU, WORKSPACE
+from llorch.workspace import repository_of
+
+_NATIVE = re.compile(r"(?:target-cpu|m(?:arch|cpu|tune))=native")
+_FLAGS = re.compile(r".*(?:RUST|C|CXX)FLAGS.*", re.ASCII)
+_DEBUG = re.compile(rb"\.z?debug_")
+
+
+def find_bounds(
+    executable: Path,
+    workspace: str,
+    notes: Mapping[str, Collection[str]],
+    files: Iterable[str],
+    said: Iterable[str],
+    environ: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Return which of `WORKSPACE` and `CPU` a binary is bound to.
+
+    Args:
+        notes: the variables that its sources have asked for, with the values they had.
+        files: manifests and cargo's configuration.
+        said: what its build scripts have written.
+    """
+    top = repository_of(workspace)
+    texts = [_text(path) for path in files]
+    # OUT_DIR is asked for to include what is in it; whether it is in the binary itself, its bytes tell.
+    asked = any(top in value for name, values in notes.items() if name != "OUT_DIR" for value in values)
+    checkout = asked or any(top in text for text in texts) or _has(executable, os.fsencode(top))
+    flags = [value for name, value in environ.items() if _FLAGS.fullmatch(name)]
+    native = any(_NATIVE.search(text) for text in (*flags, *texts, *said))
+    return (*((WORKSPACE,) if checkout else ()), *((CPU,) if native else ()))
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _has(executable: Path, text: bytes) -> bool:
+    """Tell whether a binary has a text, other than for debuggers."""
+    if not executable.stat().st_size:
+        return False  # somebody has emptied it
+    with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            debug = list(_debug_sections(data))
+        except struct.error:
+            debug = []  # somebody has cut it
+        at = data.find(text)
+        while at >= 0:
+            end = next((end for start, end in debug if start <= at < end), None)
+            if end is None:
+                return True
+            at = data.find(text, end)
+    return False
+
+
+def _debug_sections(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Yield where an ELF file has what is for debuggers (elf(5)); none of another file, as others keep it elsewhere."""
+    if data[:6] != b"\x7fELF\x02\x01":  # 64 bits, the low byte first
+        return
+    (table,) = struct.unpack_from("<Q", data, 0x28)
+    size, count, names = struct.unpack_from("<HHH", data, 0x3A)
+    sections = [struct.unpack_from("<II4Q", data, table + number * size) for number in range(count)]
+    if names >= count:
+        return
+    base = sections[names][4]
+    for name, _, _, _, offset, length in sections:
+        if _DEBUG.match(data, base + name):
+            yield offset, offset + length
