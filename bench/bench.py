@@ -392,6 +392,40 @@ def doctor(folder: Path, runs: int) -> None:
     print(f"| `llorch dev doctor`, 20 submodules, Rust, the Hub | {taken * 1000:.0f} | | | 2000 |", flush=True)
 
 
+RESTORE = """
+import sys, time
+from pathlib import Path
+from llorch.cache.land import bring
+from llorch.cache.local import LocalStore
+from llorch.progress import Silent
+store, digest, size, place = sys.argv[1:]
+bring(LocalStore(Path(store)), digest, int(size), 0o644, Path(place), Silent())
+"""
+
+
+def cache(folder: Path, runs: int) -> None:
+    """Measure a file of 2 GiB restored from the user's own store, verified, against a plain copy; then as a task."""
+    root, store = folder / "root", folder / "store"
+    (root / "sources").mkdir(parents=True)
+    data = os.urandom(1 << 20) * 2048
+    digest, size = hashlib.sha256(data).hexdigest(), len(data)
+    (root / "sources" / "a").write_bytes(data)
+    del data
+    entry = f'files = [{{ path = "a", size = {size}, sha256 = "{digest}" }}]\n'
+    (root / "catalog.toml").write_text(f'version = 1\n[models.m]\nsource = "file:sources"\n{entry}')
+    os.environ["LLORCH_CACHE_DIR"] = str(store)
+    llorch = str(BIN / "llorch")
+    seconds(([llorch, "models", "download", "m"], root))
+    seconds(([llorch, "cache", "push", "fetch:m"], root))
+    shutil.rmtree(root / "sources")
+    theirs = anew(["copy"], ["cp", "--reflink=never", ".test-models/m/a", "copy"])
+    ours = anew(["mine"], [sys.executable, "-c", RESTORE, str(store), digest, str(size), "mine"])
+    row("2 GiB from the own store, verified / cp", (ours, root), (theirs, root), 2.5, runs)
+    ours = anew([".test-models", ".llorch"], [llorch, "models", "download", "m", "-q"])
+    theirs = anew(["copy"], ["cp", "--reflink=never", str(store / f"cas/sha256/{digest[:2]}/{digest}"), "copy"])
+    row("the same as a task, with its record and receipt / cp", (ours, root), (theirs, root), 0, runs)
+
+
 def anew(gone: Sequence[str], command: Sequence[str]) -> Sequence[str]:
     """Return a command that first removes what an earlier run of it has left."""
     return ["sh", "-c", f"rm -rf {shlex.join(gone)}; exec {shlex.join(command)}"]
@@ -416,6 +450,7 @@ def main() -> None:
             "push",
             "remote",
             "doctor",
+            "cache",
             [],
         ],
         help="default: all",
@@ -435,6 +470,7 @@ def main() -> None:
         "remote": lambda folder: remote(folder, options.runs),
         "doctor": lambda folder: doctor(folder, options.runs),
         "push": lambda folder: push(folder, max(3, options.runs // 2)),
+        "cache": lambda folder: cache(folder, max(3, options.runs // 2)),
     }
     os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))  # where tools are, also with another HOME
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode

@@ -11,7 +11,7 @@ from llorch.dev.shells import SHELLS, script
     cls=Command,
     looks=True,
     local="a shell completes for the llorch beside it",
-    example="llorch dev completion fish > ~/.config/fish/completions/llorch.fish",
+    example='llorch dev completion fish > ~/.config/fish/completions/llorch.fish\neval "$(llorch dev completion bash)"',
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
