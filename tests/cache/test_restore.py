@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
 from llorch.cache import keys
-from tests.cache.conftest import FILES, TARGET, TASK, Lab, Shared, git
+from tests import rust
+from tests.cache.conftest import FILES, TARGET, TASK, Checkout, Lab, Shared, git, release
 from tests.cache.test_signing import make_key
 from tests.conftest import Run, sha256
 from tests.rust import SYSROOT, needs_cargo
@@ -327,11 +330,11 @@ def test_another_toolchain_has_it_built(lab: Lab) -> None:
     assert lab.checkout("fourth").build() == "done"
 
 
-@pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"os": "haiku"}])
+@pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"distribution": "red hat 5"}])
 def test_another_machine_has_it_built(
     lab: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was built for another libc, architecture or system is not restored."""
+    """What was built for another libc, architecture or distribution is not restored."""
     lab.checkout("first").build()
     own = keys.machine()
     monkeypatch.setenv("PATH", lab.tools)
@@ -340,3 +343,41 @@ def test_another_machine_has_it_built(
         root = lab.checkout(name).root
         done = llorch("-C", str(root), "build", "app", "--json")
         assert done.json["tasks"][0]["outcome"] == outcome
+
+
+def test_a_workspace_of_every_kind_of_input(lab: Lab) -> None:
+    """One in a folder of its repository, with a package beside it, macros, scripts that tell and that do not."""
+    origin = lab.folder / "every"
+    for name, text in {**rust.FILES, "ws/rust-toolchain.toml": f'[toolchain]\nchannel = "{release()}"\n'}.items():
+        path = origin / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text).lstrip("\n"))
+    cargo = [f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"]
+    subprocess.run(cargo, cwd=origin / "ws", check=True)
+    git(origin, "init", "-q", "-b", "main")
+    git(origin, "add", ".")
+    git(origin, "commit", "-qm", "All")
+
+    def outcome(root: Path, *, cargo: bool = True) -> str:
+        done = Checkout(root / "ws", lab).llorch("build", "worker", "cpu", "--json", cargo=cargo)
+        assert done.code == 0, done
+        return str(done.json["tasks"][0]["outcome"])
+
+    roots = [lab.folder / name for name in ("first", "deeper/second")]
+    for root in roots:
+        git(lab.folder, "clone", "-q", str(origin), str(root))
+    first, second = roots
+    assert [outcome(first), outcome(second, cargo=False), outcome(second, cargo=False)] == [
+        "done",
+        "restored",
+        "up-to-date",
+    ]
+    binaries = [(root / "ws/target/release/worker-cpu").read_bytes() for root in roots]
+    assert binaries[0] == binaries[1]
+    for name in ("outside/src/lib.rs", "ws/crates/plain/assets/x.txt", "ws/app/data/deep/b.txt", "ws/Cargo.toml"):
+        path = second / name
+        text = path.read_text()
+        path.write_text(text + "\n")
+        assert Checkout(second / "ws", lab).llorch("cache", "pull", "build:worker-cpu").code == 1, name
+        path.write_text(text)
+    assert outcome(second) == "restored"  # cargo is there now
