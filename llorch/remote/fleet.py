@@ -17,6 +17,9 @@ from llorch.remote.streams import Process, Request, Sink
 _PATIENCE = 2.0
 """Seconds that hosts have to end what they were starting when all are to end."""
 
+_LONGEST = 1 << 16
+"""Bytes of a line."""
+
 
 class Outcome(NamedTuple):
     """How it ended on one host: the exit code, after how many seconds, and the error if it came to nothing."""
@@ -42,18 +45,26 @@ def logged(outcome: Outcome) -> Outcome:
 
 
 class Lines:
-    """Passes on whole lines, each with something before it, and what is left without an end as a line too."""
+    """Passes on whole lines, each with something before it, and what is left without an end as a line too.
+
+    What has no end for long is cut, so that it is neither kept nor held back.
+    """
 
     def __init__(self, prefix: str, write: Sink) -> None:
         self._prefix = prefix.encode()
         self._write = write
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        if whole:
-            self._write(b"".join(self._prefix + line + b"\n" for line in whole))
+        ended, end, rest = data.rpartition(b"\n")
+        if end:
+            lines = (bytes(self._rest) + ended).split(b"\n")
+            self._write(b"".join(self._prefix + line + b"\n" for line in lines))
+            self._rest.clear()
+        self._rest += rest
+        if len(self._rest) >= _LONGEST:
+            self.finish()
 
     def finish(self) -> None:
         """Pass on the line that has no end."""

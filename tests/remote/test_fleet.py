@@ -43,3 +43,14 @@ def test_the_log_is_told_of_each_host(workspace: Path) -> None:
     events = [event for event in map(parse_event, read(here, run)) if event is not None and event.name == "host"]
     told = {event.values["name"]: (event.level, event.values["exit"], event.values.get("text")) for event in events}
     assert told == {"mac": ("info", 3, None), "box": ("error", 7, "no connection to `box`: it is off")}
+
+
+def test_a_line_without_end_is_cut() -> None:
+    """Nothing of it is lost, and no more than some of it is kept."""
+    got: list[bytes] = []
+    lines = Lines("a | ", got.append)
+    for _ in range(1000):
+        lines.feed(b"x" * 1000)
+    lines.finish()
+    lengths = [len(line.removeprefix(b"a | ").removesuffix(b"\n")) for line in got]
+    assert (sum(lengths), max(lengths) < 70_000, len(got) < 20) == (1_000_000, True, True)
