@@ -141,10 +141,15 @@ def plan_setup(there: There, wheel: Path) -> Plan:
 
     Raises:
         ToolMissing: it has no Python that is new enough.
-        Refused: there is a `.venv` that cannot be used.
+        Refused: there is a `.venv` that cannot be used, or a name in which there can be none.
     """
     facts = parse_facts(there.run("sh", LOOK, _FIT, _INSIDE))
     folder = facts["folder"]
+    if wrong := [character for character in '"$`\\' if character in folder]:
+        raise Refused(
+            f"no program that pip installs runs in `{folder}` on `{there.host.name}`: it has a {wrong[0]}",
+            hint="say another `repo_path` in hosts.toml, and move the repository there",
+        )
     steps, python = [], None
     if not facts["usable"]:
         if facts["venv"]:

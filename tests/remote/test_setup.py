@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from llorch import __version__
+from llorch.errors import Refused
 from llorch.remote.hosts import Host
 from llorch.remote.setup import digest_of, plan_setup
 from llorch.remote.there import There
@@ -46,3 +47,12 @@ def test_what_is_missing_is_planned(tmp_path: Path, facts: dict[str, str], steps
     assert list(plan.steps) == steps
     assert plan.as_json()["llorch"] == "/r/.venv/bin/llorch"
     assert (plan.python is None) == ("usable" in facts)
+
+
+@pytest.mark.parametrize("character", ["$", "`", '"', "\\"])
+def test_names_that_programs_of_pip_do_not_stand(tmp_path: Path, character: str) -> None:
+    """What would not run is not installed."""
+    wheel = tmp_path / "llorch.whl"
+    wheel.write_bytes(b"wheel")
+    with pytest.raises(Refused, match="no program that pip installs runs in `/it's"):
+        plan_setup(cast(There, Says(folder=f"/it's {character}x ü", python="3.14.0 /p")), wheel)
