@@ -152,7 +152,8 @@ def is_cut_off(declared: Declared) -> bool:
     """
     try:
         folder = declared.repo.git_folder
-        if not declared.is_there or os.path.lexists(os.path.join(folder, "index")):
+        has_head, has_index = (os.path.lexists(os.path.join(folder, name)) for name in ("HEAD", "index"))
+        if not declared.is_there or not has_head or has_index:
             return False
         return os.listdir(declared.repo.root) == [".git"] or not _has_moved(folder)
     except OSError:  # it is broken, as git will say
