@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,8 @@ NAMES = (SETTINGS, CATALOG, HOSTS, DODO)
 KEPT = "as it was"
 _NAMED = 8
 """Builds that are named, and the rest is counted."""
+_TABLES = ("build", "test suite")
+Known = tuple[Sequence[str], Sequence[str]]
 _COMPILED = "__pycache__/"
 """What Python makes of dodo.py, beside it."""
 
@@ -118,15 +120,20 @@ def check_place(folder: Path) -> None:
         raise Refused(f"`{folder}` is to be a workspace, and all that is below it would be in it", hint=hint)
 
 
-def plan_files(folder: Path, builds: Mapping[str, Build], suites: Mapping[str, Test]) -> tuple[Step, ...]:
+def plan_files(
+    folder: Path, builds: Mapping[str, Build], suites: Mapping[str, Test], *, defaults: Known = ((), ())
+) -> tuple[Step, ...]:
     """Return what becomes of each file of a workspace.
+
+    Args:
+        defaults: the builds and the suites that the folder has by default, which are not to be written.
 
     Raises:
         ConfigError: the llorch.toml that is there is wrong.
     """
     paths = _own_paths(folder)
     texts = {
-        SETTINGS: (render_settings(builds, suites), _count(builds, "build") + ", " + _count(suites, "test suite")),
+        SETTINGS: (render_settings(builds, suites), ", ".join(map(_count, (builds, suites), defaults, _TABLES))),
         CATALOG: (_CATALOG, "the models that come with llorch"),
         HOSTS: (_HOSTS, "no machines yet"),
         DODO: (_DODO, "llorch's tasks for plain `doit`"),
@@ -221,13 +228,15 @@ def _ignoring(folder: Path, models: str) -> Step:
     return Step(IGNORE, "made" if old is None else "changed", text, about)
 
 
-def _count(tables: Mapping[str, object], what: str) -> str:
+def _count(tables: Collection[str], defaults: Sequence[str], what: str) -> str:
     """Return how many tables there are, with their names if there are any.
 
-    >>> _count({}, "build"), _count({"a": 1, "b": 2}, "build")
-    ('no builds', 'builds a and b')
+    >>> _count([], [], "build"), _count([], ["a"], "build"), _count(["a", "b"], [], "build")
+    ('no builds', 'no builds besides the default a', 'builds a and b')
     """
-    *most, last = tables or ("",)
+    if not tables:
+        return f"no {what}s" + (f" besides the default {listing(defaults)}" if defaults else "")
+    *most, last = tables
     if len(most) >= _NAMED:
         return f"{what}s {listing([*tables], _NAMED)}"
-    return f"no {what}s" if not tables else f"{what} {last}" if not most else f"{what}s {', '.join(most)} and {last}"
+    return f"{what}s {', '.join(most)} and {last}" if most else f"{what} {last}"

@@ -1,7 +1,7 @@
 """`llorch init`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import click
 
 from llorch import ui
 from llorch.cli import Command, dry_run_option
+from llorch.config import Build, Test
 from llorch.dev.crates import find_packages
 from llorch.dev.declare import plan_builds, plan_suites
 from llorch.dev.init import SETTINGS, Step, check_place, plan_files, write_files
@@ -90,7 +91,14 @@ def plan(folder: Path) -> Plan:
     found = find_packages(folder) if not os.path.lexists(folder / SETTINGS) else None
     packages, left_out = (found.packages, found.left_out) if found is not None else ((), ())
     builds, suites = plan_builds(packages, DEFAULTS, COMMANDS), plan_suites(packages, SUITES, (ALL,))
-    return Plan(plan_files(folder, builds, suites), left_out, tuple(submodule_paths(os.path.realpath(folder))))
+    known = _there(folder, DEFAULTS, builds), _there(folder, SUITES, suites)
+    steps = plan_files(folder, builds, suites, defaults=known)
+    return Plan(steps, left_out, tuple(submodule_paths(os.path.realpath(folder))))
+
+
+def _there(folder: Path, defaults: Mapping[str, Build] | Mapping[str, Test], found: Collection[str]) -> list[str]:
+    """Return the defaults that are meant in a folder: the crate is there, and no table replaces them."""
+    return [name for name, each in defaults.items() if name not in found and os.path.isfile(folder / each.manifest)]
 
 
 def tell_files(steps: Sequence[Step], *, dry: bool) -> None:

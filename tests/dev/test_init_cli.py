@@ -30,6 +30,21 @@ def test_a_folder_becomes_a_workspace(workspace: Path, llorch: Llorch) -> None:
     assert llorch("init").out.splitlines() == [f"{name}\tkept\tas it was" for name in EVERY]
 
 
+def test_what_is_there_by_default_is_said(workspace: Path, llorch: Llorch) -> None:
+    """It is not written, but nobody is to think that it was not found."""
+    backends = ("cpu", "cuda", "metal")
+    bins = "".join(
+        f'[[bin]]\nname = "llorch-{each}-candled"\npath = "src/main.rs"\nrequired-features = ["{each}"]\n'
+        for each in backends
+    )
+    features = "[features]\n" + "".join(f"{each} = []\n" for each in backends)
+    write_tree(workspace, {"bin/llorch-candled/Cargo.toml": package("llorch-candled", features + bins)})
+    assert llorch("init").out.splitlines()[0] == (
+        "llorch.toml\tmade\tno builds besides the default worker,"
+        " no test suites besides the default unit, integration, smoke"
+    )
+
+
 def test_a_dry_run_writes_nothing(workspace: Path, llorch: Llorch) -> None:
     """It says what would be."""
     (workspace / ".gitignore").write_text("x\n")
