@@ -36,12 +36,14 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     "models download": ("Have models on disk, verified", ("model...",), {
         "--all": (None, "All models of the catalog."),
         "--no-wait": (None, "Fail if another run is at the same model (LLORCH_NO_WAIT)."),
+        "--no-cache": (None, "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."),
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
     }),
     "models convert": ("Have the GGUF files of models that are not published as such", ("model...",), {
         "--all": (None, "All models whose entries have `convert`."),
         "--no-wait": (None, "Fail if another run is at the same model (LLORCH_NO_WAIT)."),
+        "--no-cache": (None, "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."),
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
     }),
@@ -116,12 +118,14 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     }),
     "build *": ("", ("backend",), {
         "--no-wait": (None, "Fail if another run is building the same (LLORCH_NO_WAIT)."),
+        "--no-cache": (None, "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."),
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
     }),
     "test": ("Run test suites, with what they need made first", ("suite", "...",), {
         "--backend": ("tested backend", "Test this backend; default: a suite's first."),
         "--junit": ("file", "Write JUnit XML there."),
+        "--no-cache": (None, "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."),
         **REMOTE
     }),
     "git": ("See and change the state of the repository and its submodules", (), {
@@ -248,6 +252,25 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     "cache": ("Share targets between machines, by content", (), {
         **REMOTE
     }),
+    "cache status": ("Show the stores, and which tasks they have", ("task...",), {
+        **REMOTE
+    }),
+    "cache key": ("Print what decides what tasks make, as the key of a CI cache", ("task...",), {
+        "--explain": (None, "List what it is made of."),
+        **REMOTE
+    }),
+    "cache diff": ("Say why a key is another one than before", ("file",), {
+    }),
+    "cache push": ("Publish what is up to date here", ("task...",), {
+        **REMOTE
+    }),
+    "cache pull": ("Restore what the stores have, and make nothing", ("task...",), {
+        **REMOTE
+    }),
+    "cache gc": ("Keep your own store within its limit", (), {
+        "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
+        **REMOTE
+    }),
     "init": ("Make a folder a workspace: write the files that are missing", ("file",), {
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
@@ -278,6 +301,11 @@ TASKS = (
     "tool:llama-quantize",
     "tool:convert-hf-to-gguf",
     "test",
+    "cache:status",
+    "cache:key",
+    "cache:push",
+    "cache:pull",
+    "cache:gc",
     "remote:hosts",
     "remote:check",
     "remote:info",

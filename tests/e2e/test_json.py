@@ -129,6 +129,7 @@ SHAPES: dict[tuple[str, ...], Any] = {
         "task": str,
         "fresh": bool,
         "reasons": [{"task": str, "kind": str, "what": str, "was": object, "now": object}],
+        "restored": [{"task": str, "record": TEXT_OR_NULL, "store": str}],
     },
     ("graph", "models:tiny"): {"tasks": [{"name": str, "needs": [str]}]},
 }
