@@ -7,6 +7,7 @@ until then; while a run goes on, it has the kernel's lock on its log. What hinde
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 LEVELS = ("debug", "info", "warning", "error", "off")
 """What LLORCH_LOG_LEVEL may be, from the one that says most."""
+DOING = ("program-begins", "program", "task-begins", "host")
+"""Events that tell of something that is done; a mere look, or an error before anything, makes no folder."""
 FOLDER = (".llorch", "log")
 SUFFIX = ".log"
 MOST_RUNS = 100
@@ -39,23 +42,23 @@ LONGEST = 2_000
 
 
 def begin(workspace: Workspace, words: Sequence[str], *, makes: bool = False) -> bool:
-    """Begin the log of this run, which is told then of what `shell` and `ui` do; tell whether one has begun.
+    """Begin the log of this run, which `shell` and `ui` tell what they do from then on; tell whether there was none.
 
     Args:
         words: the command line.
-        makes: the run makes `.llorch/` itself. Otherwise that must be there, or files must declare the workspace; what
-            a dry run must do without is not made.
+        makes: the run makes `.llorch/` itself, also where no file declares a workspace.
 
     Raises:
         ConfigError: LLORCH_LOG_LEVEL is no level.
     """
     level = wanted_level()
-    may = os.path.isdir(os.path.join(workspace.place, FOLDER[0]))
-    may = may or ((makes or workspace.declared) and not is_on("LLORCH_DRY_RUN"))
-    if level == "off" or ui.log is not None or not may:
+    makes = (makes or workspace.declared) and not is_on("LLORCH_DRY_RUN")
+    if level == "off":
         return False
-    ui.log = Log(workspace.place, level, words)
-    ui.log.run_begins()
+    if ui.log is not None:
+        ui.log.makes = ui.log.makes or makes
+        return False
+    ui.log = Log(workspace.place, level, words, makes=makes)
     return True
 
 
@@ -73,19 +76,29 @@ def wanted_level(environ: Mapping[str, str] = os.environ) -> str:
 
 
 class Log:
-    """The log of one run. Its file is made with the first event that is to be written."""
+    """The log of one run.
 
-    def __init__(self, root: str, level: str, words: Sequence[str]) -> None:
-        """Take the workspace's folder, the level and the command line; nothing is written yet."""
+    Its lines are held back where there is no `.llorch/`, until somebody makes that; the log does, if it `makes` one,
+    once something is done.
+    """
+
+    def __init__(self, root: str, level: str, words: Sequence[str], *, makes: bool) -> None:
+        """Take the workspace's folder, the level and the command line."""
+        self.makes = makes
         self._root = root
         self._folder = os.path.join(root, *FOLDER)
         self._level = LEVELS.index(level)
         self._hider = Hider()
         self._began = time.time()
-        self._words = words
         self._file: int | None = None
+        self._held: list[bytes] = []
+        self._lock = threading.RLock()
         self._size = 0
         self._is_closed = False
+        head: dict[str, Value] = {"command": _text(words), "pid": os.getpid(), "version": __version__, "cwd": root}
+        self._head = self._line("info", "run", head)
+        if self._level <= LEVELS.index("info"):
+            self._put("run", self._head)
         self._running: dict[object, tuple[float, str, str | None]] = {}
 
     def event(self, level: str, name: str, /, **values: Value) -> None:
@@ -93,16 +106,13 @@ class Log:
         if LEVELS.index(level) >= self._level and (self._size < LARGEST or level in ("warning", "error")):
             self._write(level, name, values)
 
-    def run_begins(self) -> None:
-        """Write the command line."""
-        self.event("info", "run", **self._head())
-
     def end(self, code: int) -> None:
-        """Write how the run ended, if anything is written, and close the log."""
-        if self._file is not None:
+        """Write how the run ended, if anything is to be written, and close the log."""
+        if self._file is not None or self._held:
             self._write("info", "end", {"exit": code, "seconds": time.time() - self._began})
-            os.close(self._file)
         self._is_closed = True
+        if self._file is not None:
+            os.close(self._file)
         ui.log = None
 
     def warning(self, text: str) -> None:
@@ -139,24 +149,34 @@ class Log:
             for line in (said if isinstance(said, str) else said.decode(errors="replace")).splitlines():
                 self.event("debug", "output", text=line)
 
-    def _head(self) -> Mapping[str, Value]:
-        return {"command": _text(self._words), "pid": os.getpid(), "version": __version__, "cwd": self._root}
-
     def _write(self, level: str, name: str, values: Mapping[str, Value]) -> None:
-        if self._is_closed or (self._file is None and not self._open(name)):
-            return
-        assert self._file is not None, "it is open"
+        before = self._size
+        self._put(name, self._line(level, name, values))
+        if before < LARGEST <= self._size:
+            self.warning(f"after {LARGEST} bytes this log takes warnings, errors and the end alone")
+
+    def _put(self, name: str, line: bytes) -> None:
+        """Write the line of an event, and those that were held back before, or hold it back too."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._held.append(line)
+            self._size += len(line)
+            if self._file is None and not self._open(name):
+                return
+            assert self._file is not None, "it is open"
+            try:
+                for each in self._held:
+                    os.write(self._file, each)
+            except OSError as error:  # the disk is full
+                self._give_up(error)
+            self._held.clear()
+
+    def _line(self, level: str, name: str, values: Mapping[str, Value]) -> bytes:
         now = time.time()
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         pairs = " ".join(f"{key}={self._value(value)}" for key, value in values.items() if value is not None)
-        line = f"{seconds}.{int(now % 1 * 1000):03}Z {level:<7} {name:<14} {pairs}\n".encode()
-        try:
-            os.write(self._file, line)
-        except OSError as error:  # the disk is full
-            self._give_up(error)
-        before, self._size = self._size, self._size + len(line)
-        if before < LARGEST <= self._size:
-            self.warning(f"after {LARGEST} bytes this log takes warnings, errors and the end alone")
+        return f"{seconds}.{int(now % 1 * 1000):03}Z {level:<7} {name:<14} {pairs}\n".encode()
 
     def _value(self, value: Value) -> str:
         if not isinstance(value, str):
@@ -168,10 +188,13 @@ class Log:
             return text
         return '"' + shown(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
-    def _open(self, first: str) -> bool:
-        """Make the file, if that can be, and begin it with the command line in any case."""
+    def _open(self, event: str) -> bool:
+        """Make the file, unless there is no place for it yet, or it cannot be made."""
         import fcntl
 
+        is_there = os.path.isdir(os.path.dirname(self._folder))
+        if not is_there and not (self.makes and event in DOING):
+            return False
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._began))
         name = f"{moment}.{int(self._began % 1 * 1e6):06}Z-{os.getpid()}{SUFFIX}"
         try:
@@ -182,8 +205,8 @@ class Log:
             return False
         with suppress(OSError):  # another run removes them too
             remove_oldest(self._folder)
-        if first != "run":
-            self._write("info", "run", self._head())
+        if self._held[0] != self._head:  # which is below the level, and belongs into each log
+            self._held.insert(0, self._head)
         return True
 
     def _give_up(self, error: OSError) -> None:

@@ -21,9 +21,11 @@ NAME = "20260102T030405.{:06}Z-1.log"
 
 @pytest.fixture
 def begun(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Log]:
-    """Begin a log of a level in the workspace."""
+    """Begin a log of a level in the workspace, which has a folder for it unless `bare`."""
 
-    def start(level: str = "") -> Log:
+    def start(level: str = "", *, bare: bool = False) -> Log:
+        if not bare:
+            (workspace / ".llorch").mkdir()
         monkeypatch.setenv("LLORCH_LOG_LEVEL", level)
         assert begin(Workspace(workspace, declared=True), ["llorch", "do", "a b"])
         assert ui.log is not None
@@ -71,7 +73,6 @@ def test_it_begins_with_the_command_and_ends_with_the_code(begun: Callable[..., 
     assert (first.values["cwd"], last.name, last.values["exit"]) == (str(workspace), "end", 3)
     (file,) = (workspace / ".llorch/log").iterdir()
     assert (is_log(file.name), file.stat().st_mode & 0o777) == (True, 0o600)
-    assert (workspace / ".llorch/.gitignore").read_text() == "*\n"
     assert ui.log is None
 
 
@@ -158,7 +159,7 @@ def test_the_level_says_what_is_written(
 def test_a_run_without_anything_to_say_leaves_no_log(begun: Callable[..., Log], workspace: Path) -> None:
     """Above `info` there is a file only where there is a warning or an error."""
     begun("warning").end(0)
-    assert not (workspace / ".llorch").exists()
+    assert [*(workspace / ".llorch").iterdir()] == []
 
 
 def test_a_wrong_level_is_an_error() -> None:
@@ -168,25 +169,34 @@ def test_a_wrong_level_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "makes", "dry", "there", "begins"),
-    [
-        (True, False, False, False, True),
-        (False, False, False, False, False),
-        (False, True, False, False, True),
-        (False, False, False, True, True),
-        (True, True, True, False, False),
-        (True, False, True, True, True),
-    ],
+    ("declared", "makes", "dry", "made"),
+    [(True, False, False, True), (False, False, False, False), (False, True, False, True), (True, True, True, False)],
 )
-def test_it_makes_no_folder_of_its_own(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, declared: bool, makes: bool, dry: bool, there: bool, begins: bool
+def test_it_makes_no_folder_for_nothing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, declared: bool, makes: bool, dry: bool, made: bool
 ) -> None:
-    """Without a declared workspace, or in a dry run, there must be a folder, or somebody who makes it anyway."""
-    if there:
-        (workspace / ".llorch").mkdir()
+    """An error makes none; what is done does, in a declared workspace or where it is made anyway, unless it is dry."""
     monkeypatch.setenv("LLORCH_DRY_RUN", "1" if dry else "")
-    assert begin(Workspace(workspace, declared), ["llorch"], makes=makes) == begins
-    assert (workspace / ".llorch").exists() == (begins or there)
+    assert begin(Workspace(workspace, declared), ["llorch"])
+    assert not begin(Workspace(workspace, declared), ["doit"], makes=makes)
+    assert ui.log is not None
+    ui.log.error(LlorchError("first"))
+    assert not (workspace / ".llorch").exists()
+    ui.log.event("info", "task-begins", name="a:b")
+    assert (workspace / ".llorch").exists() == made
+    ui.log.end(0)
+    assert (workspace / ".llorch/.gitignore").exists() == made
+    assert [event.name for event in events(workspace)] == (["run", "error", "task-begins", "end"] if made else [])
+
+
+def test_what_was_held_back_is_written_where_a_folder_is_made(begun: Callable[..., Log], workspace: Path) -> None:
+    """If somebody else makes the folder, nothing is lost."""
+    run = begun("warning", bare=True)
+    run.warning("early")
+    assert not (workspace / ".llorch").exists()
+    (workspace / ".llorch").mkdir()
+    run.end(0)
+    assert [event.name for event in events(workspace)] == ["run", "warning", "end"]
 
 
 def test_off_is_off_and_one_log_is_enough(begun: Callable[..., Log], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +207,7 @@ def test_off_is_off_and_one_log_is_enough(begun: Callable[..., Log], monkeypatch
     run.end(0)
     monkeypatch.setenv("LLORCH_LOG_LEVEL", "off")
     assert not begin(here, ["doit"])
+    assert ui.log is None
 
 
 @pytest.mark.parametrize("level", ["", "info"])

@@ -4,6 +4,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ def _stdin() -> int | None:
 
 def _run_one(reach: "Reach", host: "Host", request: "Request") -> int:
     """Run on one host as if it were here: what comes goes out byte for byte, and its exit code is ours."""
+    from llorch.remote.fleet import Outcome, logged
     from llorch.remote.forward import judge
     from llorch.remote.reach import run_on
     from llorch.remote.terminal import raw
@@ -149,8 +151,10 @@ def _run_one(reach: "Reach", host: "Host", request: "Request") -> int:
     with terminated(), closing(reach.connect(host)) as connection, ExitStack() as stack:
         if request.terminal is not None and host.transport != "openssh":  # ssh sees to the terminal itself
             stack.enter_context(raw(lambda terminal: running[-1].resize(terminal) if running else None))
+        begun = time.monotonic()
         ended = run_on(connection, request, _writer(1), _writer(2), hold)
     judge(host, ended)
+    logged(Outcome(host.name, ended.code, time.monotonic() - begun))
     if ended.more and ended.more[0] != __version__:
         ui.tell(f"`{host.name}` has llorch {ended.more[0]}, here it is {__version__}")
     return ended.code

@@ -32,7 +32,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     return next((outcome.exit for outcome in outcomes if outcome.exit), 0)
 
 
-def _logged(outcome: Outcome) -> Outcome:
+def logged(outcome: Outcome) -> Outcome:
     """Tell the run's log, if there is one, how it ended on a host."""
     if ui.log is not None:
         error = outcome.error.message if outcome.error is not None else None
@@ -100,12 +100,12 @@ class Fleet:
             try:
                 code = work(host)
             except LlorchError as error:
-                return _logged(Outcome(host.name, error.exit_code, time.monotonic() - begun, error))
+                return logged(Outcome(host.name, error.exit_code, time.monotonic() - begun, error))
             finally:
                 with self._changed:
                     self._working -= 1
                     self._changed.notify_all()
-            return _logged(Outcome(host.name, code, time.monotonic() - begun))
+            return logged(Outcome(host.name, code, time.monotonic() - begun))
 
         self._working = len(hosts)
         try:

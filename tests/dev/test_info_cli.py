@@ -7,6 +7,12 @@ from llorch import __version__
 from tests.conftest import program
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the tests set for all others."""
+    monkeypatch.delenv("LLORCH_NO_CACHE")
+
+
 def test_it_is_a_list_of_markdown(workspace: Path) -> None:
     """Short, each fact a line, names as code; nothing of the workspace's path or of a token."""
     (workspace / "hosts.toml").write_text("[hosts.a]\nport = 0\n")

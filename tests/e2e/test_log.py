@@ -273,9 +273,10 @@ def test_who_only_looks_leaves_no_log(root: Path, command: str) -> None:
 
 
 def test_a_folder_of_nobodys_stays_empty(workspace: Path) -> None:
-    """Where no file declares a workspace, and in a dry run, there is no log unless tasks are made."""
+    """Where no file declares a workspace, in a dry run and after a mistake there is no log unless tasks are made."""
     program("llorch", "git", "pull", cwd=workspace)
     program("llorch", "models", "download", "tiny-gpt2", "--dry-run", cwd=workspace)
+    program("llorch", "models", "download", "no-such-model", cwd=workspace)
     assert [*workspace.iterdir()] == []
     program("llorch", "models", "download", "tiny-gpt2", cwd=workspace)
     assert runs(workspace)[0]["command"] == "llorch models download tiny-gpt2"

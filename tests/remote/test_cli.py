@@ -55,6 +55,18 @@ def test_what_follows_the_host_is_the_programs(box: Path, llorch: Llorch, words:
     assert (run.code, run.out) == (0, "-v|--json|--|-C|x|")
 
 
+def test_the_log_has_how_it_ended_there(box: Path, llorch: Llorch) -> None:
+    """On one host or several, the log here tells each host and its exit code, and leaves out what is a secret."""
+    (box / "llorch.toml").touch()
+    llorch("remote", "exec", "box", "--", "sh", "-c", "exit 9", "--token", "s3cret")
+    first = llorch("log", "--json").json["events"]
+    assert first[0]["command"] == "llorch remote exec box -- sh -c 'exit 9' --token ***"
+    assert [(event["name"], event["exit"]) for event in first if event["event"] == "host"] == [("box", 9)]
+    llorch("remote", "exec", "box,tin", "true")
+    hosts = [event for event in llorch("log", "--json").json["events"] if event["event"] == "host"]
+    assert sorted((event["name"], event["exit"]) for event in hosts) == [("box", 0), ("tin", 0)]
+
+
 def test_exec_without_a_command(box: Path, llorch: Llorch) -> None:
     """There has to be one, and a terminal is one host's."""
     assert llorch("remote", "exec", "box").code == 2
