@@ -6,6 +6,7 @@ A key of a record is a digest of JSON in one fixed form, so that two machines wi
 import hashlib
 import json
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -63,8 +64,16 @@ def inputs_key(maker: str, by: str, inputs: Inputs) -> str:
 
 
 def machine() -> Mapping[str, str]:
-    """Return on what kind of machine a program would run that is made here."""
-    return {"os": sys.platform, "arch": os.uname().machine, "libc": _libc()}
+    """Return on what kind of machine a program would run that is made here, with the libraries and tools it has."""
+    return {"os": sys.platform, "arch": os.uname().machine, "libc": _libc(), "distribution": _distribution()}
+
+
+def _distribution() -> str:
+    try:
+        told = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    return f"{told['ID']} {told.get('VERSION_ID', '')}".strip()
 
 
 def _libc() -> str:

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from llorch.cache.records import Seal
 from llorch.cache.store import Store
-from llorch.errors import LlorchError, NotFound, Unreachable, Unshared
+from llorch.errors import LlorchError, NotFound, Offline, Unreachable, Unshared
 
 Answer = TypeVar("Answer")
 Way = Literal["read", "write"]
@@ -127,4 +127,6 @@ class Shelf:
 
     def _say(self, what: str, error: LlorchError) -> None:
         self.error = error
+        if isinstance(error, Offline):
+            return  # that is what the user has asked for
         self._warn(f"the store `{self.name}` {what}, and this run goes on without: {error.message}")

@@ -91,7 +91,7 @@ def gc() -> None:
     otherwise. What is being used stays.
     """
     from llorch.cache.gc import Swept, sweep
-    from llorch.cache.local import LocalStore
+    from llorch.cache.local import LocalStore, store_folder
     from llorch.cache.publish import named
     from llorch.cache.stores import Stores
 
@@ -100,13 +100,9 @@ def gc() -> None:
     promised = {target.sha256 for recipe in recipes for target in recipe.targets if target.sha256}
     dry = is_on("LLORCH_DRY_RUN")
     stores = Stores(run.workspace, run.settings, run.state, run.warn)
-    keep = named(stores) | promised
-
-    def work(store: object, seal: object) -> Swept:
-        assert isinstance(store, LocalStore), "the user's own"
-        return sweep(store, stores.limit, keep, dry=dry)
-
-    swept = stores.local.ask("write", work) or Swept()
+    folder, swept = store_folder(), Swept()
+    if folder.is_dir():  # also where a limit of nothing has it not used any more
+        swept = sweep(LocalStore(folder), stores.limit, named(stores) | promised, dry=dry)
     run.state.close()
     if ui.mode.json:
         removed = [{"key": item.key, "size": item.size} for item in swept.removed]

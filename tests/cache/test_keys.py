@@ -1,6 +1,7 @@
 """Names that every machine means alike, and the digests that are made of them."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_what_decides_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(keys, "machine", lambda name=name: {**own, name: "another"})
         others.add(maker_key("build:app", facts))
         assert maker_key("build:app", facts, anywhere=True) == anywhere
-    assert len(others - {key}) == 6
+    assert len(others - {key}) == 7
     inputs = {"a": "1" * 64, "b": None}
     same = inputs_key(key, "by", inputs)
     assert same == inputs_key(key, "by", {"b": None, "a": "1" * 64})
@@ -120,8 +121,10 @@ def test_json_has_one_form() -> None:
 
 
 def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The C library is told by its own name and version; musl, which knows no such question, by its name."""
-    assert set(machine()) == {"os", "arch", "libc"}
+    """The C library and the distribution are told by name and version; musl, which has no such answer, by name."""
+    assert set(machine()) == {"os", "arch", "libc", "distribution"}
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"ID": "debian", "VERSION_ID": "12"})
+    assert machine()["distribution"] == "debian 12"
     monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.99")
     monkeypatch.setattr(sys, "platform", "linux")
     assert machine()["libc"] == "glibc 2.99"
@@ -129,10 +132,14 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(name: str) -> str:
         raise ValueError(name)
 
+    def refuse() -> dict[str, str]:
+        raise OSError
+
     monkeypatch.setattr(os, "confstr", unknown)
     assert machine()["libc"] == "musl"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert machine() == {**machine(), "os": "darwin", "libc": "libSystem"}
+    monkeypatch.setattr(platform, "freedesktop_os_release", refuse)
+    assert machine() == {**machine(), "os": "darwin", "libc": "libSystem", "distribution": ""}
 
 
 def test_the_processor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

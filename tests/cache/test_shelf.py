@@ -7,7 +7,7 @@ import pytest
 from llorch.cache.folder import FolderStore
 from llorch.cache.shelf import Own, Shelf, Signed, Way
 from llorch.cache.store import Store
-from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, ToolMissing, Unreachable, Unshared
+from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline, ToolMissing, Unreachable, Unshared
 from tests.cache.test_signing import make_key, public
 
 
@@ -52,6 +52,13 @@ def test_one_that_cannot_be_opened(tmp_path: Path, warned: list[str], error: Llo
     assert [one.ask(way, lambda store, seal: 1) for way in ways] == [None] * 3
     said = f"the store `the store` cannot be used, and this run goes on without: {error.message}"
     assert (warned, one.error) == ([said], error)
+
+
+def test_being_offline_is_no_news(tmp_path: Path, warned: list[str]) -> None:
+    """A store on the network is not used, and whoever has asked for that is not told of it."""
+    one = shelf(tmp_path, warned, "read", error=Offline("it is on the network"))
+    assert one.ask("read", lambda store, seal: 1) is None
+    assert (warned, one.ways) == ([], set())
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,10 @@ def test_eviction(models: Path, llorch: Llorch) -> None:
     done = llorch("cache", "gc")
     assert done.out == "removed 1 objects, 4 B; 4 B stay\n"
     assert done.err == "1 of them are still named by this workspace: the limit could not be met otherwise\n"
+    (models / "llorch.toml").write_text('[cache]\nlocal_limit = "0"\n')
+    assert llorch("cache", "gc").out == "removed 1 objects, 4 B; 0 B stay\n"
+    done = llorch("cache", "gc", env={"LLORCH_CACHE_DIR": str(models / "no such store")})
+    assert (done.out, (models / "no such store").exists()) == ("removed 0 objects, 0 B; 0 B stay\n", False)
 
 
 def test_what_only_the_catalog_names_is_kept(models: Path, llorch: Llorch) -> None:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from llorch import __version__
 from tests.conftest import program
 
