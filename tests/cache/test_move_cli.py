@@ -38,10 +38,11 @@ def test_what_is_here_is_pushed(models: Path, llorch: Llorch, shared: Shared) ->
     done = llorch("cache", "push", "--json")
     assert (done.code, outcomes(done)) == (0, {"fetch:tiny": "pushed", "fetch:big": "left-out"})
     assert {path.name for path in (shared.folder / "cas").rglob("?" * 64)} == {sha256(b"data"), sha256(b"more")}
-    done = llorch("cache", "push")
+    assert llorch("cache", "push").err == "1 already there, 1 left out\n"
+    done = llorch("cache", "push", "fetch:tiny")
     assert (done.code, done.err) == (
         0,
-        f"fetch:tiny  already there to file:{shared.folder}\n1 already there, 1 left out\n",
+        f"fetch:tiny  already there to file:{shared.folder}\n1 already there\n",
     )
     (models / ".test-models/tiny/a.gguf").write_bytes(b"edit")
     done = llorch("cache", "push", "fetch:tiny", "fetch:big")
