@@ -84,7 +84,7 @@ def _stores(run: Session) -> "Stores":
 
 
 def _push(stores: "Stores", shelf: "Shelf", name: str, action: "Action", progress: "Progress") -> Moved:
-    from llorch.cache.publish import describe, put
+    from llorch.cache.publish import describe, put, trim_own
 
     assert action.recipe is not None, "chosen by it"
     assert action.share is not None, "chosen by it"
@@ -100,6 +100,8 @@ def _push(stores: "Stores", shelf: "Shelf", name: str, action: "Action", progres
         return Moved(name, "failed", "", error)
     if new is None:
         return Moved(name, "failed", "", shelf.error)
+    if shelf is stores.local:
+        trim_own(stores)
     return Moved(name, "pushed" if new == "put" else "already-there", f"to {shelf.name}")
 
 

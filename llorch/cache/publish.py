@@ -47,6 +47,16 @@ def keep(stores: Stores, recipe: Recipe, made: Made | None, progress: Progress) 
         if not recipe.learns and not all(_clone(stores, store, target.path) for target in recipe.targets):
             return
         put(stores, stores.local, store, seal, recipe, made, progress)
+
+    stores.local.ask("write", work)
+    trim_own(stores)
+
+
+def trim_own(stores: Stores) -> None:
+    """Keep the user's own store within its limit."""
+
+    def work(store: Store, seal: Seal) -> None:
+        assert isinstance(store, LocalStore), "the user's own"
         trim(store, stores.limit, named(stores))
 
     stores.local.ask("write", work)

@@ -92,6 +92,14 @@ def test_without_a_url_it_is_the_own_store(models: Path, llorch: Llorch) -> None
     assert outcomes(llorch("cache", "pull", "fetch:tiny", "--json")) == {"fetch:tiny": "restored"}
 
 
+def test_the_own_store_is_trimmed(models: Path, llorch: Llorch) -> None:
+    """After a push it is within its limit again."""
+    (models / "llorch.toml").write_text('[cache]\nlocal_limit = "5B"\n')
+    assert outcomes(llorch("cache", "push", "fetch:tiny", "--json")) == {"fetch:tiny": "pushed"}
+    store = Path.home() / ".cache/llorch/store"
+    assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) == 4
+
+
 def test_switched_off(models: Path, llorch: Llorch) -> None:
     """With LLORCH_NO_CACHE neither does anything."""
     for command in ("push", "pull"):

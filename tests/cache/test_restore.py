@@ -25,7 +25,7 @@ from llorch.state import Recipe, Target
 from tests import rust
 from tests.cache.conftest import FILES, TARGET, TASK, Checkout, Lab, Shared, git, release
 from tests.cache.test_signing import make_key
-from tests.conftest import Run, forget_session, sha256
+from tests.conftest import Run, forget_session, program, sha256
 from tests.rust import SYSROOT, needs_cargo
 
 
@@ -78,6 +78,10 @@ def test_what_is_told(built: Lab) -> None:
     assert f"build:app  restored    from file:{built.store}  " in done.err
     assert "\n1 restored in " in done.err
     assert f"ready:  {TARGET}\nsha256: {digest}\n" in done.err
+    third = built.checkout("third")
+    third.write("dodo.py", "from llorch.dodo import *\n")
+    done = program("doit", TASK, cwd=third.root, env={"PATH": built.tools})
+    assert (done.code, f"build:app  restored    from file:{built.store}  " in done.err) == (0, True)
 
 
 @needs_cargo
