@@ -250,7 +250,7 @@ def uninterrupted() -> Iterator[None]:
     import signal
 
     held: list[int] = []
-    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    ours = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(number))]
     handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ours}
     try:
         yield
