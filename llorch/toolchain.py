@@ -149,17 +149,17 @@ def require_version(package: Mapping[str, Any], folder: Path) -> None:
         return
     said = ask([os.environ.get("RUSTC") or "rustc", "--version"], folder)
     found = re.search(r"\d+\.\d+(\.\d+)?", said)
-    if found is not None and _version(found[0]) < _version(wanted):
+    if found is not None and parse_version(found[0]) < parse_version(wanted):
         raise ToolMissing(
             f"`{package['name']}` wants Rust {wanted} or newer, and this is {said.strip()}",
             hint="`rustup update`, or install a newer one from https://rustup.rs",
         )
 
 
-def _version(text: str) -> tuple[int, ...]:
+def parse_version(text: str) -> tuple[int, ...]:
     """Return a version as numbers.
 
-    >>> _version("1.85") <= _version("1.85.1")
+    >>> parse_version("1.85") <= parse_version("1.85.1")
     True
     """
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
@@ -211,12 +211,16 @@ def require_backend(backend: str, folder: Path, platform: str = sys.platform) ->
             raise ToolMissing("a metal build needs Apple's command line tools", hint="`xcode-select --install`")
 
 
-def try_wrapper(name: str, folder: Path) -> Wrapper:
-    """Call rustc through a wrapper as cargo would first: with a dead one, cargo would fail."""
+def try_wrapper(name: str, folder: Path, *, timeout: float | None = None) -> Wrapper:
+    """Call rustc through a wrapper as cargo would first: with a dead one, cargo would fail.
+
+    Args:
+        timeout: seconds that it may take.
+    """
     if not name:
         return Wrapper("", "")
     try:
-        shell.run([name, os.environ.get("RUSTC") or "rustc", "-vV"], cwd=folder)
+        shell.run([name, os.environ.get("RUSTC") or "rustc", "-vV"], cwd=folder, timeout=timeout)
     except LlorchError as error:
         return Wrapper("", " ".join(error.message.split())[:500])
     return Wrapper(name, "")

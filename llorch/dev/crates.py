@@ -22,6 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies", "dev_dependencies", "build_dependencies")
 _NOT_OURS = ("target", "node_modules")
 """Folders of what others have made."""
+_MATERIAL = {"fixtures", "testdata", "test-data", "test_data"}
+"""Folders of what tests look at, unless a cargo workspace has it for a member."""
 
 Manifest = Mapping[str, Any]
 
@@ -77,15 +79,6 @@ def find_packages(base: Path) -> Found:
     return Found(tuple(packages), tuple(left_out))
 
 
-def find_submodules(base: Path) -> tuple[str, ...]:
-    """Return the paths of the submodules that a folder's `.gitmodules` has; git need not be there."""
-    try:
-        text = (base / ".gitmodules").read_text(errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    return tuple(re.findall(r'^\s*path\s*=\s*"?(.+?)"?\s*$', text, re.MULTILINE))
-
-
 def _load_manifests(base: Path, left_out: list[str]) -> Iterator[tuple[str, Manifest]]:
     for folder in _folders(base, left_out):
         name = os.path.join(folder, MANIFEST)
@@ -130,6 +123,8 @@ def _package(
     name = _table(manifest, "package").get("name")
     nearest = next((each for each in _upwards(folder) if each in members), folder)
     root, why = _root(folder, nearest, manifests, members)
+    if not why and not _MATERIAL.isdisjoint(root.split("/")):
+        why = "it is what tests look at, by its folder's name"
     binaries = _find_binaries(base / folder, manifest)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         why = "its name is none that llorch.toml takes"

@@ -5,6 +5,7 @@ What is llorch's default already is not said again.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from itertools import chain, count
@@ -35,7 +36,7 @@ def plan_builds(packages: Sequence[Package], defaults: Mapping[str, Build], take
                 build = replace(build, target_dir=f"{folder}/{BACKEND}" if build.backends else folder)
             made.add((package.root, build.target_dir, build.bin))
             replaced = [key for key, default in defaults.items() if _key(default) == _key(build)]
-            wanted = (*replaced, name, f"{package.name}-{name}")
+            wanted = (*replaced, name, *([f"{package.name}-{name}"] if package.name != name else []))
             name = next(each for each in _names(wanted) if tasks.isdisjoint(_tasks(each, build)))
             tasks |= _tasks(name, build)
             found[name] = build if build.bin != name else replace(build, bin="")
@@ -52,12 +53,12 @@ def plan_suites(packages: Sequence[Package], defaults: Mapping[str, Test], taken
     if any(default.manifest in manifests for default in defaults.values()):
         return {}
     roots = {package.root: package for package in packages}
+    sizes = Counter(package.root for package in packages)
     found: dict[str, Test] = {}
     for root, last in roots.items():
-        several = sum(package.root == root for package in packages) > 1
         wanted = ("unit",) if len(roots) == 1 else (os.path.basename(root) or last.name,)
-        name = next(each for each in _names(wanted) if each not in {*found, *taken})
-        found[name] = Test(manifest=os.path.join(root, MANIFEST), args=("--workspace",) if several else ())
+        name = next(each for each in _names(wanted) if each not in found and each not in taken)
+        found[name] = Test(manifest=os.path.join(root, MANIFEST), args=("--workspace",) if sizes[root] > 1 else ())
     return found
 
 

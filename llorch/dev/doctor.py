@@ -43,6 +43,7 @@ class Check(NamedTuple):
 
 CHECKS = (
     Check("python", lambda _: "llorch", machine.check_python),
+    Check("extras", machine.needs_extras, machine.check_extras),
     Check("state", lambda _: "llorch", machine.check_state),
     Check("locale", lambda _: "names of files", machine.check_locale),
     Check("git", repository.needs_git, repository.check_git, always=True),

@@ -12,6 +12,7 @@ import click
 
 from llorch import shell, ui
 from llorch.cli import Command, dry_run_option, yes_option
+from llorch.dev.finding import listing
 from llorch.errors import LlorchError
 from llorch.text import shown
 
@@ -25,6 +26,8 @@ WORDS: "dict[Severity, tuple[str, ui.Style]]" = {
 }
 INDENT = 6
 """Columns before what is said of a finding, below it."""
+NAMED = 10
+"""Findings that are named in the last line."""
 
 
 @click.command(cls=Command, example="llorch dev doctor\nllorch dev doctor --fix\nllorch dev doctor --hosts --json")
@@ -119,9 +122,9 @@ def _summary(findings: "Sequence[Finding]") -> str:
 
 
 def _counted(ids: list[str], noun: str) -> str:
-    """Return how many there are and which, nothing if there are none."""
+    """Return how many there are and which, the first ones of many, nothing if there are none."""
     plural = "" if len(ids) == 1 else "s"
-    return f"{len(ids)} {noun}{plural} ({', '.join(dict.fromkeys(ids))})" if ids else ""
+    return f"{len(ids)} {noun}{plural} ({listing([*dict.fromkeys(ids)], NAMED)})" if ids else ""
 
 
 def _run(command: str) -> dict[str, Any]:

@@ -15,10 +15,14 @@ BUCKETS = ("s3:", "gs:", "az:")
 """Stores that are in a cloud's buckets."""
 
 
+def needed_extras(settings: Settings) -> tuple[str, ...]:
+    """Return the extras that the settings need."""
+    return ("cache",) if settings.cache.url.startswith(BUCKETS) else ()
+
+
 def missing_extras(settings: Settings) -> tuple[str, ...]:
-    """Return the extras that the settings need, and that are not installed."""
-    needed = ("cache",) if settings.cache.url.startswith(BUCKETS) else ()
-    return tuple(name for name in needed if find_spec(MODULES[name]) is None)
+    """Return those of them that are not installed."""
+    return tuple(name for name in needed_extras(settings) if find_spec(MODULES[name]) is None)
 
 
 def install_extras(names: Sequence[str], progress: Progress) -> None:

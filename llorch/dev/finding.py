@@ -67,6 +67,15 @@ def ask(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
     return "\n".join(lines)
 
 
+def first_line(said: str) -> str:
+    r"""Return the first line that says something, as far as it can be a version; it may be anything.
+
+    >>> first_line("\n  cc 12.2 \nmore"), first_line("")
+    ('cc 12.2', 'unknown')
+    """
+    return next((line.strip()[:100] for line in said.splitlines() if line.strip()), "unknown")
+
+
 def own(*command: str) -> str:
     """Return a command of llorch's own environment, such as `llorch` or `hf`, so that a shell finds it."""
     beside = os.path.join(os.path.dirname(sys.executable), command[0])

@@ -119,7 +119,7 @@ def _check_cards(needs: Needs, need: str, nvcc: tuple[str, str] | None) -> Itera
     try:
         gpus = _load_gpus(smi)
     except LlorchError as error:
-        text = "the driver does not answer: " + getattr(error, "tail", "") or error.message
+        text = f"the driver does not answer: {getattr(error, 'tail', '') or error.message}"
         fix = (f"{needs.system.sudo}modprobe nvidia",)
         yield Finding(id="gpu", severity="error", needed_for=need, text=text, fix=fix)
         return

@@ -70,8 +70,13 @@ def check_hub(needs: Needs, need: str) -> Iterator[Finding]:
         yield Finding(id="hub", severity=severity, found=found, needed_for=need, text=text, fix=fix)
         yield from _check_token(needs, token, None)
         return
-    yield Finding(id="hub", found=found, needed_for=need)
-    yield from _check_token(needs, token, answer)
+    doubt = _doubt(answer)
+    if doubt:
+        text = f"{hub.endpoint()} answers {answer.status_code}: {doubt}"
+        yield Finding(id="hub", severity="warn", found=found, needed_for=need, text=text)
+    else:
+        yield Finding(id="hub", found=found, needed_for=need)
+    yield from _check_token(needs, token, None if doubt else answer)
     yield from _check_clock(needs, need, answer)
 
 
@@ -79,7 +84,8 @@ class NoAnswer(Exception):
     """Says why the Hub has not answered, and which variable may be at fault."""
 
     def __init__(self, message: str, variable: str = "HF_ENDPOINT") -> None:
-        super().__init__(message)
+        by_proxy = variable.lower().endswith("_proxy")
+        super().__init__(f"{message}, by the proxy of {variable}" if by_proxy else message)
         self.variable = variable
 
 
@@ -96,18 +102,43 @@ def _ask(client: Any, endpoint: str, token: str | None) -> "httpx2.Response":
     try:
         answer = session.get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=PATIENCE, follow_redirects=False)
     except httpx2.TimeoutException:
-        raise NoAnswer(f"does not answer within {PATIENCE:g} s") from None
+        raise NoAnswer(f"does not answer within {PATIENCE:g} s", _way(endpoint)) from None
     except httpx2.ConnectError as error:
-        raise NoAnswer(f"cannot be reached: {error}") from None
+        raise NoAnswer(f"cannot be reached: {error}", _way(endpoint)) from None
     except (httpx2.LocalProtocolError, UnicodeEncodeError):  # the error's own words have the token in them
         raise NoAnswer("cannot be asked: the token has letters that no token has", "HF_TOKEN") from None
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        raise NoAnswer(f"does not answer ({type(error).__name__})") from None
+        raise NoAnswer(f"does not answer ({type(error).__name__})", _way(endpoint)) from None
+    if answer.status_code == 407:
+        raise NoAnswer("cannot be asked: the proxy wants a login", _way(endpoint))
     if answer.status_code >= 500:
         raise NoAnswer(f"answers {answer.status_code}: it has trouble of its own")
     if answer.is_redirect or (answer.is_success and "json" not in answer.headers.get("content-type", "")):
         raise NoAnswer("does not answer like a Hub: a login page of the network may stand before it")
     return answer
+
+
+def _way(endpoint: str) -> str:
+    """Return the variable that says by which way an address is asked: a proxy's, else HF_ENDPOINT."""
+    from urllib.parse import urlsplit
+    from urllib.request import proxy_bypass
+
+    parts = urlsplit(endpoint)
+    if not proxy_bypass(parts.netloc):
+        for name in (f"{parts.scheme}_proxy", "all_proxy"):
+            for variable in (name, name.upper()):
+                if os.environ.get(variable):
+                    return variable
+    return "HF_ENDPOINT"
+
+
+def _doubt(answer: "httpx2.Response") -> str:
+    """Return why an answer may be none of a Hub that can be worked with; a mirror may have no users."""
+    if answer.status_code == 429:
+        return "too much was asked from here, and what is asked next may be refused too"
+    if not answer.is_success and "html" in answer.headers.get("content-type", ""):
+        return "that is a web page, and not how a Hub says it; a proxy or another server may stand before it"
+    return ""
 
 
 def _check_token(needs: Needs, token: str | None, answer: "httpx2.Response | None") -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from typing import Literal
 
 from llorch.config import Build, Paths, Settings, Test
 from llorch.dev.declare import render_table
-from llorch.errors import ConfigError
+from llorch.dev.finding import listing
+from llorch.errors import ConfigError, Refused
 from llorch.rewrite import rewrite
 from llorch.toml import load
 
@@ -20,6 +21,10 @@ SETTINGS, CATALOG, HOSTS, DODO, IGNORE = "llorch.toml", "catalog.toml", "hosts.t
 NAMES = (SETTINGS, CATALOG, HOSTS, DODO)
 """The files that make a workspace."""
 KEPT = "as it was"
+_NAMED = 8
+"""Builds that are named, and the rest is counted."""
+_COMPILED = "__pycache__/"
+"""What Python makes of dodo.py, beside it."""
 
 _SETTINGS = """\
 # What llorch works with here. What is not said has its default; llorch's docs/configuration.md has all there is.
@@ -98,6 +103,21 @@ class Step:
     about: str
 
 
+def check_place(folder: Path) -> None:
+    """Refuse a folder that so much is below that all of it would be in one workspace by mistake.
+
+    A home that is a repository is meant, and so is a folder that has one of the files already.
+
+    Raises:
+        Refused: it is the file system's root, or the user's home.
+    """
+    home = os.path.expanduser("~")
+    is_home = os.path.isdir(home) and os.path.samefile(folder, home) and not os.path.lexists(folder / ".git")
+    if (is_home or folder == Path(folder.anchor)) and is_new(folder):
+        hint = "name a folder: `llorch init DIR`; or write its llorch.toml by hand"
+        raise Refused(f"`{folder}` is to be a workspace, and all that is below it would be in it", hint=hint)
+
+
 def plan_files(folder: Path, builds: Mapping[str, Build], suites: Mapping[str, Test]) -> tuple[Step, ...]:
     """Return what becomes of each file of a workspace.
 
@@ -122,7 +142,7 @@ def plan_files(folder: Path, builds: Mapping[str, Build], suites: Mapping[str, T
             steps.append(Step(name, "kept", "", f"{KEPT}; `from llorch.dodo import *` in it brings llorch's tasks"))
         else:
             steps.append(Step(name, "kept", "", KEPT))
-    return (*steps, *_ignoring(folder, paths.models))
+    return (*steps, _ignoring(folder, paths.models))
 
 
 def is_new(folder: Path) -> bool:
@@ -181,21 +201,24 @@ def _own_paths(folder: Path) -> Paths:
     return settings.paths
 
 
-def _ignoring(folder: Path, models: str) -> tuple[Step, ...]:
-    """Return what has git ignore the model folder: nothing if it is not below."""
+def _ignoring(folder: Path, models: str) -> Step:
+    """Return what has git ignore the model folder, if it is below, and what Python makes of dodo.py."""
     name = os.path.normpath(models)
-    if os.path.isabs(os.path.expanduser(name)) or name.split("/")[0] in (".", ".."):
-        return ()
-    line = "/" + re.sub(r"([\\*?\[ ])", r"\\\1", name) + "/"
-    about = f"keeps {name} out of git"
+    lines = {"__pycache__": _COMPILED}
+    if not (os.path.isabs(os.path.expanduser(name)) or name.split("/")[0] in (".", "..")):
+        lines = {name: "/" + re.sub(r"([\\*?\[ ])", r"\\\1", name) + "/", **lines}
     try:
-        old = (folder / IGNORE).read_bytes()
+        old: bytes | None = (folder / IGNORE).read_bytes()
     except FileNotFoundError:
-        return (Step(IGNORE, "made", f"{line}\n", about),)
-    if any(said.strip().strip(b"/").removeprefix(b"**/") == line.strip("/").encode() for said in old.splitlines()):
-        return (Step(IGNORE, "kept", "", KEPT),)
-    end = "\r\n" if b"\r\n" in old else "\n"
-    return (Step(IGNORE, "changed", ("" if not old or old.endswith(b"\n") else end) + line + end, about),)
+        old = None
+    said = {line.strip().strip(b"/").removeprefix(b"**/") for line in (old or b"").splitlines()}
+    new = {name: line for name, line in lines.items() if line.strip("/").encode() not in said}
+    if not new:
+        return Step(IGNORE, "kept", "", KEPT)
+    end = "\r\n" if old and b"\r\n" in old else "\n"
+    text = ("" if not old or old.endswith(b"\n") else end) + "".join(line + end for line in new.values())
+    about = f"keeps {' and '.join(new)} out of git"
+    return Step(IGNORE, "made" if old is None else "changed", text, about)
 
 
 def _count(tables: Mapping[str, object], what: str) -> str:
@@ -205,4 +228,6 @@ def _count(tables: Mapping[str, object], what: str) -> str:
     ('no builds', 'builds a and b')
     """
     *most, last = tables or ("",)
+    if len(most) >= _NAMED:
+        return f"{what}s {listing([*tables], _NAMED)}"
     return f"no {what}s" if not tables else f"{what} {last}" if not most else f"{what}s {', '.join(most)} and {last}"

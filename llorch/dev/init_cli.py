@@ -9,9 +9,9 @@ import click
 
 from llorch import ui
 from llorch.cli import Command, dry_run_option
-from llorch.dev.crates import find_packages, find_submodules
+from llorch.dev.crates import find_packages
 from llorch.dev.declare import plan_builds, plan_suites
-from llorch.dev.init import SETTINGS, Step, plan_files, write_files
+from llorch.dev.init import SETTINGS, Step, check_place, plan_files, write_files
 from llorch.switches import is_on
 from llorch.text import shown
 from llorch.workspace import find_workspace
@@ -39,8 +39,8 @@ class New(Command):
 def init(folder: str | None) -> None:
     """Make the files of a workspace in DIR, or here: llorch.toml, catalog.toml, hosts.toml, dodo.py.
 
-    The binaries of cargo packages are found and declared. A file that is there stays as it is; .gitignore gets a line
-    for the model folder.
+    The binaries of cargo packages are found and declared. A file that is there stays as it is; .gitignore gets lines
+    for the model folder and for what Python makes of dodo.py.
     """
     here = Path.cwd()
     above = find_workspace(here.parent, {})
@@ -79,15 +79,18 @@ def plan(folder: Path) -> Plan:
 
     Raises:
         ConfigError: its own Cargo.toml, or its llorch.toml, is wrong.
+        Refused: it is not to be a workspace.
     """
     from llorch.build.plan import COMMANDS, DEFAULTS
+    from llorch.git.modules import submodule_paths
     from llorch.test.plan import ALL
     from llorch.test.plan import DEFAULTS as SUITES
 
+    check_place(folder)
     found = find_packages(folder) if not os.path.lexists(folder / SETTINGS) else None
     packages, left_out = (found.packages, found.left_out) if found is not None else ((), ())
     builds, suites = plan_builds(packages, DEFAULTS, COMMANDS), plan_suites(packages, SUITES, (ALL,))
-    return Plan(plan_files(folder, builds, suites), left_out, find_submodules(folder))
+    return Plan(plan_files(folder, builds, suites), left_out, tuple(submodule_paths(os.path.realpath(folder))))
 
 
 def tell_files(steps: Sequence[Step], *, dry: bool) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from llorch.dev.finding import Finding, Severity, ask, listing, own, words_of
+from llorch.dev.finding import Finding, Severity, ask, first_line, listing, own, words_of
 from llorch.dev.needs import Needs
 from llorch.errors import LlorchError, ToolMissing
 from llorch.workspace import upwards
@@ -32,11 +32,16 @@ def check_git(needs: Needs, need: str) -> Iterator[Finding]:
 
     severity: Severity = "error" if need else "warn"
     try:
-        version = ask(["git", "--version"]).removeprefix("git version ")
+        said = ask(["git", "--version"])
     except ToolMissing:
         text = "git is not installed, or not in PATH"
         fix = needs.system.install("git")
         yield Finding(id="git", severity=severity, needed_for=need, text=text, fix=fix)
+        return
+    version = next(iter(re.findall(r"^git version (.+)", said, re.MULTILINE)), "")
+    if not version:
+        text = f"`git --version` does not say it is git: {first_line(said)}"
+        yield Finding(id="git", severity=severity, found="does not work", needed_for=need, text=text)
         return
     try:
         if need:
@@ -61,11 +66,12 @@ def check_submodules(needs: Needs, need: str) -> Iterator[Finding]:
 
     from llorch.git.repo import find_repo
     from llorch.git.status import load_submodules
+    from llorch.git.submodules import is_cut_off
 
     if which("git") is None:
         return  # which is said
     found = load_submodules(find_repo(needs.workspace.root))
-    absent = [each for each in found if each.state == "uninitialized"]
+    absent = [each for each in found if each.state == "uninitialized" or is_cut_off(each.declared)]
     broken = [each for each in found if each.state == "broken"]
     if absent:
         yield _absent(absent, needs)
@@ -82,9 +88,9 @@ def _absent(absent: "Sequence[Submodule]", needs: Needs) -> Finding:
     return Finding(
         id="submodules",
         severity="error" if need else "warn",
-        found=f"{len(paths)} not initialized",
+        found=f"{len(paths)} not there",
         needed_for=need,
-        text=f"not cloned yet: {listing(paths)}",
+        text=f"not cloned yet, or not wholly: {listing(paths)}",
         fix=(own("llorch", "git", "submodules", "update", "--pinned", "--", *paths),),
         safe=True,
     )

@@ -6,12 +6,14 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from llorch.dev.finding import Finding, ask
+from llorch.dev.finding import PATIENCE, Finding, ask, first_line
 from llorch.dev.needs import Needs
 from llorch.dev.rustup import QUIET, check_toolchain, find_rustup, find_toolchain_file
 from llorch.dev.system import edit
-from llorch.errors import CommandFailed, ToolMissing
+from llorch.errors import LlorchError, ToolMissing
+from llorch.workspace import upwards
 
 
 def check_rust(needs: Needs, need: str) -> Iterator[Finding]:
@@ -44,39 +46,49 @@ def _no_cargo(needs: Needs, need: str) -> Finding:
 
 def _check_programs(needs: Needs, need: str, file: Path | None, folders: Sequence[Path]) -> Iterator[Finding]:
     """Ask cargo and rustc for their versions where they are to work, and compare with what the packages want."""
-    from llorch.toolchain import require_version
-
     rustc = os.environ.get("RUSTC") or "rustc"
     for id, program in (("cargo", "cargo"), ("rustc", rustc)):
         try:
             said = ask([program, "--version"], cwd=folders[0], env=QUIET)
-            if id == "rustc":
-                for package in _packages(folders):
-                    require_version(package, folders[0])
         except ToolMissing as error:
-            fix = (_update(file) if shutil.which(program) else ()) or needs.system.install_rust()
+            fix = needs.system.install_rust()
             yield Finding(id=id, severity="error", needed_for=need, text=error.message, fix=fix)
-        except CommandFailed as error:
+            continue
+        except LlorchError as error:
             yield _failed(id, need, error)
             return  # rustc would say the same
-        else:
-            yield Finding(id=id, found=_version(said), needed_for=need)
+        version = next(iter(re.findall(rf"^{id} (\d+\.\d+\S*)", said, re.MULTILINE)), "")
+        if not version:
+            text = f"`{program} --version` does not say it is {id}: {first_line(said)}"
+            yield Finding(id=id, severity="error", found="does not work", needed_for=need, text=text)
+            return
+        too_old = _too_old(folders) if id == "rustc" else ""
+        fix = (_update(file) or needs.system.install_rust()) if too_old else ()
+        yield Finding(
+            id=id, severity="error" if too_old else "ok", found=version, needed_for=need, text=too_old, fix=fix
+        )
 
 
-def _version(said: str) -> str:
-    """Return the version out of what a program of Rust says.
+def _too_old(folders: Sequence[Path]) -> str:
+    """Return which package wants a newer Rust than there is, empty where none does."""
+    from llorch.toolchain import parse_version, require_version
 
-    >>> _version("cargo 1.95.0 (f2d3ce0bd 2026-03-21)")
-    '1.95.0'
-    """
-    return next(iter(re.findall(r"\d+\.\d+\S*", said)), said.partition("\n")[0])
+    packages = [*_packages(folders)]
+    if not packages:
+        return ""
+    try:
+        require_version(max(packages, key=lambda package: parse_version(package["rust_version"])), folders[0])
+    except ToolMissing as error:
+        return error.message
+    return ""
 
 
-def _failed(id: str, need: str, error: CommandFailed) -> Finding:
-    lines = [line for line in error.tail.splitlines() if line.strip()]
+def _failed(id: str, need: str, error: LlorchError) -> Finding:
+    said: str = getattr(error, "tail", "")
+    lines = [line for line in said.splitlines() if line.strip()]
     text = lines[0].removeprefix("error: ") if lines else error.message
     rustup = find_rustup()
-    fix = (shlex.join([rustup, "default", "stable"]),) if "no default" in error.tail and rustup else ()
+    fix = (shlex.join([rustup, "default", "stable"]),) if "no default" in said and rustup else ()
     found = "does not work"
     return Finding(id=id, severity="error", found=found, needed_for=need, text=text, fix=fix, safe=bool(fix))
 
@@ -90,15 +102,29 @@ def _update(file: Path | None) -> tuple[str, ...]:
 
 def _packages(folders: Sequence[Path]) -> Iterator[Mapping[str, str]]:
     """Yield what `toolchain.require_version` wants to know of packages; cargo itself tells of broken manifests."""
+    for folder in folders:
+        package = _table(_manifest(folder), "package")
+        wanted = package.get("rust-version")
+        if wanted == {"workspace": True}:
+            manifests = (_manifest(Path(above)) for above in upwards(str(folder)))
+            root = next((_table(each, "workspace") for each in manifests if "workspace" in each), {})
+            wanted = _table(root, "package").get("rust-version")
+        if isinstance(wanted, str):
+            yield {"name": str(package.get("name")), "rust_version": wanted}
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
     import tomli
 
-    for folder in folders:
-        try:
-            package = tomli.loads((folder / "Cargo.toml").read_text()).get("package", {})
-        except (OSError, ValueError):
-            continue
-        if isinstance(package, dict) and isinstance(package.get("rust-version"), str):
-            yield {"name": str(package.get("name")), "rust_version": package["rust-version"]}
+    try:
+        return tomli.loads((folder / "Cargo.toml").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def check_linker(needs: Needs, need: str) -> Iterator[Finding]:
@@ -107,12 +133,12 @@ def check_linker(needs: Needs, need: str) -> Iterator[Finding]:
         if needs.system.platform == "darwin":  # where `cc` is always there, and asks for the tools in a window
             ask(["xcode-select", "-p"])
         said = ask(["cc", "--version"])
-    except (ToolMissing, CommandFailed) as error:
-        text = f"{error.message}: rustc links by it, and build scripts compile C"
+    except LlorchError as error:
+        text = f"rustc links by `cc`, and build scripts compile C\n{error.message}"
         fix = needs.system.install("compiler")
         yield Finding(id="linker", severity="error", needed_for=need, text=text, fix=fix)
         return
-    yield Finding(id="linker", found=said.partition("\n")[0], needed_for=need)
+    yield Finding(id="linker", found=first_line(said), needed_for=need)
 
 
 def check_wrapper(needs: Needs, folder: Path) -> Iterator[Finding]:
@@ -121,14 +147,14 @@ def check_wrapper(needs: Needs, folder: Path) -> Iterator[Finding]:
 
     name, need = needs.settings.cargo.rustc_wrapper, "[cargo] rustc_wrapper"
     id = "sccache" if os.path.basename(name) == "sccache" else "wrapper"
-    flaw = try_wrapper(name, folder).flaw
+    flaw = try_wrapper(name, folder, timeout=PATIENCE).flaw
     if flaw:
         fix = needs.system.install("sccache") if name == "sccache" and shutil.which(name) is None else ()
         text = f"builds leave it out: {flaw}"
         yield Finding(id=id, severity="warn", found=name, needed_for=need, text=text, fix=fix)
         return
     try:
-        found = ask([name, "--version"], cwd=folder).partition("\n")[0]
-    except CommandFailed:  # it may be anything that runs rustc
+        found = first_line(ask([name, "--version"], cwd=folder))
+    except LlorchError:  # it may be anything that runs rustc
         found = name
     yield Finding(id=id, found=found, needed_for=need)

@@ -32,8 +32,12 @@ def check_disk(needs: Needs, need: str) -> Iterator[Finding]:
     text = f"all models that are not here yet take {bytes_text(total)}, and are not all going to fit"
     if severity == "error":
         text = f"`{largest}` alone takes {bytes_text(sizes[largest])} more"
-    fix = (own("llorch", "models", "disk-usage"), own("llorch", "models", "gc"))
-    yield Finding(id="disk", severity=severity, found=found, needed_for=need, text=text, fix=fix)
+    yield Finding(id="disk", severity=severity, found=found, needed_for=need, text=text, fix=make_room())
+
+
+def make_room() -> tuple[str, ...]:
+    """Return the commands by which room is made."""
+    return own("llorch", "models", "disk-usage"), own("llorch", "models", "gc")
 
 
 def missing_sizes(needs: Needs) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llorch.dev.finding import PATIENCE, Finding, ask, listing, own, words_of
+from llorch.dev.finding import PATIENCE, Finding, ask, first_line, listing, own, words_of
 from llorch.dev.needs import Needs
 from llorch.errors import CommandFailed, HostKeyRefused, LlorchError, ToolMissing
 
@@ -22,7 +22,7 @@ def check_ssh(needs: Needs, need: str) -> Iterator[Finding]:
     """Look for the ssh program: it reads its configuration, and is the way to some hosts."""
     by_ssh = [host.name for host in needs.hosts.values() if host.transport == "openssh"]
     try:
-        version = ask(["ssh", "-V"]).partition(",")[0]
+        version = first_line(ask(["ssh", "-V"]).partition(",")[0])
     except ToolMissing:
         text = "ssh is not installed, or not in PATH; its configuration is read without it, as far as that is certain"
         if by_ssh:
@@ -48,6 +48,9 @@ def check_agent(needs: Needs, need: str) -> Iterator[Finding]:
         fix = ("ssh-add",) if has_agent else ('eval "$(ssh-agent -s)"', "ssh-add")
         found = "no keys" if has_agent else "none"
         yield Finding(id="agent", severity="warn", found=found, needed_for=need, text=text, fix=fix)
+        return
+    except LlorchError as error:  # as an agent of another machine does, whose connection is dead
+        yield Finding(id="agent", severity="warn", found="no answer", needed_for=need, text=error.message)
         return
     yield Finding(id="agent", found=f"{keys} key" + ("s" if keys != 1 else ""), needed_for=need)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from llorch.dev.extras import install_extras, missing_extras
 from llorch.engine import Action, Command, creator
+from llorch.locks import hold
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
 
@@ -31,5 +32,6 @@ def task_dev(run: Session) -> Iterator[dict[str, Any]]:
 def _install_extras(progress: Progress) -> Done:
     missing = missing_extras(session().settings)
     if missing:
-        install_extras(missing, progress)
+        with hold(session().workspace, EXTRAS, EXTRAS):  # the second of two finds its packages there
+            install_extras(missing, progress)
     return Done(f"llorch[{','.join(missing)}]" if missing else "none is missing", made=bool(missing))

@@ -146,11 +146,26 @@ def to_tip(declared: Declared) -> Move:
 
 
 def is_cut_off(declared: Declared) -> bool:
-    """Tell whether a clone was ended before its first checkout: it has neither an index nor files yet."""
+    """Tell whether a clone was ended before its first checkout, or in it.
+
+    Git writes the index when all files are there. Where it has one no more, but had, the files may be somebody's work.
+    """
     try:
-        bare = declared.is_there and os.listdir(declared.repo.root) == [".git"]
-        return bare and not os.path.lexists(os.path.join(declared.repo.git_folder, "index"))
+        folder = declared.repo.git_folder
+        has_head, has_index = (os.path.lexists(os.path.join(folder, name)) for name in ("HEAD", "index"))
+        if not declared.is_there or not has_head or has_index:
+            return False
+        return os.listdir(declared.repo.root) == [".git"] or not _has_moved(folder)
     except OSError:  # it is broken, as git will say
+        return False
+
+
+def _has_moved(folder: str) -> bool:
+    """Tell whether HEAD has been anywhere since the clone was made."""
+    try:
+        with open(os.path.join(folder, "logs", "HEAD"), "rb") as file:
+            return len(file.readlines()) > 1
+    except FileNotFoundError:
         return False
 
 
@@ -252,7 +267,7 @@ def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
         if force:
             repo.run("reset", "-q", "--hard")
         return Move(declared, "same", target, target)
-    force = force or os.listdir(repo.root) == [".git"]  # nothing to lose
+    force = force or cut_off or os.listdir(repo.root) == [".git"]  # nothing to lose
     if not force:
         check_kept(repo, target)
     ref = None if force else rescue(repo)

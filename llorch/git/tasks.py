@@ -4,13 +4,17 @@ And `git:submodules-clone`, which gets what a new clone lacks and moves nothing.
 """
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from llorch.engine import Action, Command, creator
 from llorch.errors import TaskFailure
+from llorch.locks import hold
 from llorch.progress import Progress
 from llorch.session import Done, Session, session
+
+if TYPE_CHECKING:
+    from llorch.git.status import Declared
 
 COMMANDS = {
     "status": (["status"], "Show the state of the repository and its submodules"),
@@ -39,12 +43,27 @@ def task_git(run: Session) -> Iterator[dict[str, Any]]:
 
 
 def _clone(progress: Progress) -> Done:
-    from llorch.git.repo import find_repo, listed
+    """Clone what is missing, once: of two runs the second waits, since git gives up where another git is at work."""
+    if not _find_absent()[0]:
+        return Done("none is missing", made=False)
+    with hold(session().workspace, CLONE, CLONE):
+        return _clone_absent(*_find_absent(), progress)
+
+
+def _find_absent() -> "tuple[list[Declared], int]":
+    """Return the submodules that are not wholly there, but those in others of them, and how many are known."""
+    from llorch.git.repo import find_repo
     from llorch.git.status import load_submodules
-    from llorch.git.submodules import is_cut_off, move_all, outermost, to_recorded
+    from llorch.git.submodules import is_cut_off, outermost
 
     known = [each.declared for each in load_submodules(find_repo(session().workspace.root))]
-    absent = outermost([each for each in known if not each.is_there or is_cut_off(each)])
+    return outermost([each for each in known if not each.is_there or is_cut_off(each)]), len(known)
+
+
+def _clone_absent(absent: "Sequence[Declared]", known: int, progress: Progress) -> Done:
+    from llorch.git.repo import listed
+    from llorch.git.submodules import move_all, to_recorded
+
     if absent:
         progress.say(f"fetching {listed(each.path for each in absent)}")
     moves = move_all(absent, to_recorded, to_recorded)
@@ -52,6 +71,6 @@ def _clone(progress: Progress) -> Done:
     if failed:
         reasons = "\n".join(f"  {listed([path])}: {error.message}" for path, error in failed)
         hint = next((error.hint for _, error in failed if error.hint), None)
-        raise TaskFailure(f"{len(failed)} of {len(known)} submodules cannot be cloned:\n{reasons}", hint=hint)
+        raise TaskFailure(f"{len(failed)} of {known} submodules cannot be cloned:\n{reasons}", hint=hint)
     cloned = [move.declared.path for move in moves if move.outcome == "cloned"]
     return Done(listed(cloned) if cloned else "none is missing", made=bool(cloned))

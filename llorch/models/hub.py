@@ -36,6 +36,10 @@ class Remote:
     """Whether asking again gives another address."""
 
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+"""The variables that name proxies, in small or in capital letters."""
+
+
 class Passing(Exception):
     """A failure that may pass: a lost connection, a server's trouble, a limit; `wait` is what the server asks for."""
 
@@ -105,14 +109,14 @@ def client() -> Any:
 
     Raises:
         Offline: LLORCH_OFFLINE or HF_HUB_OFFLINE is set.
+        ConfigError: the client cannot work with what the environment, or its file of the token, says.
     """
     if is_on("LLORCH_OFFLINE"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[\w./-]*)?", address):
-        problem = Problem("HF_ENDPOINT", None, "", f"`{address}` is not an address such as https://huggingface.co")
-        raise ConfigError([problem])
+    if not os.environ.get("HF_ENDPOINT"):
+        os.environ.pop("HF_ENDPOINT", None)  # one that is empty says nothing, but to the client
+    _check_endpoint(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     try:
         import huggingface_hub
         from huggingface_hub import constants
@@ -123,7 +127,41 @@ def client() -> Any:
         raise Offline(
             "what is needed is not here, and fetching is switched off", hint="unset LLORCH_OFFLINE or HF_HUB_OFFLINE"
         )
+    _check_settings(huggingface_hub)
     return huggingface_hub
+
+
+def _check_endpoint(address: str) -> None:
+    found = re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:([0-9]{1,5}))?(/[\w./-]*)?", address)
+    if found is None or int(found[3] or 0) > 65535:
+        message = f"`{address}` is not an address such as https://huggingface.co"
+        if "@" in address:  # and a password may be before it
+            message = "has a user in it, and is to be an address such as https://huggingface.co; HF_TOKEN logs in"
+        raise ConfigError([Problem("HF_ENDPOINT", None, "", message)])
+
+
+def _check_settings(client: Any) -> None:
+    """Have the client read what it would otherwise stumble over in the middle of a question."""
+    import httpx2
+
+    proxies = ", ".join(name for name in sorted(os.environ) if name.lower() in PROXIES and os.environ[name])
+    try:
+        client.get_session()
+    except ImportError:
+        problem = Problem(proxies, None, "", "a SOCKS proxy needs a package", "`pip install socksio`, where llorch is")
+    except (ValueError, httpx2.InvalidURL):  # in whose words a password may be
+        problem = Problem(proxies, None, "", "is not the address of a proxy, such as http://proxy.example:3128")
+    except OSError as error:
+        problem = Problem("SSL_CERT_FILE", None, "", f"has no certificates that can be read: {error.strerror or error}")
+    else:
+        try:
+            client.get_token()
+            return
+        except UnicodeDecodeError:
+            from huggingface_hub.constants import HF_TOKEN_PATH
+
+            problem = Problem(HF_TOKEN_PATH, None, "", "is not UTF-8 text", "`hf auth login` writes it anew")
+    raise ConfigError([problem])
 
 
 def api() -> "HfApi":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.dev.crates import find_packages, find_submodules
+from llorch.dev.crates import find_packages
 from llorch.errors import ConfigError
 from tests.conftest import as_mortal
 from tests.dev.trees import MAIN, TREES, ask_cargo, package, write_tree
@@ -142,10 +142,22 @@ def test_what_is_no_file_is_no_manifest(tmp_path: Path) -> None:
     assert (found.packages, found.left_out) == ((), ("d/Cargo.toml: cannot be read: Permission denied",))
 
 
-def test_submodules_are_read_from_gitmodules(tmp_path: Path) -> None:
-    """Their paths are found without git."""
-    assert find_submodules(tmp_path) == ()
-    (tmp_path / ".gitmodules").write_text(
-        '[submodule "x"]\n\tpath = reference/candle\n\turl = ../c\n[submodule "y"]\n  path = "a b"\n'
+def test_what_tests_look_at_is_left_out(tmp_path: Path) -> None:
+    """Packages and whole workspaces in a folder of fixtures are, but not what a workspace above has for a member."""
+    write_tree(
+        tmp_path,
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["testdata/member"]\nexclude = ["tests"]\nresolver = "2"\n',
+            "testdata/member/Cargo.toml": package("member"),
+            "tests/fixtures/alone/Cargo.toml": package("alone"),
+            "tests/fixtures/ws/Cargo.toml": '[workspace]\nmembers = ["*"]\n',
+            "tests/fixtures/ws/inner/Cargo.toml": package("inner"),
+            "tests/suite/Cargo.toml": package("suite"),
+        },
     )
-    assert find_submodules(tmp_path) == ("reference/candle", "a b")
+    found = find_packages(tmp_path)
+    assert [each.name for each in found.packages] == ["member", "suite"]
+    assert [line.partition(": ") for line in found.left_out] == [
+        (f"tests/fixtures/{name}/Cargo.toml", ": ", "it is what tests look at, by its folder's name")
+        for name in ("alone", "ws/inner")
+    ]

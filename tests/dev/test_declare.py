@@ -119,6 +119,8 @@ def test_no_two_builds_have_one_name_or_one_file() -> None:
         package("b", folder="b", tool=()),
         package("c", folder="c", root="c", tool=()),
         package("c", folder="d", root="d", tool=()),
+        package("tool", folder="t", root="t"),
+        package("tool", folder="u", root="u"),
         package("e", "cpu", "cuda", folder="e", tool=()),
         package("f", "cpu", "cuda", folder="f", tool=()),
     )
@@ -127,6 +129,8 @@ def test_no_two_builds_have_one_name_or_one_file() -> None:
         "b-tool": ("b/Cargo.toml", "tool", "target/b"),
         "c-tool": ("c/Cargo.toml", "tool", ""),
         "c-tool-2": ("d/Cargo.toml", "tool", ""),
+        "tool-2": ("t/Cargo.toml", "tool", ""),
+        "tool-3": ("u/Cargo.toml", "tool", ""),
         "e-tool": ("e/Cargo.toml", "tool", "target/{backend}"),
         "f-tool": ("f/Cargo.toml", "tool", "target/f/{backend}"),
     }

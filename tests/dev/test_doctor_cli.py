@@ -47,10 +47,18 @@ def test_a_report_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     assert render(FINDINGS[:1]) == "no failures, 1 ok"
 
 
+def test_many_failures_are_counted() -> None:
+    """The last line names the first ones."""
+    hosts = [Finding(id=f"host:{number}", severity="error") for number in range(12)]
+    *_, last = render(hosts).splitlines()
+    assert last.startswith("12 failures (host:0, host:1, ")
+    assert last.endswith(", host:9 and 2 more), 0 ok")
+
+
 def test_a_report_on_a_terminal(workspace: Path) -> None:
     """Lines fit the window but for commands, which are never broken; words say what colours do."""
     wide = workspace / ("d" * 60)
-    wide.mkdir()
+    (wide / ".llorch").mkdir(parents=True)  # or the first run's log would make it
     (wide / "llorch.toml").write_text("[git]\nbranch = 1\n")
     env = {"LLORCH_OFFLINE": "1", "VISUAL": "joe"}
     done = in_terminal(str(BIN / "llorch"), "dev", "doctor", cwd=wide, env=env)
@@ -137,7 +145,7 @@ def test_a_fix_that_fails(unfinished: World) -> None:
     done = program_of(*command)
     assert "warning: `" in done.err
     assert "exited with" in done.err
-    assert "1 not initialized" in done.out
+    assert "1 not there" in done.out
     assert (unfinished.work / ".llorch/state.db").stat().st_mode & 0o200
     run = program_of(*command, "--json")
     assert [fix["error"]["code"] for fix in run.json["fixed"]] == ["command-failed"]

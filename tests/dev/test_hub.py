@@ -150,6 +150,7 @@ def test_a_token_that_is_none(workspace: Path, hub: Hub, token: str) -> None:
         (Fault("portal_redirect", forever=True), "login page"),
         (Fault("status", code=503, forever=True), "answers 503"),
         (Fault("reset", at="any", forever=True), "does not answer ("),
+        (Fault("status", code=407, forever=True), "the proxy wants a login"),
     ],
 )
 def test_hubs_that_are_none(workspace: Path, hub: Hub, fault: Fault, said: str) -> None:
@@ -168,6 +169,63 @@ def test_a_mirror_that_knows_no_users(workspace: Path, hub: Hub) -> None:
     code, findings = examined(env={"HF_TOKEN": TOKEN})
     assert (code, findings["hub"].severity, findings["token"].severity) == (0, "ok", "warn")
     assert "token" not in examined()[1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("status", code=429, forever=True), "answers 429: too much was asked from here"),
+        (Fault("status", code=403, headers={"Content-Type": "text/html"}, forever=True), "answers 403: that is a web"),
+    ],
+)
+def test_hubs_that_may_not_be_worked_with(workspace: Path, hub: Hub, fault: Fault, said: str) -> None:
+    """A warning, since it may pass or may be a mirror; nothing is said of the token then."""
+    declare(workspace)
+    hub.fault("*", fault)
+    code, findings = examined(env={"HF_TOKEN": TOKEN})
+    assert (code, findings["hub"].severity, "token" in findings) == (0, "warn", False)
+    assert said in findings["hub"].text
+
+
+@pytest.mark.parametrize(
+    ("env", "said", "fix"),
+    [
+        ({"HTTPS_PROXY": "http://127.0.0.1:1"}, "Connection refused, by the proxy of HTTPS_PROXY", "HTTPS_PROXY"),
+        ({"all_proxy": "http://127.0.0.1:1"}, "Connection refused, by the proxy of all_proxy", "all_proxy"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1"}, "Connection refused\n", "HF_ENDPOINT"),
+        ({"HTTPS_PROXY": "what://a:secret@b"}, "HTTPS_PROXY: is not the address of a proxy", "HTTPS_PROXY"),
+        ({"HTTPS_PROXY": "a:secret"}, "HTTPS_PROXY: is not the address of a proxy", "HTTPS_PROXY"),
+        ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "ALL_PROXY: a SOCKS proxy needs a package", "ALL_PROXY"),
+        ({"SSL_CERT_FILE": "/no/such"}, "SSL_CERT_FILE: has no certificates", "SSL_CERT_FILE"),
+        ({"HF_ENDPOINT": "https://127.0.0.1:99999"}, "is not an address such as", "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "https://a:secret@127.0.0.1"}, "HF_ENDPOINT: has a user in it", "HF_ENDPOINT"),
+    ],
+)
+def test_ways_to_the_hub_that_lead_nowhere(workspace: Path, env: dict[str, str], said: str, fix: str) -> None:
+    """The variable that is to blame is named, and what it says is not shown where a password may be in it."""
+    declare(workspace)
+    run = program("llorch", "dev", "doctor", env={"HF_ENDPOINT": "https://127.0.0.1:1", **env})
+    assert run.code == 1, run.err
+    assert said in run.out
+    assert f"        unset {fix}\n" in run.out
+    assert "secret" not in run.out + run.err
+
+
+def test_an_empty_address_is_none(workspace: Path) -> None:
+    """The Hub's own counts then, as if nothing were said; here a proxy that is not there is in its way."""
+    declare(workspace)
+    finding = examined(env={"HF_ENDPOINT": "", "HTTPS_PROXY": "http://127.0.0.1:1"})[1]["hub"]
+    assert finding.found.endswith(", https://huggingface.co")
+
+
+def test_a_token_file_that_is_no_text(workspace: Path, hub: Hub) -> None:
+    """It is named."""
+    declare(workspace)
+    (workspace / "hf").mkdir()
+    (workspace / "hf/token").write_bytes(b"\xff\xfe")
+    code, findings = examined(env={"HF_HOME": str(workspace / "hf")})
+    assert (code, findings["hub"].severity) == (1, "error")
+    assert f"{workspace}/hf/token: is not UTF-8 text" in findings["hub"].text
 
 
 def test_answers_of_another_shape(workspace: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,17 @@ import pytest
 
 from llorch import config
 from llorch.build.plan import plan_builds
-from llorch.dev.init import IGNORE, NAMES, SETTINGS, is_new, plan_files, render_settings, write_files
-from llorch.errors import ConfigError, DiskFull
+from llorch.dev.init import (
+    IGNORE,
+    NAMES,
+    SETTINGS,
+    check_place,
+    is_new,
+    plan_files,
+    render_settings,
+    write_files,
+)
+from llorch.errors import ConfigError, DiskFull, Refused
 from llorch.models.catalog import load_models
 from llorch.remote.hosts import load_hosts
 from llorch.test.plan import plan_suites
@@ -117,21 +126,22 @@ def test_a_dodo_of_another_kind_is_told_what_it_lacks(workspace: Path) -> None:
 
 
 def test_models_are_not_for_git(workspace: Path) -> None:
-    """The line is added once, after what is there, in its own line ends, whatever bytes that has."""
-    assert ignored(workspace) == "/.test-models/\n"
-    assert ignored(workspace) == "/.test-models/\n"
+    """Lines are added once, after what is there, in its own line ends, whatever bytes that has."""
+    lines = "/.test-models/\n__pycache__/\n"
+    assert ignored(workspace) == lines
+    assert ignored(workspace) == lines
     for old, new in (
-        (b"", "/.test-models/\n"),
-        (b"/target", "/target\n/.test-models/\n"),
-        (b"/target\r\nx\r\n", "/target\r\nx\r\n/.test-models/\r\n"),
-        (b".test-models\n", ".test-models\n"),
-        (b"a\n**/.test-models/ \nb", "a\n**/.test-models/ \nb"),
+        (b"", lines),
+        (b"/target", f"/target\n{lines}"),
+        (b"/target\r\nx\r\n", "/target\r\nx\r\n/.test-models/\r\n__pycache__/\r\n"),
+        (b"__pycache__\n.test-models\n", "__pycache__\n.test-models\n"),
+        (b"a\n**/.test-models/ \nb", "a\n**/.test-models/ \nb\n__pycache__/\n"),
     ):
         (workspace / IGNORE).write_bytes(old)
         assert ignored(workspace) == new
     (workspace / IGNORE).write_bytes(b"\xff\n")
     write_files(workspace, plan_files(workspace, {}, {}))
-    assert (workspace / IGNORE).read_bytes() == b"\xff\n/.test-models/\n"
+    assert (workspace / IGNORE).read_bytes() == b"\xff\n" + lines.encode()
 
 
 @pytest.mark.parametrize("models", ["data/m [1]*", "./m/", "wörk", "!m", "#m"])
@@ -150,7 +160,29 @@ def test_git_ignores_the_folder_that_llorch_toml_names(workspace: Path, models: 
 def test_a_model_folder_elsewhere_needs_no_line(workspace: Path, models: str) -> None:
     """A folder that is not below the workspace is not git's business here."""
     (workspace / "llorch.toml").write_text(f'[paths]\nmodels = "{models}"\n')
-    assert IGNORE not in outcomes(workspace)
+    assert ignored(workspace) == "__pycache__/\n"
+
+
+def test_a_place_above_everything_is_refused(workspace: Path) -> None:
+    """The root and a home are, unless the home is a repository, or has a file that says it is meant."""
+    home = Path.home()
+    for place in (Path("/"), home):
+        with pytest.raises(Refused, match="all that is below it would be in it"):
+            check_place(place)
+    check_place(workspace)
+    (home / ".git").mkdir()
+    check_place(home)
+    (home / ".git").rmdir()
+    (home / "hosts.toml").write_text("version = 1\n")
+    check_place(home)
+
+
+def test_many_builds_are_counted(workspace: Path) -> None:
+    """The first are named, so that the line can be read."""
+    several = {f"b{number}": BUILDS["tool"] for number in range(10)}
+    assert plan_files(workspace, several, {})[0].about == (
+        "builds b0, b1, b2, b3, b4, b5, b6, b7 and 2 more, no test suites"
+    )
 
 
 def test_a_catalog_of_another_name_is_enough(workspace: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_folder_becomes_a_workspace(workspace: Path, llorch: Llorch) -> None:
         "catalog.toml\tmade\tthe models that come with llorch",
         "hosts.toml\tmade\tno machines yet",
         "dodo.py\tmade\tllorch's tasks for plain `doit`",
-        ".gitignore\tmade\tkeeps .test-models out of git",
+        ".gitignore\tmade\tkeeps .test-models and __pycache__ out of git",
     ]
     assert done.err == "next: `llorch list` shows the tasks, `llorch dev setup` gets what they need\n"
     assert llorch("init").out.splitlines() == [f"{name}\tkept\tas it was" for name in EVERY]
@@ -80,7 +80,7 @@ def test_which_folder_is_meant(workspace: Path, llorch: Llorch, monkeypatch: pyt
 def test_what_is_left_out_is_said(workspace: Path, llorch: Llorch) -> None:
     """Some are named and the rest counted, all of them with `-v`; submodules are named."""
     write_tree(workspace, {f"p{n}/Cargo.toml": "= broken" for n in range(NAMED + 2)})
-    write_tree(workspace, {".gitmodules": "[submodule]\n\tpath = ref/x\n\tpath = y\n"})
+    write_tree(workspace, {".gitmodules": '[submodule "x"]\n\tpath = ref/x\n\tpath = ../out\n\tpath = "y" # y\n'})
     few = llorch("init", "--dry-run").err
     assert few.count("left out: p") == NAMED
     assert "left out: 2 more; `-v` names them\n" in few
@@ -101,6 +101,15 @@ def test_what_hinders_it_is_said(workspace: Path, llorch: Llorch) -> None:
     assert (done.code, done.json["error"]["code"]) == (1, "disk")
     assert done.json["error"]["message"] == "`catalog.toml` cannot be written: Permission denied"
     assert [*workspace.iterdir()] == []
+
+
+def test_a_home_becomes_no_workspace(llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by `init` nor by `setup`, and nothing is written."""
+    monkeypatch.chdir(Path.home())
+    for command in (["init"], ["dev", "setup", "--yes", "--models", "none"]):
+        error = llorch(*command, "--json").json["error"]
+        assert (error["code"], error["hint"][:28]) == ("refused", "name a folder: `llorch init ")
+    assert is_new(Path.home())
 
 
 def test_it_is_a_table_on_a_terminal(workspace: Path) -> None:

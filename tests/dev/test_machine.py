@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from llorch.dev.machine import check_locale, check_python, check_state
+from llorch.dev import extras
+from llorch.dev.finding import Finding
+from llorch.dev.machine import check_extras, check_locale, check_python, check_state, needs_extras
 from tests.conftest import as_mortal
-from tests.dev.conftest import MAC, Programs, examined, look
+from tests.dev.conftest import MAC, Programs, examined, look, needs_of
 
 
 def write_metadata(folder: Path, *requirements: str) -> None:
@@ -58,6 +60,21 @@ def test_the_program_tells_what_its_environment_lacks(workspace: Path, tmp_path:
     assert (code, findings["python"].text) == (1, "llorch's environment lacks no-such-package")
 
 
+def test_packages_that_this_workspace_needs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a store in a bucket are there, or are installed by a fix; nobody else is asked for them."""
+    assert needs_extras(needs_of(workspace)) == ""
+    assert "extras" not in examined()[1]
+    (workspace / "llorch.toml").write_text('[cache]\nurl = "s3://bucket"\n')
+    need = needs_extras(needs_of(workspace))
+    (finding,) = look(check_extras, workspace, need)
+    assert (finding.severity, finding.found, finding.needed_for) == ("ok", "llorch[cache]", "[cache] url")
+    monkeypatch.setitem(extras.MODULES, "cache", "no_such_module")
+    (finding,) = look(check_extras, workspace, need)
+    assert (finding.severity, finding.safe) == ("error", True)
+    assert finding.text == "llorch's environment lacks llorch[cache]"
+    assert shlex.split(finding.fix[0])[-2:] == ["install", "llorch[cache]"]
+
+
 def test_a_place_for_the_state(workspace: Path) -> None:
     """It is to be made, or is there; looking at it makes nothing."""
     (finding,) = look(check_state, workspace)
@@ -97,7 +114,22 @@ def test_a_state_of_another_user(workspace: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "state.db").touch()
     (finding,) = look(check_state, workspace)
     assert (finding.severity, finding.safe) == ("error", False)
-    assert finding.fix[0].startswith("sudo chown -R ")
+    assert finding.fix == (f"sudo chown -R {owner + 1} '{folder}'",)
+
+
+def test_a_workspace_of_another_user(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays theirs, whatever it is: the fix is about `.llorch/` alone."""
+    owner = os.geteuid()
+
+    def look_as_another() -> list[Finding]:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+        return look(check_state, workspace)
+
+    workspace.chmod(0o500)
+    (finding,) = as_mortal(look_as_another)
+    workspace.chmod(0o700)
+    assert (finding.severity, finding.safe) == ("error", False)
+    assert finding.fix == (f"sudo install -d -o {owner + 1} '{workspace}/.llorch'",)
 
 
 def test_a_file_in_the_states_place(workspace: Path) -> None:
@@ -114,6 +146,7 @@ def test_a_workspace_that_cannot_be_written(workspace: Path) -> None:
     (finding,) = as_mortal(lambda: look(check_state, workspace))
     workspace.chmod(0o700)
     assert (finding.severity, finding.safe) == ("error", False)
+    assert finding.fix == (f"chmod u+rwx '{workspace}'",)
 
 
 def test_the_locale_by_what_it_does(workspace: Path) -> None:

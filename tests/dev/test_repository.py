@@ -67,10 +67,32 @@ def test_submodules_that_are_not_there(world: World) -> None:
     """A warning with one command for all, which may be run, and mends it."""
     git(world.work, "submodule", "--quiet", "deinit", "-f", "--all")
     (finding,) = look(check_submodules, world.work)
-    assert (finding.severity, finding.safe, finding.found) == ("warn", True, "2 not initialized")
-    assert finding.text == "not cloned yet: reference/candle, reference/llama ü"
+    assert (finding.severity, finding.safe, finding.found) == ("warn", True, "2 not there")
+    assert finding.text == "not cloned yet, or not wholly: reference/candle, reference/llama ü"
     repair(finding.fix)
     assert look(check_submodules, world.work)[0].severity == "ok"
+
+
+def test_a_submodule_that_is_there_by_half(world: World) -> None:
+    """A clone that was ended in its first checkout is not there, and the fix gets the rest."""
+    llama, folder = world.work / "reference/llama ü", world.work / ".git/modules/reference/llama ü"
+    (folder / "index").unlink()
+    (folder / "logs/HEAD").unlink()
+    (llama / "README").write_text("ha")
+    (finding,) = look(check_submodules, world.work)
+    assert (finding.severity, finding.found) == ("warn", "1 not there")
+    repair(finding.fix)
+    assert look(check_submodules, world.work)[0].severity == "ok"
+    assert git(llama, "status", "--porcelain") == ""
+
+
+def test_something_else_in_gits_place(world: World, programs: Programs) -> None:
+    """It has to say that it is git, and is quoted no further than its first line."""
+    programs.write("git", "echo; echo no version; echo more")
+    (finding,) = look(check_git, world.work)
+    assert (finding.severity, finding.text) == ("error", "`git --version` does not say it is git: no version")
+    programs.write("git", "echo; echo ' '")
+    assert look(check_git, world.work)[0].text.endswith(": unknown")
 
 
 def test_a_submodule_that_a_build_needs(world: World) -> None:

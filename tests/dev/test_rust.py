@@ -67,6 +67,20 @@ def test_a_package_that_wants_a_newer_rust(crate: Path, programs: Programs) -> N
 
 
 @needs_cargo
+def test_the_newest_rust_that_is_wanted_counts(crate: Path) -> None:
+    """Of several packages, and also where the version is said by their workspace."""
+    for name, version in (("a", '"1.56"'), ("b", "{ workspace = true }"), ("c", '"1.70.0"')):
+        (crate / name).mkdir()
+        (crate / name / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nrust-version = {version}\n')
+    tables = [f'[build.{name}]\nmanifest = "{name}/Cargo.toml"\n' for name in "abc"]
+    (crate / "llorch.toml").write_text("".join(tables))
+    (crate / "Cargo.toml").write_text('[workspace]\n[workspace.package]\nrust-version = "9.2"\n')
+    assert "`b` wants Rust 9.2 or newer" in look(check_rust, crate)[1].text
+    (crate / "Cargo.toml").write_text("[workspace]\npackage = 1\n")
+    assert [finding.severity for finding in look(check_rust, crate)] == ["ok", "ok"]
+
+
+@needs_cargo
 def test_a_manifest_is_cargos_business(crate: Path) -> None:
     """One that cannot be read, or says nothing of versions, is no finding here."""
     for text in ("broken [", "package = 1\n", "[package]\nrust-version = { workspace = true }\n"):
@@ -86,6 +100,25 @@ def test_a_cargo_that_does_not_work(workspace: Path, programs: Programs) -> None
     )
     programs.write("cargo", "exit 1")
     assert look(check_rust, workspace)[0].text == "`cargo` exited with 1"
+    programs.write("cargo", "echo what is this; echo more")
+    (finding,) = look(check_rust, workspace)
+    assert (finding.severity, finding.found) == ("error", "does not work")
+    assert finding.text == "`cargo --version` does not say it is cargo: what is this"
+    (workspace / "rust-toolchain").write_text("stable")
+    (programs.folder / "cargo").write_text("#!/no/such/interpreter\n")
+    finding = look(check_rust, workspace)[-1]
+    assert "sh.rustup.rs" in finding.fix[0], "the file is not to blame"
+
+
+def test_a_rustc_that_hangs(workspace: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of rustc, whose turn it was."""
+    monkeypatch.setattr("llorch.dev.finding.PATIENCE", 0.5)
+    programs.link("sleep")
+    programs.write("cargo", "echo cargo 1.80.0")
+    programs.write("rustc", "exec sleep 600")
+    cargo, rustc = look(check_rust, workspace)
+    assert (cargo.severity, rustc.id, rustc.severity) == ("ok", "rustc", "error")
+    assert "`rustc` was not done after 0.5 s" in rustc.text
 
 
 def test_rustup_without_a_toolchain(workspace: Path, programs: Programs, tmp_path: Path) -> None:
@@ -164,6 +197,19 @@ def test_a_wrapper_that_fails(crate: Path, programs: Programs) -> None:
     assert "`sccache` exited with 2: no connection" in finding.text
     programs.write("sccache", '[ "$1" = --version ] && exit 1 || exec "$@"')
     assert look(check_rust, crate)[2].found == "sccache"
+
+
+def test_a_wrapper_that_hangs(workspace: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left out as one that fails is, and cargo has not failed."""
+    monkeypatch.setattr("llorch.dev.rust.PATIENCE", 0.2)
+    programs.link("sleep")
+    for name in ("cargo", "rustc"):
+        programs.write(name, f"echo {name} 1.80.0")
+    programs.write("sccache", "exec sleep 600")
+    (workspace / "llorch.toml").write_text(f'{SETTINGS}[cargo]\nrustc_wrapper = "sccache"\n')
+    cargo, rustc, sccache = look(check_rust, workspace)
+    assert [finding.severity for finding in (cargo, rustc, sccache)] == ["ok", "ok", "warn"]
+    assert "`sccache` was not done after 0.2 s" in sccache.text
 
 
 def test_what_the_system_is(workspace: Path, programs: Programs) -> None:

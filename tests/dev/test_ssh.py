@@ -68,6 +68,16 @@ def test_no_agent(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.fix == ('eval "$(ssh-agent -s)"', "ssh-add")
 
 
+def test_an_agent_that_does_not_answer(hosts: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose connection is dead: it can be done without."""
+    monkeypatch.setattr("llorch.dev.finding.PATIENCE", 0.2)
+    programs.link("sleep")
+    programs.write("ssh-add", "exec sleep 600")
+    (finding,) = look(check_agent, hosts)
+    assert (finding.severity, finding.found) == ("warn", "no answer")
+    assert "`ssh-add` was not done after 0.2 s" in finding.text
+
+
 def test_an_agent(hosts: Path, agent: None, sshd: Sshd) -> None:
     """Without keys it helps nobody; with some they are counted."""
     (finding,) = look(check_agent, hosts)

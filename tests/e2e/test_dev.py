@@ -160,12 +160,14 @@ def test_a_repository_with_a_worker_is_built_after_init(rust: Rust) -> None:
 
 
 def test_models_of_a_new_workspace_are_not_committed(workspace: Path) -> None:
-    """After init, `git add` takes neither models nor state, also where there was no .gitignore."""
+    """After init, `git add` takes neither models nor what is made anew, also where there was no .gitignore."""
     assert program_of("git", "init", "-q").code == 0
     assert program("llorch", "init").code == 0
     (workspace / ".test-models/m").mkdir(parents=True)
     (workspace / ".test-models/m/a.gguf").write_bytes(b"big")
-    assert program("llorch", "list").code == 0
+    for command in ("llorch", "doit"):  # both load dodo.py, beside which Python puts what it makes of it
+        assert program(command, "list", env={"PYTHONDONTWRITEBYTECODE": ""}).code == 0
+    assert (workspace / "__pycache__").is_dir()
     assert program_of("git", "add", "-A").code == 0
     listed = program_of("git", "ls-files").out.split()
     assert listed == [".gitignore", "catalog.toml", "dodo.py", "hosts.toml", "llorch.toml"]

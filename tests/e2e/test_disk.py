@@ -113,6 +113,15 @@ def test_what_may_not_be_read_is_said(workspace: Path, command: tuple[str, ...],
         assert done.returncode in (0, 1, 6)
 
 
+def test_doctor_tells_of_a_full_disk(workspace: Path) -> None:
+    """Records and locks have no place there, and what makes room is told."""
+    full = "mkdir .llorch && mount -t tmpfs -o size=1m tmpfs .llorch && ! cat /dev/zero >.llorch/much 2>/dev/null"
+    run = mounted(full, "llorch", "dev", "doctor", "-q")
+    assert run.code == 1
+    assert f"`{workspace}/.llorch` cannot be written in: No space left on device\n" in run.out
+    assert "llorch models gc\n" in run.out
+
+
 def test_unshare_is_there() -> None:
     """The mounts of these tests need `unshare` of util-linux, and the right to use it."""
     assert subprocess.run(["unshare", "--map-root-user", "--mount", "true"], check=False).returncode == 0

@@ -158,6 +158,27 @@ def test_a_clone_that_was_cut_off_is_finished(world: World) -> None:
         assert (head(llama), git(llama, "status", "--porcelain")) == (wanted, "")
 
 
+def test_a_clone_that_was_cut_off_in_its_checkout_is_finished(world: World) -> None:
+    """Some of its files are there, one of them by half, and git has neither an index nor a second place of HEAD yet.
+
+    Once HEAD has been elsewhere, files without an index may be somebody's work, and stay.
+    """
+    llama, folder = world.work / "reference/llama ü", world.work / ".git/modules/reference/llama ü"
+    first = head(llama)
+    commit(world.sources["reference/llama ü"], "other")
+    git(world.work, "submodule", "--quiet", "update", "--remote", "reference/llama ü")
+    git(world.work, "add", "reference/llama ü")
+    git(llama, "checkout", "-q", first)
+    moves = (folder / "logs/HEAD").read_bytes().splitlines(keepends=True)
+    (folder / "index").unlink()
+    (llama / "README").write_text("ha")
+    for kept, outcome in ((len(moves), "failed"), (1, "cloned")):
+        (folder / "logs/HEAD").write_bytes(b"".join(moves[:kept]))
+        assert move(world, "llama ü")["reference/llama ü"].outcome == outcome
+    assert git(llama, "status", "--porcelain") == ""
+    assert (llama / "other").is_file()
+
+
 def test_a_commit_that_no_branch_has_is_fetched_by_its_id(world: World) -> None:
     """A recorded commit that only its id leads to is found, and one that is nowhere is an error."""
     source = world.sources["reference/llama ü"]

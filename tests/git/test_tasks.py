@@ -1,9 +1,12 @@
 """The tasks of git, by both doors."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
+from llorch.config import find_workspace
 from llorch.git.tasks import CLONE, COMMANDS
+from llorch.locks import hold
 from tests.conftest import BIN, in_terminal, program, write_dodo
 from tests.git.conftest import World, commit, git, head, repository
 
@@ -58,6 +61,21 @@ def test_what_a_clone_lacks_comes_and_nothing_moves(world: World, tmp_path: Path
     assert "done        reference/candle/inner lib" in program("doit", CLONE, cwd=work).err
     assert "up to date  none is missing" in program("doit", CLONE, cwd=work).err
     assert head(llama) == mine
+
+
+def test_of_two_that_clone_the_second_waits(world: World, tmp_path: Path) -> None:
+    """It says for whom, looks again when it is its turn, and finds that all is done."""
+    work = tmp_path / "fresh"
+    git(tmp_path, "clone", "-q", world.origin.as_uri(), str(work))
+    write_dodo(work)
+    with hold(find_workspace(work), CLONE, CLONE):
+        second = subprocess.Popen([str(BIN / "doit"), CLONE], cwd=work, stderr=subprocess.PIPE, text=True)
+        assert second.stderr is not None
+        assert f"{CLONE} waits for `" in second.stderr.readline()
+        git(work, "submodule", "--quiet", "update", "--init", "--recursive")
+    with second:
+        assert "none is missing" in second.stderr.read()
+    assert second.returncode == 0
 
 
 def test_what_cannot_be_cloned_is_listed(world: World, tmp_path: Path) -> None:
