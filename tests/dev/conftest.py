@@ -1,6 +1,7 @@
 """What the tests of dev share: a PATH with chosen programs, the real program's findings, and a workspace with names."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -76,6 +77,18 @@ def examined(*options: str, env: Mapping[str, str] | None = None) -> tuple[int, 
 
 
 RUSTUP = shutil.which("rustup")
+NO_DEFAULT = """\
+error: rustup could not choose a version of cargo to run, because one wasn't specified explicitly, and no default is \
+configured.
+help: run 'rustup default stable' to download the latest stable release of Rust and set it as your default toolchain.
+"""
+"""What rustup 1.29 says under cargo's name in an empty home."""
+SAID = {
+    "toolchain": "stable-x86_64-unknown-linux-gnu (active, default)\nnightly-x86_64-unknown-linux-gnu\n",
+    "component": "cargo-{host}\nclippy-{host}\nrust-docs-{host}\nrust-std-{host}\nrustc-{host}\nrustfmt-{host}\n",
+    "target": "{host}\n",
+}
+"""What it says when it is asked for a list, by what of."""
 MANIFEST = "lib/rustlib/multirust-channel-manifest.toml"
 """What a toolchain has that rustup has installed."""
 STAND_IN = """\
@@ -90,6 +103,16 @@ esac
 def has_rustup() -> bool:
     """Tell whether the toolchain under test is of a rustup that is here; it may be the system's own."""
     return RUSTUP is not None and SYSROOT is not None and (SYSROOT / MANIFEST).is_file()
+
+
+def write_empty_rustup(programs: Programs) -> None:
+    """Have a rustup in PATH, also as cargo, that has no toolchain in the home of the test, or what says the same."""
+    if RUSTUP is not None:
+        for name in ("cargo", "rustup"):
+            (programs.folder / name).symlink_to(RUSTUP)
+    else:
+        programs.write("cargo", f"echo {shlex.quote(NO_DEFAULT)} >&2; exit 1")
+        programs.write("rustup", "exit 1")
 
 
 def write_rustup(programs: Programs, home: Path, *, real: bool) -> str:

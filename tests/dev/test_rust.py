@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llorch.dev.rust import check_linker, check_rust
-from tests.dev.conftest import DEBIAN, MAC, RUSTUP, Programs, look
+from tests.dev.conftest import DEBIAN, MAC, Programs, look, write_empty_rustup
 from tests.rust import SYSROOT, needs_cargo
 
 SETTINGS = '[build.app]\nmanifest = "Cargo.toml"\n'
@@ -123,12 +123,7 @@ def test_a_rustc_that_hangs(workspace: Path, programs: Programs, monkeypatch: py
 
 def test_rustup_without_a_toolchain(workspace: Path, programs: Programs, tmp_path: Path) -> None:
     """As in an empty home: what rustup says itself, and the command that gives it one, which may be run."""
-    if RUSTUP is not None:
-        for name in ("cargo", "rustup"):
-            (programs.folder / name).symlink_to(RUSTUP)
-    else:
-        programs.write("cargo", "echo 'error: rustup could not choose a version, and no default is configured'; exit 1")
-        programs.write("rustup", "exit 1")
+    write_empty_rustup(programs)
     (finding,) = look(check_rust, workspace)
     assert (finding.severity, finding.safe, finding.fix) == ("error", True, ("rustup default stable",))
     assert finding.text.startswith("rustup could not choose a version")

@@ -9,7 +9,7 @@ import pytest
 
 from llorch.dev.finding import Finding
 from tests.conftest import BIN, in_terminal
-from tests.dev.conftest import RUSTUP, Programs, examined, has_rustup, programs, write_rustup
+from tests.dev.conftest import Programs, examined, has_rustup, programs, write_empty_rustup, write_rustup
 from tests.git.conftest import World, git, isolated, world
 from tests.hub import Hub
 from tests.rust import SYSROOT, needs_cargo
@@ -127,11 +127,10 @@ def test_a_broken_toolchain_file(
     assert not (tmp_path / "called").exists()
 
 
-@pytest.mark.skipif(RUSTUP is None, reason="there is no rustup")
 def test_rustup_in_an_empty_home(project: Path, programs: Programs) -> None:
     """It has no toolchain there, says so itself, and is given one by a fix that may be run."""
     (programs.folder / "cargo").unlink()
-    (programs.folder / "cargo").symlink_to(str(RUSTUP))
+    write_empty_rustup(programs)
     failed = examined(env={"LLORCH_OFFLINE": "1"})
     assert failures(failed) == ["cargo"]
     assert failed[1]["cargo"].safe
