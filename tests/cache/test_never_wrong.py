@@ -87,7 +87,7 @@ def test_what_is_not_in_the_checkouts_own_files(lab: Lab, vary: Vary) -> None:
             done = subprocess.run([(checkout.root / "app").resolve().parent / TARGET], capture_output=True, text=True)
             return done.stdout.strip()
 
-        assert (checkout.build(**environ), said()) == ("done", name)
+        assert (checkout.build(cargo=True, **environ), said()) == ("done", name)
         (checkout.root / TARGET).unlink()
         assert (checkout.build(cargo=False, **environ), said()) == ("restored", name)
 
