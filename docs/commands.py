@@ -28,8 +28,6 @@ def contexts(command: click.Command, parent: click.Context | None = None, name: 
     """Yield the context of a command and, if it is a group, of all that is below it."""
     settings = command.context_settings | ({"terminal_width": WIDTH} if parent is None else {})
     context = click.Context(command, parent, name, **settings)
-    if isinstance(command, cli.Table) and not command.table:
-        return  # a room without a command yet
     yield context
     if isinstance(command, cli.Table):
         below = {name: command.get_command(context, name) for name in command.table}

@@ -85,7 +85,6 @@ class Log:
     def __init__(self, root: str, level: str, words: Sequence[str], *, makes: bool) -> None:
         """Take the workspace's folder, the level and the command line."""
         self.makes = makes
-        self._root = root
         self._folder = os.path.join(root, *FOLDER)
         self._level = LEVELS.index(level)
         self._hider = Hider()
@@ -110,9 +109,10 @@ class Log:
         """Write how the run ended, if anything is to be written, and close the log."""
         if self._file is not None or self._held:
             self._write("info", "end", {"exit": code, "seconds": time.time() - self._began})
-        self._is_closed = True
-        if self._file is not None:
-            os.close(self._file)
+        with self._lock:
+            self._is_closed = True
+            if self._file is not None:
+                os.close(self._file)
         ui.log = None
 
     def warning(self, text: str) -> None:

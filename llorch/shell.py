@@ -272,7 +272,8 @@ def uninterrupted() -> _Handlers:
         return _Handlers({})  # handlers run in the main thread alone
     import signal
 
-    return _Held([number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))])
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return _Held([number for number in ours if callable(signal.getsignal(number))])
 
 
 def start(

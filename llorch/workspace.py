@@ -69,7 +69,8 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
     """
     named = str(folder) if folder is not None else environ.get("LLORCH_REPO_ROOT")
     if named:
-        start = os.path.abspath(os.path.expanduser(named))
+        # Without links, as getcwd has it: cargo tells files by such paths, which are to be seen to be in the workspace.
+        start = os.path.realpath(os.path.expanduser(named))
         if not os.path.isdir(start):
             source = "-C" if folder is not None else "LLORCH_REPO_ROOT"
             raise ConfigError([Problem(source, None, "", f"`{named}` is not a folder")])

@@ -100,6 +100,7 @@ def user(home: Path, shared: Path) -> Iterator[dict[str, str]]:
             **rust,
             "PATH": there["PATH"],
             "HF_ENDPOINT": hub.endpoint,
+            "LLORCH_NO_CACHE": "",
             "LLORCH_SSH_CONFIG": str(folder / "ssh_config"),
             "PIP_CACHE_DIR": str(shared / "pip"),
         }

@@ -19,6 +19,7 @@ LANGUAGES = {
     "toml": "loaded by test_examples.py",
     "python": "loaded by test_examples.py",
     "yaml": "parsed by test_examples.py",
+    "json": "parsed by test_examples.py",
     "text": "no input of anything; the words after it say what it is, or why it cannot run in a test",
 }
 

@@ -1,17 +1,19 @@
 """The examples of README and docs are what they say: sessions run, configuration loads, and nothing is left out."""
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from tests.conftest import ROOT, Run, in_terminal
+from tests.conftest import Run, in_terminal
 from tests.git.conftest import isolated
 from tests.monorepo import user, write_files
-from tests.pages import PAGES, Block, Example, blocks, examples
+from tests.pages import PAGES, Block, Example, blocks, examples, flaw
 from tests.rust import needs_cargo
 
 Llorch = Callable[..., Run]
@@ -36,6 +38,10 @@ CONFIGURATION = [
 ]
 FILES = {"models": ("catalog.toml", ["models", "catalog"]), "hosts": ("hosts.toml", ["remote", "hosts", "list"])}
 """The file that a table of TOML belongs to, where it is not llorch.toml, and a command that loads it."""
+
+
+RECIPES = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
+DOCUMENTS = [block for page in PAGES for block in blocks(page) if block.language == "json"]
 
 
 def named(item: object) -> str:
@@ -106,13 +112,30 @@ def test_sessions_run(page: Path, tmp_path: Path, tmp_path_factory: pytest.TempP
         assert not example.shown or is_as_shown(example.shown, done.out), where
 
 
+def jobs(block: Block) -> list[dict[str, Any]]:
+    """Return the jobs of a recipe of GitHub or GitLab."""
+    document = yaml.safe_load(block.text)
+    return list(document.get("jobs", document).values())
+
+
+def lines_of(job: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a job gives to the shell."""
+    return [*job.get("script", ()), *(step["run"] for step in job.get("steps", ()) if "run" in step)]
+
+
+@pytest.mark.parametrize("block", RECIPES, ids=str)
+def test_recipes_call_what_is_there(block: Block) -> None:
+    """Each recipe is a list of jobs, whose commands of llorch exist."""
+    lines = [line for job in jobs(block) for line in lines_of(job)]
+    called = [each for line in lines for each in re.findall(r"\bllorch [^)>]+", line)]
+    assert [found for each in called if (found := flaw(each))] == []
+    assert [line for line in lines if "tools/llorch/run " not in line] == []
+
+
 @needs_cargo
 def test_recipes_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The commands of each recipe end well, one recipe after the other in the same checkout."""
-    documents = [yaml.safe_load(block.text) for block in blocks(ROOT / "docs/ci.md") if block.language == "yaml"]
-    jobs = [job for document in documents for job in document.get("jobs", document).values()]
-    lines = [line for job in jobs for line in job.get("script", ())]
-    lines += [step["run"] for job in jobs for step in job.get("steps", ()) if "run" in step]
+    lines = [line for block in RECIPES if block.page.name == "ci.md" for job in jobs(block) for line in lines_of(job)]
     begin = f"{IN_WORK}; mkdir tools; ln -s ~/llorch tools/llorch"
     runs = run(lines, begin, tmp_path, tmp_path_factory.getbasetemp().parent, CI="true")
     assert len(runs) > 5
@@ -145,3 +168,9 @@ def test_configuration_loads(block: Block, workspace: Path, llorch: Llorch) -> N
     (workspace / name).write_text(prefix + block.text)
     done = llorch(*command)
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("block", DOCUMENTS, ids=str)
+def test_documents_are_json(block: Block) -> None:
+    """A block of JSON is one document."""
+    assert isinstance(json.loads(block.text), dict)

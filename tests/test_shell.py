@@ -166,14 +166,14 @@ def test_an_open_file_can_be_inherited(workspace: Path) -> None:
     assert Path("a").read_text() == "here"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_while_it_starts_ends_it(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """Told to end before it knows of the program that it is starting, this process ends that too."""
     os.mkfifo("alive")
     start = subprocess.Popen
-    before = signal.signal(signal.SIGTERM, shell.terminate)
+    before = {each: signal.signal(each, shell.terminate) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def interrupted(*args: Any, **more: Any) -> Any:
         process = start(*args, **more)
@@ -186,7 +186,8 @@ def test_an_interrupt_while_it_starts_ends_it(
             shell.run(["sh", "-c", "exec 3>alive; sleep 1000"])
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
-    signal.signal(signal.SIGTERM, before)
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def test_output_is_bytes_of_stdout_alone(workspace: Path) -> None:
@@ -231,14 +232,14 @@ def test_what_output_runs_is_ended_too(workspace: Path, monkeypatch: pytest.Monk
     assert failures == [-15 if patience > 1 else -9]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_while_output_starts_ends_it(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """Told to end before it knows of the program that it is starting, this process ends that too."""
     os.mkfifo("alive")
     start = os.posix_spawnp
-    before = signal.signal(signal.SIGTERM, shell.terminate)
+    before = {each: signal.signal(each, shell.terminate) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def interrupted(*args: Any, **more: Any) -> int:
         pid = start(*args, **more)
@@ -251,7 +252,8 @@ def test_an_interrupt_while_output_starts_ends_it(
             shell.output(["sh", "-c", "exec 3>alive; sleep 1000"])
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
-    signal.signal(signal.SIGTERM, before)
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def test_a_program_of_output_is_alone_with_its_signals(workspace: Path) -> None:

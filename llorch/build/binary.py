@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llorch import cargo
-from llorch.build.found import CACHE_TAG, Sources, above, as_inputs, find_inputs, toolchain_files
+from llorch.build.found import CACHE_TAG, CHECKSUMS, Sources, above, as_inputs, find_inputs, toolchain_files
 from llorch.build.plan import Plan
 from llorch.config import Workspace, wrong
 from llorch.errors import TaskFailure
@@ -236,9 +236,10 @@ def _begin_anew(recipe: Recipe, begun: Recipe, reasons: Sequence[Reason], state:
 
 
 def _is_unseen(name: str, plan: Plan, workspace: Workspace) -> bool:
-    """Tell whether an input is one that cargo does not look at: a library that is linked, or the CUDA toolkit."""
+    """Tell whether cargo does not look at an input: a library that is linked, a vendored package, the CUDA toolkit."""
     cuda = as_inputs(set(cuda_files()), workspace) if plan.backend == "cuda" else ()
-    return name in cuda or (os.path.basename(name).startswith("lib") and name.endswith(".a"))
+    last = os.path.basename(name)
+    return name in cuda or last == CHECKSUMS or (last.startswith("lib") and last.endswith(".a"))
 
 
 def _clean_all(plan: Plan, why: Set[str], progress: Progress) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from llorch.share import CPU, WORKSPACE
 from llorch.workspace import repository_of
 
-_NATIVE = re.compile(r"(?:target-cpu|m(?:arch|cpu|tune))=native")
+_NATIVE = re.compile(r"(?:target[-_]cpu|m(?:arch|cpu|tune))=native")
 _FLAGS = re.compile(r".*(?:RUST|C|CXX)FLAGS.*", re.ASCII)
 _DEBUG = re.compile(rb"\.z?debug_")
 
@@ -21,6 +21,8 @@ _DEBUG = re.compile(rb"\.z?debug_")
 def find_bounds(
     executable: Path,
     workspace: str,
+    used: Iterable[str],
+    made: Iterable[str],
     notes: Mapping[str, Collection[str]],
     files: Iterable[str],
     said: Iterable[str],
@@ -29,6 +31,8 @@ def find_bounds(
     """Return which of `WORKSPACE` and `CPU` a binary is bound to.
 
     Args:
+        used: the files that it was made of, those outside the workspace with absolute paths.
+        made: the folders that cargo has written into.
         notes: the variables that its sources have asked for, with the values they had.
         files: manifests and cargo's configuration.
         said: what its build scripts have written.
@@ -37,10 +41,26 @@ def find_bounds(
     texts = [_text(path) for path in files]
     # OUT_DIR is asked for to include what is in it; whether it is in the binary itself, its bytes tell.
     asked = any(top in value for name, values in notes.items() if name != "OUT_DIR" for value in values)
-    checkout = asked or any(top in text for text in texts) or _has(executable, os.fsencode(top))
+    checkout = asked or any(top in text for text in texts)
+    checkout = checkout or any(_is_beside(path, top, environ) for path in used)
+    checkout = checkout or any(_has(executable, os.fsencode(folder)) for folder in dict.fromkeys((top, *made)))
     flags = [value for name, value in environ.items() if _FLAGS.fullmatch(name)]
     native = any(_NATIVE.search(text) for text in (*flags, *texts, *said))
     return (*((WORKSPACE,) if checkout else ()), *((CPU,) if native else ()))
+
+
+def _is_beside(path: str, top: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether what is named in the checkout by `../path` may be meant: another checkout has another file there.
+
+    >>> _is_beside("/srv/lib/a.rs", "/srv/w", {}), _is_beside("/srv/w/a.rs", "/srv/w", {})
+    (True, False)
+    >>> _is_beside("/usr/include/a.h", "/srv/w", {}), _is_beside("src/a.rs", "/srv/w", {})
+    (False, False)
+    """
+    own = (top, environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
+    if not os.path.isabs(path) or any(path.startswith(os.path.join(folder, "")) for folder in own):
+        return False
+    return os.path.commonpath((path, top)) != os.sep
 
 
 def _text(path: str) -> str:

@@ -19,6 +19,14 @@ from llorch.toolchain import cuda_files
 Message = Mapping[str, Any]
 CACHE_TAG = "CACHEDIR.TAG"
 """Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
+CHECKSUMS = ".cargo-checksum.json"
+"""Has the digests of the files of a package that `cargo vendor` has written; cargo builds none that differ."""
+
+# What cargo sets for crates: https://doc.rust-lang.org/cargo/reference/environment-variables.html
+_CARGOS = {
+    "CARGO", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PRIMARY_PACKAGE",
+    "CARGO_RUSTC_CURRENT_DIR", "CARGO_TARGET_TMPDIR", "OUT_DIR",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,7 @@ class Found:
 def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Found:
     """Return the inputs of a build."""
     packages = _path_packages(sources.artifacts)
-    found = set(packages.values())
+    found = {*packages.values(), *_vendored(sources.artifacts, environ)}
     missing: set[str] = set()
     depinfo = sources.executable.with_name(sources.executable.stem + ".d")
     for path in parse_depinfo(depinfo.read_text(errors="surrogateescape"), str(sources.executable)):
@@ -97,6 +105,8 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
         bound=find_bounds(
             sources.executable,
             sources.workspace.place,
+            used,
+            sources.roots,
             notes,
             {*packages.values(), *_of_workspace(sources), *above(sources.folder, environ)},
             [line for script in sources.scripts for line in _script_output(script)],
@@ -115,9 +125,19 @@ def _is_text(name: str) -> bool:
 
 def as_inputs(paths: set[str], workspace: Workspace, own: tuple[str, ...] = ()) -> set[str]:
     """Return paths as inputs, without those below the folders that builds write into."""
-    kept = (path for path in paths if not own or not os.path.join(os.path.realpath(path), "").startswith(own))
+    kept = (_plain(path) for path in paths if not own or not os.path.join(os.path.realpath(path), "").startswith(own))
     names = {workspace.name(path) + ("/" if path.endswith("/") else "") for path in kept}
     return {os.path.join(workspace.root, name) if name.startswith("$") else name for name in names}
+
+
+def _plain(path: str) -> str:
+    """Return a path whose `..` may be dropped with the name before: as it is, unless that is a link elsewhere."""
+    if os.pardir not in path.split(os.sep):
+        return path
+    real = os.path.realpath(path)
+    if os.path.realpath(os.path.normpath(path)) == real:
+        return path
+    return os.path.join(real, "") if path.endswith("/") else real
 
 
 # Dep-info
@@ -175,6 +195,18 @@ def walk(folder: str) -> set[str]:
 def _path_packages(artifacts: Sequence[Message]) -> dict[str, str]:
     """Return the manifest of each package that is a folder, not one that a registry or git vouches for."""
     return {each["package_id"]: each["manifest_path"] for each in artifacts if "path+file://" in each["package_id"]}
+
+
+def _vendored(artifacts: Sequence[Message], environ: Mapping[str, str]) -> Iterator[str]:
+    """Return what says of each package of a registry that is in a folder of the user's own how its files are.
+
+    The lock file does not vouch for those, which may be edited together with this file.
+    """
+    fetched = os.path.join(environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"), "")
+    for each in artifacts:
+        path = os.path.join(os.path.dirname(each["manifest_path"]), CHECKSUMS)
+        if not path.startswith(fetched) and os.path.exists(path):
+            yield path
 
 
 def _of_package(manifest: str) -> Iterator[str]:
@@ -247,8 +279,12 @@ def _of_crates(sources: Sources, missing: set[str]) -> dict[str, set[str]]:
 
 
 def _is_cargos(name: str) -> bool:
-    """Tell whether a variable is one that cargo sets itself."""
-    return name.startswith("CARGO_") or name == "OUT_DIR"
+    """Tell whether a variable is one that cargo sets itself; it goes by others with such a name, as rustc notes them.
+
+    >>> _is_cargos("CARGO_PKG_VERSION"), _is_cargos("CARGO_MANIFEST_DIR"), _is_cargos("CARGO_RELEASED_BY")
+    (True, True, False)
+    """
+    return name in _CARGOS or name.startswith(("CARGO_PKG_", "CARGO_BIN_EXE_"))
 
 
 # Around the packages

@@ -183,7 +183,9 @@ def _clash(plan: Plan, makers: Mapping[str, str]) -> Mistake:
 def _plan(
     name: str, backend: str, build: Build, workspace: Workspace, environ: Mapping[str, str], *, declared: bool
 ) -> Plan:
-    manifest = Path(os.path.normpath(workspace.path(build.manifest)))
+    given_manifest = workspace.path(build.manifest)
+    # Without links, as cargo will see it: what is above the folder there is what decides.
+    manifest = Path(os.path.realpath(given_manifest.parent), given_manifest.name)
     given = build.target_dir.replace("{backend}", backend)
     told = os.path.relpath(workspace.path(given), manifest.parent) if given else ""
     plan = Plan(name=name, backend=backend, settings=build, manifest=manifest, target_dir=told, declared=declared)

@@ -19,7 +19,7 @@ from llorch.share import Maker, Record, Share
 from llorch.state import Recipe, State
 
 # Where things are, and how many are done at once: none of it is in the binary.
-_PLACES = re.compile(r"CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN|CARGO_(BUILD_)?TARGET_DIR|CARGO_BUILD_(BUILD_DIR|JOBS)")
+_PLACES = re.compile(r"CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN|CARGO_(BUILD_)?TARGET_DIR|CARGO_BUILD_JOBS")
 _RUSTC = ("rustc", "rustc-wrapper", "rustc-workspace-wrapper")
 _WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
 _FETCHED = ("registry", "git")
@@ -61,7 +61,7 @@ class BinaryShare(Share):
         return Maker(self._facts(exact["release"], values.get("shim", "")), exact)
 
     def _facts(self, release: str, shim: str) -> dict[str, Any]:
-        return {**self._asked(), "release": release, "rustc": shim}
+        return {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
 
     def _asked(self) -> dict[str, Any]:
         """Return what is asked for, by llorch.toml and the environment."""

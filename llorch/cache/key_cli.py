@@ -14,7 +14,7 @@ from llorch.session import session
 HERE = "it is about the files that are here"
 
 
-@click.command(cls=Command, example="llorch cache key build:worker-cpu\nllorch cache key --json > key.json")
+@click.command(cls=Command, looks=True, example="llorch cache key build:worker-cpu\nllorch cache key --json > key.json")
 @click.argument("names", metavar="[TASK]...", nargs=-1)
 @click.option("--explain", is_flag=True, help="List what it is made of.")
 def key(names: tuple[str, ...], explain: bool) -> None:
@@ -34,7 +34,9 @@ def key(names: tuple[str, ...], explain: bool) -> None:
         ui.emit(digest)
 
 
-@click.command(cls=Command, local=HERE, example="llorch cache key --json > key.json\nllorch cache diff key.json")
+@click.command(
+    cls=Command, looks=True, local=HERE, example="llorch cache key --json > key.json\nllorch cache diff key.json"
+)
 @click.argument("file", metavar="KEYFILE", type=click.Path(resolve_path=True, path_type=Path))
 def diff(file: Path) -> int:
     """Say why a key is another than the one that `llorch cache key --json` has written into KEYFILE.

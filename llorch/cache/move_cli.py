@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Tasks at once of which none needs another."""
-_NOTHING = (NOT_HERE := "it is not here", NO_STORE := "no store has it")
-"""What is told only of tasks that somebody has named."""
+STALE = "it is not up to date here"
 Outcome = Literal["pushed", "already-there", "restored", "up-to-date", "left-out", "missing", "failed"]
 
 
 Work = Callable[[str, "Action", "Progress"], "Moved"]
+
+
+_TOLD: tuple[Outcome, ...] = ("pushed", "restored", "failed")
+"""What is told also of tasks that nobody has named."""
 
 
 class Moved(NamedTuple):
@@ -81,15 +84,15 @@ def _stores(run: Session) -> "Stores":
 
 
 def _push(stores: "Stores", shelf: "Shelf", name: str, action: "Action", progress: "Progress") -> Moved:
-    from llorch.cache.publish import describe, put
+    from llorch.cache.publish import describe, put, trim_own
 
     assert action.recipe is not None, "chosen by it"
     assert action.share is not None, "chosen by it"
     recipe = action.recipe
     if not any(stores.workspace.path(target.path).exists() for target in recipe.targets):
-        return Moved(name, "left-out", NOT_HERE)
+        return Moved(name, "left-out", "it is not here")
     if stores.state.reasons(recipe, read=True):
-        return Moved(name, "left-out", "it is not up to date here")
+        return Moved(name, "left-out", STALE)
     try:
         made = None if recipe.promised else describe(stores, recipe, action.share())
         new = shelf.ask("write", lambda store, seal: put(stores, shelf, store, seal, recipe, made, progress))
@@ -97,6 +100,8 @@ def _push(stores: "Stores", shelf: "Shelf", name: str, action: "Action", progres
         return Moved(name, "failed", "", error)
     if new is None:
         return Moved(name, "failed", "", shelf.error)
+    if shelf is stores.local:
+        trim_own(stores)
     return Moved(name, "pushed" if new == "put" else "already-there", f"to {shelf.name}")
 
 
@@ -109,7 +114,7 @@ def _pull(name: str, action: "Action", progress: "Progress") -> Moved:
     except LlorchError as error:
         return Moved(name, "failed", "", error)
     if done is None:
-        return Moved(name, "missing", NO_STORE)
+        return Moved(name, "missing", "no store has it")
     return Moved(name, "restored" if done.restored else "up-to-date", done.detail if done.restored else "")
 
 
@@ -121,7 +126,7 @@ def _move(run: Session, names: Sequence[str], work: Work) -> int:
     def watched(name: str) -> Moved:
         with Watch(run.board, name, run.cancelled) as progress:
             moved = work(name, actions[name], progress)
-        if names or ui.mode.verbose or moved.detail not in _NOTHING:
+        if names or ui.mode.verbose or moved.outcome in _TOLD or moved.detail == STALE:
             _tell(run, moved)
         return moved
 
@@ -151,7 +156,7 @@ def _tell(run: Session, moved: Moved) -> None:
     """Write a line for people, as the tasks of a run have."""
     if ui.mode.json or (ui.mode.quiet and moved.error is None):
         return
-    style: ui.Style = "bad" if moved.error else "good" if moved.outcome in ("pushed", "restored") else "dim"
+    style: ui.Style = "bad" if moved.error else "good" if moved.outcome in _TOLD else "dim"
     word = ui.style(f"{moved.outcome.replace('-', ' '):<13}", style, sys.stderr)
     run.board.print(f"{moved.name:<{run.board.width}}  {word} {moved.detail}".rstrip())
     if moved.error is not None:

@@ -12,7 +12,7 @@ from llorch.cache.records import Made, Result, Seal, save_made
 from llorch.cache.shelf import Shelf, Signed
 from llorch.cache.store import Store
 from llorch.cache.stores import Stores
-from llorch.errors import Unshared
+from llorch.errors import Malformed, Unshared
 from llorch.progress import Progress
 from llorch.share import Share
 from llorch.state import Recipe, signature
@@ -47,6 +47,16 @@ def keep(stores: Stores, recipe: Recipe, made: Made | None, progress: Progress) 
         if not recipe.learns and not all(_clone(stores, store, target.path) for target in recipe.targets):
             return
         put(stores, stores.local, store, seal, recipe, made, progress)
+
+    stores.local.ask("write", work)
+    trim_own(stores)
+
+
+def trim_own(stores: Stores) -> None:
+    """Keep the user's own store within its limit."""
+
+    def work(store: Store, seal: Seal) -> None:
+        assert isinstance(store, LocalStore), "the user's own"
         trim(store, stores.limit, named(stores))
 
     stores.local.ask("write", work)
@@ -78,7 +88,11 @@ def describe(stores: Stores, recipe: Recipe, share: Share) -> Made:
         if was is not None and not is_digest(was):
             raise Unshared(f"`{name}`: {was}")
         portable = places.portable(name)
-        if places.local(portable) != name:
+        try:
+            known = places.local(portable) == name
+        except Malformed:
+            known = False
+        if not known:
             raise Unshared(f"`{name}` has no name that every machine knows")
         if _digest(stores, name) != was:
             raise Unshared(f"`{name}` has changed since")

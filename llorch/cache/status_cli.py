@@ -18,7 +18,7 @@ AT_ONCE = 8
 """Tasks that are looked for at once."""
 
 
-@click.command(cls=Command, example="llorch cache status\nllorch cache status build:worker-cpu --json")
+@click.command(cls=Command, looks=True, example="llorch cache status\nllorch cache status build:worker-cpu --json")
 @click.argument("names", metavar="[TASK]...", nargs=-1)
 def status(names: tuple[str, ...]) -> None:
     """Show the stores, and which of them have what tasks would make of what is here now.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from llorch.dev.spec import TASKS
 from llorch.workspace import find_workspace
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from llorch.workspace import Workspace
 
     Names = Mapping[str, str]
-
-_CREATOR = re.compile(r"^def task_(\w+)\(", re.MULTILINE)
 
 
 def load_names(kind: str, folder: str | None, about: str) -> Names:
@@ -112,9 +108,11 @@ def _tasks(workspace: Workspace) -> Iterator[str]:
         yield from (task, f"build:{plan.name}")
     for suite in _suites(workspace).values():
         yield from (suite.task, f"{suite.task.partition(':')[0]}:all")
+    import re
+
     try:
         with open(f"{workspace.place}/dodo.py", encoding="utf-8", errors="replace") as file:
-            yield from _CREATOR.findall(file.read())
+            yield from re.findall(r"^def task_(\w+)\(", file.read(), re.MULTILINE)
     except FileNotFoundError:
         return
 

@@ -7,7 +7,6 @@ zsh and fish give words, and take words, each with a tab and what it is; they ch
 from __future__ import annotations
 
 import os
-import re
 
 from llorch.dev.complete import complete
 from llorch.text import shown
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHELLS = ("bash", "zsh", "fish")
-_PLAIN = re.compile(r"[\w./:@%+,=-]", re.ASCII)
-"""What needs no backslash in bash, wherever it stands in a word."""
+_PLAIN = "_./:@%+,=-"
+"""What needs no backslash in bash wherever it stands in a word, besides letters and digits."""
 
 
 def script(shell: str) -> str:
@@ -91,7 +90,7 @@ def quote_bash(text: str, quote: str) -> str:
         if quote == "'":
             written = text.replace("'", r"'\''")
         else:  # a backslash before what recalls bash's history would stay
-            written = re.sub(r'([$`"\\])', r"\\\1", text).replace("!", '"\\!"')
+            written = "".join("\\" + c if c in '$`"\\' else '"\\!"' if c == "!" else c for c in text)
         # readline closes the quote unless the last character looks as if it did
         return written + quote if written.endswith(quote) else written
-    return "".join(c if not c.isascii() or _PLAIN.match(c) else "\\" + c for c in text)
+    return "".join(c if c.isalnum() or not c.isascii() or c in _PLAIN else "\\" + c for c in text)

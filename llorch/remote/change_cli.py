@@ -49,6 +49,7 @@ def change(
         carry_out: changes it, and returns what JSON documents have of that besides the plan.
     """
     from llorch.remote.fleet import Fleet
+    from llorch.remote.hosts import means_several
     from llorch.remote.there import There
 
     reach, chosen = choose_hosts(text, declared=True)
@@ -78,21 +79,22 @@ def change(
             if questions:
                 ui.confirm("Go on?", shown("; ".join(questions)))
             outcomes |= {outcome.host: outcome for outcome in fleet.each(todo, act)}
-    return _finish([outcomes[host.name] for host in chosen], results)
+    single = len(chosen) == 1 and not (ui.mode.json and means_several(text))
+    return _finish([outcomes[host.name] for host in chosen], results, single=single)
 
 
 def _tell(host: "Host", text: str) -> None:
     ui.tell(f"{ui.style(host.name, 'dim', sys.stderr)}: {shown(text)}")
 
 
-def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, Any]]) -> int:
-    """Tell how it went; return the exit code, the first failure's."""
+def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, Any]], *, single: bool) -> int:
+    """Tell how it went; return the exit code, the first failure's. `single`: it is told of one host alone."""
     from llorch.remote.fleet import exit_code
 
     dry = {"dry_run": is_on("LLORCH_DRY_RUN")}
-    if len(outcomes) == 1 and outcomes[0].error is not None:
+    if single and outcomes[0].error is not None:
         raise outcomes[0].error
-    if ui.mode.json and len(outcomes) == 1:
+    if ui.mode.json and single:
         ui.emit_json({"host": outcomes[0].host, **dry, **results[outcomes[0].host]})
     elif ui.mode.json:
         hosts = [outcome_json(each, {**dry, **results.get(each.host, {})}) for each in outcomes]
@@ -102,6 +104,6 @@ def _finish(outcomes: "Sequence[Outcome]", results: Mapping[str, Mapping[str, An
             if restore:
                 ui.tell("what was taken away is kept there; this brings it back:")
                 ui.emit(shown(restore))
-        if len(outcomes) > 1:
+        if not single:
             summarize(outcomes)
     return exit_code(outcomes)

@@ -83,6 +83,7 @@ def exec_(host: str, command: tuple[str, ...], tty: bool) -> int:
 def forward_command(hosts: str, arguments: Sequence[str]) -> int:
     """Run this command line on other machines, in their repositories."""
     from llorch.remote import forward
+    from llorch.remote.hosts import means_several
 
     reach, chosen = choose_hosts(hosts, declared=True)
     words = forward.without_host(arguments)
@@ -91,7 +92,7 @@ def forward_command(hosts: str, arguments: Sequence[str]) -> int:
     def request(host: "Host") -> "Request":
         return forward.forward_request(host, words, terminals, ui.columns() - prefix)
 
-    if len(chosen) == 1:
+    if len(chosen) == 1 and not (ui.mode.json and means_several(hosts)):
         prefix = 0
         return _run_one(reach, chosen[0], request(chosen[0]))
     prefix = _width(chosen)
@@ -109,7 +110,7 @@ def choose_hosts(text: str, *, declared: bool, none: bool = False) -> "tuple[Rea
     Raises:
         UnknownName: nothing is declared under one of them.
     """
-    from llorch.remote.hosts import find_host, load_hosts, select_hosts
+    from llorch.remote.hosts import find_host, load_hosts, means_several, select_hosts
     from llorch.remote.reach import Reach
     from llorch.session import session
 
@@ -118,7 +119,7 @@ def choose_hosts(text: str, *, declared: bool, none: bool = False) -> "tuple[Rea
     text = text or run.settings.remote.default_host
     if not text:
         raise click.UsageError("name a host, or set `[remote] default_host` in llorch.toml")
-    several = declared or text in ("all", *hosts) or text.startswith("@") or "," in text
+    several = declared or text in hosts or means_several(text)
     if none and not hosts and text == "all":
         chosen: Sequence[Host] = ()
     else:

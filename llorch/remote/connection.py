@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_SIGNAL = 255
 """What ssh(1) exits with for a signal, whichever."""
+_FOR_A_SESSION = 2.0
+"""Seconds that a server has to take note that a program has ended."""
 _FOR_A_SIGNAL = 5.0
 """Seconds that a server has to pass on a signal."""
 
@@ -56,19 +59,37 @@ class SshConnection:
 
     def _open(self, begin: Callable[["paramiko.Channel"], None]) -> "paramiko.Channel":
         """Return a channel on which something has begun."""
-        from paramiko import SSHException
+        from paramiko import ChannelException, SSHException
 
         try:
-            channel = self._transports[-1].open_session(timeout=self.timeout)
+            channel = self._open_session()
             limit = threading.Timer(self.timeout, channel.close)  # paramiko itself waits for an answer without end
             limit.start()
             try:
                 begin(channel)
             finally:
                 limit.cancel()
+        except ChannelException as error:
+            reason = f"the server does not start a program: {error.text}"
+            raise ConnectionFailed(
+                self.host, reason, hint="`MaxSessions` in its sshd_config has to be 2 at least"
+            ) from None
         except (SSHException, EOFError, OSError) as error:
             raise self.broken(f"the server does not start a program: {error or 'it hung up'}") from None
         return channel
+
+    def _open_session(self) -> "paramiko.Channel":
+        """Open a channel, once the server has taken note that others have ended if it allows but a few."""
+        from paramiko import ChannelException
+
+        until = time.monotonic() + _FOR_A_SESSION
+        while True:
+            try:
+                return self._transports[-1].open_session(timeout=self.timeout)
+            except ChannelException:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
 
     def signal(self, name: str, pid: int) -> None:
         """Send a signal to a process of ours, over a channel of its own: servers take none for root, or at all."""

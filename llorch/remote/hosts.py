@@ -183,6 +183,15 @@ def select_hosts(text: str, hosts: Mapping[str, Host]) -> tuple[Host, ...]:
     return tuple(found.values())
 
 
+def means_several(text: str) -> bool:
+    """Tell whether a text may mean several hosts, however many they are today.
+
+    >>> means_several("@cuda"), means_several("all"), means_several("mac")
+    (True, True, False)
+    """
+    return text == "all" or text.startswith("@") or "," in text
+
+
 def find_host(text: str, hosts: Mapping[str, Host]) -> Host:
     """Return one host: the declared one, else whatever ssh would make of it, as `user@box`.
 

@@ -27,10 +27,12 @@ def info(hosts: tuple[str, ...]) -> int:
     Nothing has to be installed on it. Several hosts are asked at once.
     """
     from llorch.remote.fleet import exit_code
+    from llorch.remote.hosts import means_several
 
-    reach, chosen = choose_hosts(",".join(hosts), declared=False)
+    named = ",".join(hosts)
+    reach, chosen = choose_hosts(named, declared=False)
     asked = _ask(reach, chosen)
-    if len(chosen) == 1:
+    if len(chosen) == 1 and not (ui.mode.json and means_several(named)):
         ((outcome, found),) = asked
         if outcome.error is not None:
             raise outcome.error

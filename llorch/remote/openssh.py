@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -267,6 +266,8 @@ def refused_key(
     Raises:
         ConfigError, CommandFailed, ConnectionFailed: as `route.resolve`.
     """
+    import tempfile
+
     hop = hop_to(host, hosts)
     if hop is not None and (error := refused_key(hop, hosts, deadline, is_hop=True)) is not None:
         return error

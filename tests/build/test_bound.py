@@ -40,7 +40,7 @@ def bounds(
     **environ: str,
 ) -> tuple[str, ...]:
     """Look for bounds in a workspace that is all of its repository."""
-    return find_bounds(binary, TOP, notes or {}, map(str, files), said, environ)
+    return find_bounds(binary, TOP, (), (), notes or {}, map(str, files), said, environ)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,33 @@ def test_the_checkouts_path_in_a_manifest(binary: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "bound"),
+    [
+        ("src/main.rs", False),
+        (f"{TOP}/shared/src/lib.rs", False),
+        ("/home/me/shared/src/lib.rs", True),
+        ("/home/me/.cargo/registry/src/serde/lib.rs", False),
+        ("/usr/include/stdio.h", False),
+    ],
+)
+def test_files_beside_the_checkout(binary: Path, path: str, bound: bool) -> None:
+    """What the sources may call `../shared` is another file for a checkout elsewhere."""
+    found = find_bounds(binary, TOP, (path,), (), {}, (), (), {"CARGO_HOME": "/home/me/.cargo"})
+    assert found == ((WORKSPACE,) if bound else ())
+
+
+def test_a_target_folder_elsewhere_in_a_binary(binary: Path) -> None:
+    """What cargo has made there is not there on another machine."""
+    binary.write_bytes(elf((b".rodata", b"/var/made/release/build/app/out")))
+    assert find_bounds(binary, TOP, (), ("/var/made/",), {}, (), (), {}) == (WORKSPACE,)
+    assert find_bounds(binary, TOP, (), ("/var/other/",), {}, (), (), {}) == ()
+
+
+@pytest.mark.parametrize(
     ("environ", "bound"),
     [
         ({"RUSTFLAGS": "-C target-cpu=native"}, True),
+        ({"RUSTFLAGS": "-C target_cpu=native"}, True),
         ({"CARGO_ENCODED_RUSTFLAGS": "-C\x1ftarget-cpu=native"}, True),
         ({"CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS": "-Ctarget-cpu=native"}, True),
         ({"CFLAGS": "-march=native"}, True),
@@ -100,7 +124,7 @@ def test_the_checkouts_path_in_a_manifest(binary: Path, tmp_path: Path) -> None:
 )
 def test_flags_for_this_processor(binary: Path, environ: dict[str, str], bound: bool) -> None:
     """Wherever rustc or a C compiler is told to build for this very machine."""
-    assert find_bounds(binary, TOP, {}, (), (), environ) == ((CPU,) if bound else ())
+    assert find_bounds(binary, TOP, (), (), {}, (), (), environ) == ((CPU,) if bound else ())
 
 
 def test_configuration_and_scripts_for_this_processor(binary: Path, tmp_path: Path) -> None:

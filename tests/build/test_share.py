@@ -67,7 +67,7 @@ def test_what_decides(shares: Shares) -> None:
     "environ",
     [
         {"CARGO_HOME": "/x"}, {"RUSTUP_HOME": "/x"}, {"RUSTUP_TOOLCHAIN": "stable"}, {"CARGO_TARGET_DIR": "/x"},
-        {"CARGO_BUILD_TARGET_DIR": "/x"}, {"CARGO_BUILD_BUILD_DIR": "/x"}, {"CARGO_BUILD_JOBS": "3"},
+        {"CARGO_BUILD_TARGET_DIR": "/x"}, {"CARGO_BUILD_JOBS": "3"},
         {"RUSTC_WRAPPER": "/usr/bin/sccache"}, {"OTHER": "1"},
     ],
 )  # fmt: skip
@@ -81,7 +81,7 @@ def test_what_says_only_where_or_how_many(shares: Shares, environ: dict[str, str
     [
         {"RUSTFLAGS": "-g"}, {"CARGO_ENCODED_RUSTFLAGS": "-g"}, {"CARGO_INCREMENTAL": "1"}, {"RUSTC": "/x/rustc"},
         {"CARGO_PROFILE_RELEASE_LTO": "true"}, {"CARGO_BUILD_TARGET": "x"}, {"RUSTC_WRAPPER": "/x/other"},
-        {"CARGO_TARGET_X_LINKER": "mold"}, {"SDKROOT": "/x"},
+        {"CARGO_TARGET_X_LINKER": "mold"}, {"SDKROOT": "/x"}, {"CARGO_BUILD_BUILD_DIR": "/x"},
     ],
 )  # fmt: skip
 def test_what_does_decide(shares: Shares, environ: dict[str, str]) -> None:

@@ -1,5 +1,7 @@
 """The same promises on every kind of store: never a wrong target, never a failed build."""
 
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from tests.cache.conftest import TARGET, Checkout, Lab, Shared
 from tests.cache.places import Place
 from tests.cache.test_records import MADE
 from tests.cache.test_signing import public
-from tests.conftest import sha256
+from tests.conftest import BIN, sha256
 from tests.rust import needs_cargo
 
 
@@ -78,6 +80,27 @@ def test_a_line_that_is_cut(lab: Lab, far: Place, shared: Shared, count: int) ->
     assert done.err.count("and this run goes on without: ") == 1
     assert not list((second.root / "target/release").glob("*.part"))
     far.line.mend()
+
+
+@needs_cargo
+def test_a_run_that_is_killed(lab: Lab, http_place: Place, shared: Shared) -> None:
+    """Whatever kill -9 leaves of a run that restores, the next has the right binary, and nothing half made is left."""
+    assert http_place.line is not None
+    first = checkout(lab, "first", http_place, shared)
+    assert first.build() == "done"
+    second = checkout(lab, "second", http_place, shared)
+    http_place.line.fail_after(150_000, cut=False)  # in the midst of the binary
+    env = {**os.environ, **second.environ, "PATH": lab.tools}
+    command = [str(BIN / "llorch"), "build", "app"]
+    with subprocess.Popen(command, cwd=second.root, env=env, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert any(f"{TARGET} from {http_place.url}" in line for line in run.stderr)
+        run.kill()
+    assert not (second.root / TARGET).exists()
+    http_place.line.mend()
+    assert second.build() == "restored"
+    assert (second.root / TARGET).read_bytes() == (first.root / TARGET).read_bytes()
+    assert [path.name for path in (second.root / "target/release").iterdir()] == ["app"]
 
 
 def test_many_writers_of_the_same(place: Place, shared: Shared) -> None:

@@ -38,10 +38,11 @@ def test_what_is_here_is_pushed(models: Path, llorch: Llorch, shared: Shared) ->
     done = llorch("cache", "push", "--json")
     assert (done.code, outcomes(done)) == (0, {"fetch:tiny": "pushed", "fetch:big": "left-out"})
     assert {path.name for path in (shared.folder / "cas").rglob("?" * 64)} == {sha256(b"data"), sha256(b"more")}
-    done = llorch("cache", "push")
+    assert llorch("cache", "push").err == "1 already there, 1 left out\n"
+    done = llorch("cache", "push", "fetch:tiny")
     assert (done.code, done.err) == (
         0,
-        f"fetch:tiny  already there to file:{shared.folder}\n1 already there, 1 left out\n",
+        f"fetch:tiny  already there to file:{shared.folder}\n1 already there\n",
     )
     (models / ".test-models/tiny/a.gguf").write_bytes(b"edit")
     done = llorch("cache", "push", "fetch:tiny", "fetch:big")
@@ -89,6 +90,14 @@ def test_without_a_url_it_is_the_own_store(models: Path, llorch: Llorch) -> None
     assert outcomes(llorch("cache", "push", "fetch:tiny", "--json")) == {"fetch:tiny": "pushed"}
     shutil.rmtree(models / ".test-models")
     assert outcomes(llorch("cache", "pull", "fetch:tiny", "--json")) == {"fetch:tiny": "restored"}
+
+
+def test_the_own_store_is_trimmed(models: Path, llorch: Llorch) -> None:
+    """After a push it is within its limit again."""
+    (models / "llorch.toml").write_text('[cache]\nlocal_limit = "5B"\n')
+    assert outcomes(llorch("cache", "push", "fetch:tiny", "--json")) == {"fetch:tiny": "pushed"}
+    store = Path.home() / ".cache/llorch/store"
+    assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) == 4
 
 
 def test_switched_off(models: Path, llorch: Llorch) -> None:

@@ -12,15 +12,24 @@ from typing import Any
 import pytest
 
 from llorch.cache import keys
+from llorch.cache import restore as restore_module
+from llorch.cache.folder import FolderStore
+from llorch.cache.land import bring
+from llorch.landing import open_part
+from llorch.make import make
+from llorch.make import restore as only_restore
+from llorch.progress import Progress, Silent
+from llorch.session import Done, session
+from llorch.share import Maker, Share
+from llorch.state import Recipe, Target
 from tests import rust
 from tests.cache.conftest import FILES, TARGET, TASK, Checkout, Lab, Shared, git, release
 from tests.cache.test_signing import make_key
-from tests.conftest import Run, sha256
+from tests.conftest import Run, forget_session, program, sha256
 from tests.rust import SYSROOT, needs_cargo
 
-pytestmark = needs_cargo
 
-
+@needs_cargo
 def test_a_fresh_clone_elsewhere_without_cargo(lab: Lab) -> None:
     """It gets the binary, byte for byte, runs it, has nothing to do then, and is told where it is from."""
     first, second = lab.checkout("first"), lab.checkout("deeper/down/second")
@@ -38,6 +47,7 @@ def test_a_fresh_clone_elsewhere_without_cargo(lab: Lab) -> None:
     ]
 
 
+@needs_cargo
 def test_a_package_at_the_root(lab: Lab) -> None:
     """One whose build script says nothing has the folder with all that runs leave there among its inputs."""
     first = lab.checkout("first")
@@ -59,6 +69,7 @@ def test_a_package_at_the_root(lab: Lab) -> None:
     assert second.llorch("why", TASK, "--json", cargo=False).json["reasons"][0]["what"] == f"{second.root}/"
 
 
+@needs_cargo
 def test_what_is_told(built: Lab) -> None:
     """A restored task has a line of its own, the sum counts it, and its digest is told as after a build."""
     second = built.checkout("second")
@@ -67,8 +78,13 @@ def test_what_is_told(built: Lab) -> None:
     assert f"build:app  restored    from file:{built.store}  " in done.err
     assert "\n1 restored in " in done.err
     assert f"ready:  {TARGET}\nsha256: {digest}\n" in done.err
+    third = built.checkout("third")
+    third.write("dodo.py", "from llorch.dodo import *\n")
+    done = program("doit", TASK, cwd=third.root, env={"PATH": built.tools})
+    assert (done.code, f"build:app  restored    from file:{built.store}  " in done.err) == (0, True)
 
 
+@needs_cargo
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -95,6 +111,7 @@ def test_other_inputs_have_it_built(built: Lab, name: str, text: str | None) -> 
     assert second.build() == "done"
 
 
+@needs_cargo
 @pytest.mark.parametrize(
     "environ",
     [
@@ -111,6 +128,7 @@ def test_another_environment_has_it_built(built: Lab, environ: dict[str, Any]) -
     assert built.checkout("fourth").build() == "restored"
 
 
+@needs_cargo
 def test_other_features_have_it_built(built: Lab) -> None:
     """The command line is among what decides."""
     second = built.checkout("second")
@@ -118,6 +136,7 @@ def test_other_features_have_it_built(built: Lab) -> None:
     assert (second.build(), second.says()) == ("done", "app1 lib1 true data1")
 
 
+@needs_cargo
 def test_there_and_back_again(lab: Lab) -> None:
     """Of A, B and A again, and of two branches, each has its own binary, whoever has built it and without cargo."""
     first, second = lab.checkout("first"), lab.checkout("second")
@@ -136,6 +155,7 @@ def test_there_and_back_again(lab: Lab) -> None:
         assert root.says() == "app2 lib2 false data1"
 
 
+@needs_cargo
 @pytest.mark.parametrize("forget", [False, True], ids=["with records", "without records"])
 def test_what_cargo_builds_after_a_restore(lab: Lab, forget: bool) -> None:
     """Cargo, which goes by times and knows nothing of what was restored, has the right binary the next time."""
@@ -160,6 +180,7 @@ def test_what_cargo_builds_after_a_restore(lab: Lab, forget: bool) -> None:
     assert (first.build("--no-cache"), first.says()) == ("done", "app1 lib2 false data1")
 
 
+@needs_cargo
 def test_a_restored_binary_is_as_watched_as_a_built_one(built: Lab) -> None:
     """Whatever would have a built one made again does so with a restored one."""
     second = built.checkout("second")
@@ -177,6 +198,7 @@ def test_a_restored_binary_is_as_watched_as_a_built_one(built: Lab) -> None:
     assert (second.root / TARGET).stat() == before
 
 
+@needs_cargo
 def test_a_shared_store(lab: Lab, shared: Shared) -> None:
     """Another machine gets a signed record's binary, keeps it, and gets it from its own store the next time."""
     first, second = lab.checkout("first", own=True), lab.checkout("second", own=True)
@@ -235,6 +257,7 @@ def spoil(folder: Path, what: str) -> str:
 DAMAGE = ("bit", "truncated", "longer", "no blob", "no record", "record is no JSON", "names are no list")
 
 
+@needs_cargo
 @pytest.mark.parametrize("what", DAMAGE)
 def test_what_is_damaged_in_the_own_store(built: Lab, what: str) -> None:
     """It is refused by name, the binary is built, the store is right again, and nobody ever sees the damage."""
@@ -251,6 +274,7 @@ def test_what_is_damaged_in_the_own_store(built: Lab, what: str) -> None:
     assert (third.build(), third.says()) == ("restored", "app1 lib1 false data1")
 
 
+@needs_cargo
 @pytest.mark.parametrize("what", [*DAMAGE, "another record"])
 def test_what_is_damaged_in_a_shared_store(lab: Lab, shared: Shared, what: str) -> None:
     """It is refused by name and the binary is built; who may publish puts it right, and the next one has it."""
@@ -267,6 +291,7 @@ def test_what_is_damaged_in_a_shared_store(lab: Lab, shared: Shared, what: str) 
     assert (third.build(cargo=False), third.says()) == ("restored", "app1 lib1 false data1")
 
 
+@needs_cargo
 def test_records_of_strangers(lab: Lab, shared: Shared, tmp_path: Path) -> None:
     """What is not signed by a trusted key is refused; without trusted keys no record counts, and that is said."""
     stranger, second, third = (lab.checkout(name, own=True) for name in ("stranger", "second", "third"))
@@ -282,6 +307,7 @@ def test_records_of_strangers(lab: Lab, shared: Shared, tmp_path: Path) -> None:
     assert (done.err.count(said), "build:app  done" in done.err) == (1, True)
 
 
+@needs_cargo
 @pytest.mark.parametrize("when", ["before", "half way"])
 def test_a_store_that_is_gone(lab: Lab, shared: Shared, when: str) -> None:
     """A store that cannot be used fails no build: it is said once, and the run goes on without."""
@@ -300,6 +326,7 @@ def test_a_store_that_is_gone(lab: Lab, shared: Shared, when: str) -> None:
     assert (done.err.count(said), done.err.count("warning:")) == (1, 1)
 
 
+@needs_cargo
 def test_no_toolchain_and_no_pin(built: Lab) -> None:
     """Without either nobody knows what would build, so nothing is restored, and that is said before cargo is missed."""
     second = built.checkout("second")
@@ -310,6 +337,7 @@ def test_no_toolchain_and_no_pin(built: Lab) -> None:
         assert (done.code, "build:app is not looked for in the cache: there is no Rust here" in done.err) == (4, True)
 
 
+@needs_cargo
 def test_another_toolchain_has_it_built(lab: Lab) -> None:
     """Of another release, commit, LLVM or host nothing is restored, though its files are the same."""
     shim, said = lab.folder / "bin/rustc", lab.folder / "said.sed"
@@ -330,6 +358,7 @@ def test_another_toolchain_has_it_built(lab: Lab) -> None:
     assert lab.checkout("fourth").build() == "done"
 
 
+@needs_cargo
 @pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"distribution": "red hat 5"}])
 def test_another_machine_has_it_built(
     lab: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -345,6 +374,7 @@ def test_another_machine_has_it_built(
         assert done.json["tasks"][0]["outcome"] == outcome
 
 
+@needs_cargo
 def test_a_workspace_of_every_kind_of_input(lab: Lab) -> None:
     """One in a folder of its repository, with a package beside it, macros, scripts that tell and that do not."""
     origin = lab.folder / "every"
@@ -381,3 +411,161 @@ def test_a_workspace_of_every_kind_of_input(lab: Lab) -> None:
         assert Checkout(second / "ws", lab).llorch("cache", "pull", "build:worker-cpu").code == 1, name
         path.write_text(text)
     assert outcome(second) == "restored"  # cargo is there now
+
+
+# A task of the simplest kind, in this process
+
+RECIPE = Recipe("forge:hammer", (Target("hammer"),), ("iron",), {"version": 1})
+
+
+def forge(progress: Progress) -> Done:
+    """Make a hammer out of iron."""
+    Path("hammer").write_bytes(b"hammer of " + Path("iron").read_bytes())
+    return Done("forged")
+
+
+def forged(share: Callable[[], Share] = lambda: Share(RECIPE)) -> Done:
+    """Have the hammer, in a run of its own."""
+    forget_session()
+    return make(RECIPE, forge, Silent(), share=share)
+
+
+@pytest.fixture
+def smithy(workspace: Path, shared: Shared) -> Path:
+    """A workspace with iron whose hammers go into a store of its own user's, which is returned."""
+    shared.folder.chmod(0o700)
+    (workspace / "llorch.toml").write_text(f'[cache]\nurl = "file:{shared.folder}"\nwrite = true\n')
+    (workspace / "iron").write_bytes(b"iron")
+    return shared.folder
+
+
+def forget(workspace: Path) -> None:
+    """Lose the hammer and the records of it."""
+    (workspace / "hammer").unlink()
+    shutil.rmtree(workspace / ".llorch")
+
+
+def test_any_task_can_be_shared(smithy: Path, workspace: Path) -> None:
+    """What its share says is all that it takes; other iron makes another hammer."""
+    assert forged().restored is False
+    forget(workspace)
+    done = forged()
+    assert (done.restored, done.detail) == (True, f"from file:{smithy}")
+    assert session().state.record(RECIPE.name)["inputs"] == {"iron": sha256(b"iron")}
+    assert forged() == Done("already there", made=False, values=done.values)
+    (workspace / "iron").write_bytes(b"steel")
+    assert forged().restored is False
+    assert (workspace / "hammer").read_bytes() == b"hammer of steel"
+
+
+def test_an_input_that_cannot_be_read(smithy: Path, workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing is restored for it, and that is told; making it fails by itself."""
+    forged()
+    forget(workspace)
+    (workspace / "iron").unlink()
+    (workspace / "iron").symlink_to("iron")
+    with pytest.raises(OSError, match="symbolic links"):
+        forged()
+    assert "iron` is refused: it cannot be read: Too many levels of symbolic links" in capfd.readouterr().err
+
+
+def test_a_record_of_other_targets(smithy: Path, workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A right record under the right name whose result is another file puts nothing there."""
+    forged()
+    forget(workspace)
+    (record,) = (smithy / "ac").iterdir()
+    document = json.loads(record.read_text())
+    document["record"]["results"][0]["path"] = "../../home/.profile"
+    record.chmod(0o600)
+    record.write_text(json.dumps(document))
+    assert forged().restored is False
+    said = f"ac/{record.name}` is refused: it is of another task, or of other targets; forge:hammer is made here"
+    assert said in capfd.readouterr().err
+
+
+def test_a_place_that_cannot_be_written(smithy: Path, workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told, the store is not blamed, and making it says what hinders."""
+    forged()
+    forget(workspace)
+    (workspace / "hammer").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        forged()
+    err = capfd.readouterr().err
+    assert "`hammer` is not restored: " in err
+    assert "goes on without" not in err
+
+
+def test_a_place_that_another_process_writes(smithy: Path, workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is left to whoever makes it to wait for the other."""
+    forged()
+    forget(workspace)
+    with open_part(workspace / "hammer.part"):
+        assert forged().restored is False
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_what_changes_while_it_is_restored_is_made_again(
+    smithy: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record has what was compared with the store's, so an edit at that moment is noticed by the next run."""
+    forged()
+    forget(workspace)
+
+    def then_edit(*arguments: Any) -> bool:
+        (workspace / "iron").write_bytes(b"steel")
+        return bring(*arguments)
+
+    monkeypatch.setattr(restore_module, "bring", then_edit)
+    assert forged().restored
+    assert [reason.what for reason in session().state.reasons(RECIPE)] == ["iron"]
+    assert forged().restored is False
+    assert (workspace / "hammer").read_bytes() == b"hammer of steel"
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_what_changes_is_not_published(
+    smithy: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A target or an input that is another by the time of publishing leaves nothing in a store."""
+
+    class Edits(Share):
+        def made(self, record: Any) -> Maker:
+            if when == "before":
+                (workspace / "iron").write_bytes(b"steel")
+            return super().made(record)
+
+    if when == "during":
+        create = FolderStore.create
+
+        def then_edit(store: FolderStore, key: str, data: Any, advance: Any = None) -> bool:
+            new = create(store, key, data, advance)
+            (workspace / "hammer").write_bytes(b"another")
+            return new
+
+        monkeypatch.setattr(FolderStore, "create", then_edit)
+    assert forged(lambda: Edits(RECIPE)).restored is False
+    assert [path for path in smithy.rglob("*") if path.is_file()] == []
+
+
+def test_what_has_no_name_elsewhere_is_not_published(smithy: Path, workspace: Path) -> None:
+    """A variable that no shell could set is such a name."""
+    recipe = Recipe("forge:odd", (Target("hammer"),), ("$odd name",), {})
+    forget_session()
+    make(recipe, forge, Silent(), share=lambda: Share(recipe))
+    assert [path for path in smithy.rglob("*") if path.is_file()] == []
+
+
+def test_only_restoring(smithy: Path, workspace: Path) -> None:
+    """Nothing is made where nothing can be restored, and what is there is left."""
+    forget_session()
+    assert only_restore(RECIPE, Silent(), lambda: Share(RECIPE)) is None
+    forged()
+    assert only_restore(RECIPE, Silent(), lambda: Share(RECIPE)) == Done("already there", made=False)
+    forget(workspace)
+    forget_session()
+    done = only_restore(RECIPE, Silent(), lambda: Share(RECIPE))
+    assert done is not None
+    assert done.restored
+    forget(workspace)
+    forget_session()
+    assert only_restore(RECIPE, Silent(), None) is None

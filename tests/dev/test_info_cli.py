@@ -10,8 +10,8 @@ from tests.conftest import program
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what is set for all tests."""
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the tests set for all others."""
     monkeypatch.delenv("LLORCH_NO_CACHE")
 
 

@@ -129,6 +129,20 @@ SHAPES: dict[tuple[str, ...], Any] = {
         "task": str,
         "fresh": bool,
         "reasons": [{"task": str, "kind": str, "what": str, "was": object, "now": object}],
+        "restored": [{"task": str, "record": TEXT_OR_NULL, "store": str}],
+    },
+    ("cache", "status"): {
+        "stores": [{"kind": str, "name": TEXT_OR_NULL, "state": str, "size": NUMBER_OR_NULL, "limit": NUMBER_OR_NULL}],
+        "tasks": [{"name": str, "state": str, "own": str, "shared": str, "reason": str}],
+    },
+    ("cache", "key"): {"key": str, "tasks": [str], "parts": [{"name": str, "value": str}]},
+    ("cache", "gc"): {
+        "dry_run": bool,
+        "removed": [{"key": str, "size": int}],
+        "named": int,
+        "left_over": int,
+        "size": int,
+        "limit": int,
     },
     ("graph", "models:tiny"): {"tasks": [{"name": str, "needs": [str]}]},
 }
@@ -169,15 +183,18 @@ def test_shapes(workspace: Path, full: bool) -> None:
 
 def test_shapes_are_complete() -> None:
     """Every command has a shape here, but `doit`, which is plain doit's, and those that need a Hub or an address."""
-    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("test",), ("dev",), ("doit",)}
+    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("cache",), ("test",), ("dev",), ("doit",)}
     top -= {("git",)}  # in tests/e2e/test_git.py: needs a repository
     top -= {("remote",)}  # in tests/remote: needs hosts
-    top -= {("cache",), ("log",)}  # in tests/cache and tests/test_log_cli.py
-    found = {command[:2] if command[0] in ("models", "build", "dev") else command[:1] for command in SHAPES}
+    top -= {("log",)}  # in tests/test_log_cli.py
+    grouped = ("models", "build", "cache", "dev")
+    found = {command[:2] if command[0] in grouped else command[:1] for command in SHAPES}
     elsewhere = {"add", "outdated", "pin", "update"}  # in tests/models/test_catalog_cli.py
     elsewhere |= {"push", "pull", "land"}  # in tests/models/test_push_cli.py: need a host
     elsewhere |= {"check"}  # in test_check.py: needs a model that works
     rooms = {("models", name) for name in cli.MODELS if name not in elsewhere}
+    # In tests/cache: these need the cache, which is off here, and a file.
+    rooms |= {("cache", name) for name in cli.CACHE if name not in {"push", "pull", "diff"}}
     rooms |= {("build", name) for name in cli.BUILD} | {("dev", "doctor")}  # the others of dev: in tests/dev
     assert found == top | rooms
 

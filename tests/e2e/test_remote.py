@@ -72,6 +72,7 @@ def test_every_room_works_there(workspace: Path, tmp_path: Path, monkeypatch: py
         assert [each["command"] for each in run.json["runs"]] == [
             "llorch build worker cpu --json",
             "llorch build worker cpu",
+            "llorch dev doctor --json",
         ]
         run = program("llorch", "log", "-f", "--remote", "box")
         assert (run.code, " end            exit=0 " in run.out.splitlines()[-1]) == (0, True)

@@ -192,6 +192,16 @@ def test_commands_run_there(there: Path, llorch: Llorch) -> None:
     assert llorch("list", "--remote=box").code == 0
 
 
+def test_a_name_for_several_has_one_shape(there: Path, llorch: Llorch) -> None:
+    """A tag or a list is a document of hosts, however many hosts it means today."""
+    for named, host in (("@tag", "tin"), ("box,box", "box")):
+        run = llorch("models", "list", "--json", "--remote", named)
+        assert [(each["host"], each["result"]["models"]) for each in run.json["hosts"]] == [(host, [])]
+        assert [each["host"] for each in llorch("remote", "info", named, "--json").json["hosts"]] == [host]
+        run = llorch("remote", "setup", named, "--dry-run", "--json")
+        assert [each["host"] for each in run.json["hosts"]] == [host]
+
+
 def test_exit_codes_and_errors_come_back(there: Path, llorch: Llorch) -> None:
     """What fails there fails here, with its message and code."""
     run = llorch("models", "info", "nosuch", "--remote", "box")

@@ -273,8 +273,21 @@ def test_a_server_that_allows_no_program(box: Path, tmp_path: Path) -> None:
     with Sshd(tmp_path / "none", options=["MaxSessions 0"]) as server:
         declare(box, entry("box", server))
         (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
-        with pytest.raises(ConnectionFailed, match="the server does not start a program"):
+        with pytest.raises(ConnectionFailed, match="the server does not start a program: Connect failed") as caught:
             Heard().run(reach_of(box), "box", sh("true"))
+        assert "`MaxSessions`" in str(caught.value.hint)
+
+
+def test_a_server_that_allows_one_program_at_a_time(box: Path, tmp_path: Path) -> None:
+    """Each may begin as soon as the server has seen the end of the one before."""
+    with Sshd(tmp_path / "one", options=["MaxSessions 1"]) as server:
+        declare(box, entry("box", server))
+        (box.parent / "ssh_config").write_text(f'Host *\nUserKnownHostsFile "{server.known_hosts}"\n')
+        reach = reach_of(box)
+        connection = reach.connect(reach.hosts["box"])
+        for code in range(30):
+            assert connection.start(sh(f"exit {code}"), lambda _: None, lambda _: None).wait() == code
+        connection.close()
 
 
 @pytest.fixture

@@ -28,9 +28,10 @@ __all__ = ["isolated", "world"]
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """A server with a login shell that is fish, where there is one, and says something first."""
+    """A server with a login shell that is fish, where there is one, and says something first; it allows two at once."""
     shell = shutil.which("fish") or "sh"
-    with Sshd(tmp_path_factory.mktemp("sshd"), options=[BEHIND_A_BANNER.format(shell=shell)]) as server:
+    options = [BEHIND_A_BANNER.format(shell=shell), "MaxSessions 2"]
+    with Sshd(tmp_path_factory.mktemp("sshd"), options=options) as server:
         yield server
 
 

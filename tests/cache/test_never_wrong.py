@@ -1,0 +1,128 @@
+"""What would have another checkout's binary restored, if it did not count: each time the sources' own text is told."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cache.conftest import TARGET, Checkout, Lab
+from tests.rust import SYSROOT, needs_cargo
+
+pytestmark = needs_cargo
+
+Vary = Callable[[Checkout, str], dict[str, str]]
+"""Has a checkout's binary say a text by something that is not in its own files; returns variables for its build."""
+
+
+def package(folder: Path, text: str) -> None:
+    """Write a package with a function that gives a text."""
+    (folder / "src").mkdir(parents=True)
+    (folder / "Cargo.toml").write_text('[package]\nname = "beside"\nversion = "0.1.0"\nedition = "2021"\n')
+    (folder / "src/lib.rs").write_text(f'pub fn text() -> &\'static str {{ "{text}" }}\n')
+
+
+def lock(checkout: Checkout) -> None:
+    """Have cargo write the lock file."""
+    cargo = [f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"]
+    subprocess.run(cargo, cwd=checkout.root, check=True)
+
+
+def a_package_beside(checkout: Checkout, text: str) -> dict[str, str]:
+    """Depend on a package next to the checkout."""
+    package(checkout.root.parent / "beside", text)
+    checkout.edit("app/Cargo.toml", "[dependencies]\n", '[dependencies]\nbeside = { path = "../../beside" }\n')
+    checkout.write("app/src/main.rs", 'fn main() { println!("{}", beside::text()); }\n')
+    lock(checkout)
+    return {}
+
+
+def a_text_beside(checkout: Checkout, text: str) -> dict[str, str]:
+    """Include a file next to the checkout."""
+    (checkout.root.parent / "texts").mkdir()
+    (checkout.root.parent / "texts/a.txt").write_text(text)
+    checkout.write("app/src/main.rs", 'fn main() { println!("{}", include_str!("../../../texts/a.txt")); }\n')
+    return {}
+
+
+def a_variable_like_cargos(checkout: Checkout, text: str) -> dict[str, str]:
+    """Ask for a variable whose name begins like those that cargo sets."""
+    checkout.write("app/src/main.rs", 'fn main() { println!("{}", env!("CARGO_RELEASED_BY")); }\n')
+    return {"CARGO_RELEASED_BY": text}
+
+
+def a_folder_through_a_link(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have the package be where a link leads, which is another folder in each checkout."""
+    (checkout.root / "app").rename(checkout.root / text)
+    (checkout.root / "app").symlink_to(text)
+    checkout.edit("Cargo.toml", '"app"', f'"{text}"')
+    checkout.write(f"{text}/src/main.rs", f'fn main() {{ println!("{text}"); }}\n')
+    return {}
+
+
+def a_vendored_package(checkout: Checkout, text: str) -> dict[str, str]:
+    """Depend on a registry's package that is in the repository, and edited there as cargo lets one do it."""
+    package(checkout.root / "vendor/beside", text)
+    checkout.write("vendor/beside/.cargo-checksum.json", f'{{"files": {{}}, "package": "{64 * "0"}", "by": "{text}"}}')
+    config = '[source.crates-io]\nreplace-with = "own"\n[source.own]\ndirectory = "vendor"\n'
+    checkout.write(".cargo/config.toml", config)
+    checkout.edit("app/Cargo.toml", "[dependencies]\n", '[dependencies]\nbeside = "0.1"\n')
+    checkout.write("app/src/main.rs", 'fn main() { println!("{}", beside::text()); }\n')
+    lock(checkout)
+    return {}
+
+
+CASES = [a_package_beside, a_text_beside, a_variable_like_cargos, a_folder_through_a_link, a_vendored_package]
+
+
+@pytest.mark.parametrize("vary", CASES)
+def test_what_is_not_in_the_checkouts_own_files(lab: Lab, vary: Vary) -> None:
+    """A binary that was built of something else elsewhere is not restored, and one that was built here is."""
+    for name in ("one", "two"):
+        (lab.folder / name).mkdir()
+        checkout = lab.checkout(f"{name}/repo")
+        environ = vary(checkout, name)
+
+        def said(checkout: Checkout = checkout) -> str:
+            done = subprocess.run([(checkout.root / "app").resolve().parent / TARGET], capture_output=True, text=True)
+            return done.stdout.strip()
+
+        assert (checkout.build(cargo=True, **environ), said()) == ("done", name)
+        (checkout.root / TARGET).unlink()
+        assert (checkout.build(cargo=False, **environ), said()) == ("restored", name)
+
+
+def test_a_vendored_package_that_is_edited(lab: Lab) -> None:
+    """Cargo does not look at it, so all is built again."""
+    checkout = lab.checkout("first")
+    a_vendored_package(checkout, "one")
+    assert (checkout.build(), checkout.says()) == ("done", "one")
+    for name in ("src/lib.rs", ".cargo-checksum.json"):
+        checkout.edit(f"vendor/beside/{name}", '"one"', '"two"')
+    assert (checkout.build(), checkout.says()) == ("done", "two")
+
+
+def test_a_text_behind_a_link_and_back(lab: Lab) -> None:
+    """The file that `..` leads to from where a link leads is an input, not what has that name beside the link."""
+    checkout = lab.checkout("first")
+    package(lab.folder / "else", "")
+    (lab.folder / "else/a.txt").write_text("one")
+    (checkout.root / "app/src").rename(checkout.root / "app/unused")
+    (checkout.root / "app/src").symlink_to(lab.folder / "else/src")
+    checkout.write("app/src/main.rs", 'fn main() { println!("{}", include_str!("../a.txt")); }\n')
+    checkout.write("app/a.txt", "another")
+    assert (checkout.build(), checkout.says()) == ("done", "one")
+    (lab.folder / "else/a.txt").write_text("two")
+    assert (checkout.build(), checkout.says()) == ("done", "two")
+
+
+def test_a_workspace_through_a_link(lab: Lab) -> None:
+    """Where a link leads to another checkout, that one's binary is built."""
+    link = lab.folder / "current"
+    for name in ("one", "two"):
+        checkout = lab.checkout(name)
+        checkout.write("app/src/main.rs", f'fn main() {{ println!("{name}"); }}\n')
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+        done = checkout.llorch("-C", str(link), "build", "app", "--json")
+        assert (done.json["tasks"][0]["outcome"], checkout.says()) == ("done", name)
