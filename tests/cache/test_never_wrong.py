@@ -81,15 +81,15 @@ def test_what_is_not_in_the_checkouts_own_files(lab: Lab, vary: Vary) -> None:
     for name in ("one", "two"):
         (lab.folder / name).mkdir()
         checkout = lab.checkout(f"{name}/repo")
-        environ = vary(checkout, name)
+        checkout.environ = vary(checkout, name)
 
         def said(checkout: Checkout = checkout) -> str:
             done = subprocess.run([(checkout.root / "app").resolve().parent / TARGET], capture_output=True, text=True)
             return done.stdout.strip()
 
-        assert (checkout.build(**environ), said()) == ("done", name)
+        assert (checkout.build(), said()) == ("done", name)
         (checkout.root / TARGET).unlink()
-        assert (checkout.build(cargo=False, **environ), said()) == ("restored", name)
+        assert (checkout.build(cargo=False), said()) == ("restored", name)
 
 
 def test_a_vendored_package_that_is_edited(lab: Lab) -> None:
