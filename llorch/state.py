@@ -390,7 +390,11 @@ class State:
                     self._migrate(connection)
                     if rows:
                         connection.executemany(statement, rows)
-                    learned = [(path, *seen, digest) for path, (seen, digest) in self._learned.items()]
+                    learned = [
+                        (path, *seen, digest)
+                        for path, (seen, digest) in self._learned.items()
+                        if path.encode(errors="ignore").decode() == path  # else it cannot be kept: it is read again
+                    ]
                     connection.executemany("insert or replace into files values (?, ?, ?, ?, ?, ?)", learned)
                 self._learned.clear()
                 return

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -212,6 +213,19 @@ def test_a_touched_file_is_read_once(opened: Callable[[], State]) -> None:
     assert sum(read) == 2 * len(BIG)
     first.close()
     assert opened().reasons(recipe) == []
+
+
+def test_a_name_that_is_not_utf8(opened: Callable[[], State], workspace: Path) -> None:
+    """Its file has a digest, which is not kept; those of others are."""
+    if sys.platform == "darwin":
+        pytest.skip("its file systems have no such names")
+    odd = os.fsdecode(b"\xff.txt")
+    for name in ("plain", odd):
+        (workspace / name).write_bytes(BIG)
+    first = opened()
+    assert first.digest(odd) == first.digest("plain") == sha256(BIG)
+    first.close()
+    assert (opened().known(odd), opened().known("plain")) == (None, sha256(BIG))
 
 
 def test_an_edit_that_hides_is_noticed(state: State) -> None:

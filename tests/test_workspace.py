@@ -36,6 +36,14 @@ def test_the_environment_names_the_root(workspace: Path, value: str) -> None:
     assert found.name("x") == "x"
 
 
+def test_a_root_that_is_named_by_a_link(workspace: Path) -> None:
+    """It is where the link leads, as it would be for who goes there: cargo tells files by such paths."""
+    (workspace / "other").mkdir()
+    (workspace / "link").symlink_to("other")
+    assert find_workspace(Path("link"), {}).root == workspace / "other"
+    assert find_workspace(None, {"LLORCH_REPO_ROOT": "link"}).root == workspace / "other"
+
+
 def test_a_given_folder_comes_before_the_environment(workspace: Path) -> None:
     """The folder of `-C` is where the search begins, and an empty LLORCH_REPO_ROOT is none."""
     (workspace / "a").mkdir()

@@ -239,7 +239,7 @@ def _is_unseen(name: str, plan: Plan, workspace: Workspace) -> bool:
     """Tell whether cargo does not look at an input: a library that is linked, a vendored package, the CUDA toolkit."""
     cuda = as_inputs(set(cuda_files()), workspace) if plan.backend == "cuda" else ()
     last = os.path.basename(name)
-    return name in cuda or last == CHECKSUMS or (last.startswith("lib") and last.endswith(".a"))
+    return name in cuda or last == CHECKSUMS or last.endswith((".a", ".o"))
 
 
 def _clean_all(plan: Plan, why: Set[str], progress: Progress) -> None:

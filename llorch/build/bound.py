@@ -56,11 +56,13 @@ def _is_beside(path: str, top: str, environ: Mapping[str, str]) -> bool:
     (True, False)
     >>> _is_beside("/usr/include/a.h", "/srv/w", {}), _is_beside("src/a.rs", "/srv/w", {})
     (False, False)
+    >>> _is_beside("/lib/a.rs", "/w", {})
+    True
     """
     own = (top, environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
     if not os.path.isabs(path) or any(path.startswith(os.path.join(folder, "")) for folder in own):
         return False
-    return os.path.commonpath((path, top)) != os.sep
+    return os.path.commonpath((path, top)) != os.sep or os.path.dirname(top) == os.sep
 
 
 def _text(path: str) -> str:

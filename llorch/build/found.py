@@ -234,12 +234,16 @@ def _of_script(script: Message, manifest: str | None) -> tuple[set[str], set[str
 
 
 def _static_libraries(script: Message) -> Iterator[str]:
+    """Return what a build script has linked: all libraries of its folders if it names none, as sources may do it."""
     names = [name.rpartition("=")[2].partition(":")[0] for name in script["linked_libs"]]
     for path in script["linked_paths"]:
-        for name in names:
-            library = os.path.join(path.partition("=")[2] or path, f"lib{name}.a")
-            if os.path.exists(library):
-                yield library
+        folder = Path(path.partition("=")[2] or path)
+        files = [folder / f"lib{name}.a" for name in names] or folder.glob("lib*.a")
+        yield from (str(file) for file in files if file.is_file())
+    for line in _script_output(script):
+        match = re.fullmatch(r"cargo::?rustc-link-arg(?:-\w+)?=(?:[^/]*=)?(/.*\.[ao])", line)
+        if match is not None and os.path.isfile(match[1]):
+            yield match[1]
 
 
 def _script_output(script: Message) -> list[str]:

@@ -4,11 +4,12 @@ Its files share blocks with what they were made of where the file system can do 
 time; while it is being used it is locked, so that `gc` leaves it alone.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -77,13 +78,17 @@ class LocalStore(FolderStore):
         Raises:
             NotFound: it is not there.
         """
-        with self._at(key) as (folder, name):
-            file = _open(name, folder)
-            self._check(os.fstat(file.fileno()))
-            fcntl.flock(file, fcntl.LOCK_SH)
-            os.utime(file.fileno())
-        with file:  # only now, so that what hinders whoever uses it is not taken for the store's
-            yield file
+        with ExitStack() as opened:
+            with self._at(key) as (folder, name):
+                file = opened.enter_context(_open(name, folder))
+                self._check(os.fstat(file.fileno()))
+                fcntl.flock(file, fcntl.LOCK_SH)
+                try:
+                    os.utime(file.fileno())
+                except OSError as error:
+                    if error.errno != errno.EROFS:  # where nothing can be removed, no time is needed
+                        raise
+            yield file  # only now, so that what hinders whoever uses it is not taken for the store's
 
     def touch(self, key: str) -> None:
         """Note that an object has been used, if it is there."""

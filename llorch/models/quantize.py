@@ -29,6 +29,14 @@ def find_llama_quantize(workspace: Workspace) -> Path | None:
     return None if found is None else Path(os.path.abspath(found))
 
 
+def find_libraries(program: Path) -> tuple[Path, ...]:
+    """Return llama.cpp's own libraries beside a program, which do the work where it is not all in one file."""
+    folder = Path(os.path.realpath(program)).parent
+    places = (folder, folder.with_name("lib"))
+    every = sorted(path for place in places for name in ("libllama*", "libggml*") for path in place.glob(name))
+    return tuple(path for path in every if {".so", ".dylib"} & {*path.suffixes} and path.is_file())
+
+
 def quantize(source: Path, place: Path, name: str, type: str, program: Path, progress: Progress) -> None:
     """Quantize a GGUF of 16 or 32 bits.
 

@@ -53,13 +53,13 @@ def convert_recipe(model: Model, step: Convert) -> Recipe:
 
 def quantize_recipe(model: Model, step: Quantize) -> Recipe:
     """Return what `quantize:ID` makes: a smaller GGUF file, out of the converted one."""
-    from llorch.models.quantize import find_llama_quantize
+    from llorch.models.quantize import find_libraries, find_llama_quantize
     from llorch.models.tools import LLAMA_QUANTIZE
 
     inputs, version = model.made[:1], LLAMA_QUANTIZE.requirements[0]
     program = find_llama_quantize(session().workspace)
     if program is not None:
-        inputs, version = (*inputs, session().workspace.name(program)), ""
+        inputs, version = (*inputs, *map(session().workspace.name, (program, *find_libraries(program)))), ""
     return _recipe("quantize", model, step.to, inputs, LLAMA_QUANTIZE.name, version, {"type": step.type})
 
 

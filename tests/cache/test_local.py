@@ -1,8 +1,10 @@
 """The user's own store: private, sharing blocks where it can, and left alone by `gc` where it is in use."""
 
+import errno
 import fcntl
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from llorch.cache import local
 from llorch.cache.folder import GROWING
 from llorch.cache.keys import blob_key
 from llorch.cache.local import LocalStore, store_folder
-from llorch.errors import NotFound, Refused, Unshared
+from llorch.errors import LlorchError, NotFound, Refused, Unshared
 from tests.conftest import sha256
 
 DATA = b"x" * 3_000_000
@@ -114,6 +116,21 @@ def test_what_is_lent_is_used(store: LocalStore, file: Path, tmp_path: Path) -> 
     with pytest.raises(NotFound), store.lend(KEY):
         pass
     store.touch(KEY)
+
+
+@pytest.mark.parametrize(("number", "lent"), [(errno.EROFS, True), (errno.EIO, False)])
+def test_what_is_lent_of_a_disk_that_cannot_be_written(
+    store: LocalStore, file: Path, monkeypatch: pytest.MonkeyPatch, number: int, lent: bool
+) -> None:
+    """It has no new time, and needs none, since nothing is evicted there; other errors of the disk are told."""
+    store.create(KEY, file)
+
+    def utime(place: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "utime", utime)
+    with nullcontext() if lent else pytest.raises(LlorchError), store.lend(KEY) as source:
+        assert source.read() == DATA
 
 
 def test_what_hinders_the_borrower_is_not_the_stores(store: LocalStore, file: Path) -> None:

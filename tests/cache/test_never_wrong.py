@@ -72,7 +72,43 @@ def a_vendored_package(checkout: Checkout, text: str) -> dict[str, str]:
     return {}
 
 
-CASES = [a_package_beside, a_text_beside, a_variable_like_cargos, a_folder_through_a_link, a_vendored_package]
+def linked(checkout: Checkout, text: str, instruction: str, attribute: str) -> dict[str, str]:
+    """Link C code that is compiled already, which a build script tells to cargo."""
+    folder = checkout.root / "app/native"
+    folder.mkdir()
+    (folder / "f.c").write_text(f'const char text[4] = "{text}";\n')
+    subprocess.run(["cc", "-c", "f.c"], cwd=folder, check=True)
+    subprocess.run(["ar", "rcsD", "libf.a", "f.o"], cwd=folder, check=True)
+    (folder / "f.c").unlink()
+    here = 'let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();'
+    script = f'fn main() {{ {here} println!("cargo:rerun-if-changed=build.rs\\n{instruction}"); }}\n'
+    checkout.write("app/build.rs", script)
+    said = "std::str::from_utf8(unsafe { &text[..3] }).unwrap()"
+    main = f'{attribute} extern "C" {{ static text: [u8; 4]; }}\nfn main() {{ println!("{{}}", {said}); }}\n'
+    checkout.write("app/src/main.rs", main)
+    return {}
+
+
+def a_library_that_a_source_names(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a build script say where libraries are, and a source which one."""
+    where = "cargo:rustc-link-search=native={here}/native"
+    return linked(checkout, text, where, '#[link(name = "f", kind = "static")]')
+
+
+def an_object_for_the_linker(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a build script name an object file to the linker."""
+    return linked(checkout, text, "cargo:rustc-link-arg={here}/native/f.o", "")
+
+
+CASES = [
+    a_library_that_a_source_names,
+    an_object_for_the_linker,
+    a_package_beside,
+    a_text_beside,
+    a_variable_like_cargos,
+    a_folder_through_a_link,
+    a_vendored_package,
+]
 
 
 @pytest.mark.parametrize("vary", CASES)
@@ -81,15 +117,15 @@ def test_what_is_not_in_the_checkouts_own_files(lab: Lab, vary: Vary) -> None:
     for name in ("one", "two"):
         (lab.folder / name).mkdir()
         checkout = lab.checkout(f"{name}/repo")
-        environ = vary(checkout, name)
+        checkout.environ = vary(checkout, name)
 
         def said(checkout: Checkout = checkout) -> str:
             done = subprocess.run([(checkout.root / "app").resolve().parent / TARGET], capture_output=True, text=True)
             return done.stdout.strip()
 
-        assert (checkout.build(cargo=True, **environ), said()) == ("done", name)
+        assert (checkout.build(), said()) == ("done", name)
         (checkout.root / TARGET).unlink()
-        assert (checkout.build(cargo=False, **environ), said()) == ("restored", name)
+        assert (checkout.build(cargo=False), said()) == ("restored", name)
 
 
 def test_a_vendored_package_that_is_edited(lab: Lab) -> None:

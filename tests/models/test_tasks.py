@@ -11,6 +11,7 @@ from doit.exceptions import InvalidDodoFile
 
 from llorch.models import tasks
 from llorch.models.catalog import Model
+from llorch.models.quantize import find_libraries
 from llorch.models.tasks import (
     fetch_recipe,
     models,
@@ -212,6 +213,11 @@ def test_programs_of_the_workspace_are_inputs(workspace: Path, monkeypatch: pyte
     script = "reference/llama.cpp/convert_hf_to_gguf.py"
     assert converted.inputs == (*SOURCES, script, "reference/llama.cpp/conversion/base.py")
     assert quantized.inputs == (BIG, "reference/llama.cpp/build/bin/llama-quantize")
+    libraries = ["reference/llama.cpp/build/bin/libggml-base.so.0", "reference/llama.cpp/build/bin/libllama.so"]
+    for name in (*libraries, "reference/llama.cpp/build/bin/libggml.a"):
+        (workspace / name).touch()
+    _, quantized = product_recipes(model)
+    assert quantized.inputs[2:] == tuple(libraries)
     assert converted.definition["version"] == quantized.definition["version"] == ""
 
 
@@ -251,7 +257,8 @@ def test_the_receipt_says_what_was_made_of_what(workspace: Path, download: Downl
     }  # fmt: skip
     assert (big["path"], big["sha256"]) == ("big.gguf", sha256((workspace / BIG).read_bytes()))
     assert small["from"] == [{"path": "big.gguf", "sha256": big["sha256"]}]
-    program = sha256(sha256(llama_quantize.read_bytes()).encode())
+    files = (llama_quantize, *find_libraries(llama_quantize))
+    program = sha256("".join(sha256(file.read_bytes()) for file in files).encode())
     assert small["by"] == {
         "task": "quantize:it", "tool": "llama-quantize", "version": f"sha256:{program}", "options": {"type": "Q8_0"}
     }  # fmt: skip
