@@ -16,6 +16,7 @@ from typing import Any
 from llorch.errors import ConfigError
 from llorch.text import shown
 from llorch.toml import load
+from llorch.workspace import read_file
 
 MANIFEST = "Cargo.toml"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -80,7 +81,7 @@ def find_packages(base: Path) -> Found:
 def find_submodules(base: Path) -> tuple[str, ...]:
     """Return the paths of the submodules that a folder's `.gitmodules` has; git need not be there."""
     try:
-        text = (base / ".gitmodules").read_text(errors="replace")
+        text = read_file(base / ".gitmodules").decode(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(re.findall(r'^\s*path\s*=\s*"?(.+?)"?\s*$', text, re.MULTILINE))

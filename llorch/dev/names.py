@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llorch.dev.spec import TASKS
-from llorch.workspace import find_workspace
+from llorch.workspace import find_workspace, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def _tasks(workspace: Workspace) -> Iterator[str]:
     for suite in _suites(workspace).values():
         yield from (suite.task, f"{suite.task.partition(':')[0]}:all")
     try:
-        with open(f"{workspace.place}/dodo.py", encoding="utf-8", errors="replace") as file:
-            yield from _CREATOR.findall(file.read())
+        yield from _CREATOR.findall(read_file(f"{workspace.place}/dodo.py").decode(errors="replace"))
     except FileNotFoundError:
         return
 
