@@ -18,6 +18,7 @@ from llorch.errors import ConfigError, LlorchError, Offline, Problem, nearest
 from llorch.parallel import in_parallel
 from llorch.rewrite import PART
 from llorch.text import shown
+from llorch.workspace import read_file
 
 if TYPE_CHECKING:
     from llorch.build.plan import Plan
@@ -154,14 +155,16 @@ def _dodo(workspace: Workspace) -> Found:
     import warnings
 
     try:
-        source = (workspace.root / "dodo.py").read_bytes()
+        source = read_file(workspace.root / "dodo.py")
         with warnings.catch_warnings(action="ignore"):
             compile(source, "dodo.py", "exec", dont_inherit=True)
     except FileNotFoundError:
         return
     except SyntaxError as error:
         yield Problem("dodo.py", error.lineno, "", f"is not Python: {shown(error.msg)}")
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
+    except OSError as error:
+        yield Problem("dodo.py", None, "", f"cannot be read: {error.strerror}")
+    except (ValueError, RecursionError, MemoryError) as error:
         yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error)) or 'it is nested too deeply'}")
 
 
@@ -173,7 +176,12 @@ def _needs(files: Files, tasks: Names | None) -> Found:
     known |= {f"build:{plan.name}" for plan in files.plans.values()}
     unknown = {need for suite in files.suites.values() for need in suite.settings.needs} - known
     if unknown and tasks is not None:
-        known |= set(tasks())
+        try:
+            known |= set(tasks())
+        except LlorchError as error:
+            tasks = None
+            own = [Problem("dodo.py", None, "", shown(error.message), error.hint)]
+            yield from error.problems if isinstance(error, ConfigError) else own
     for name, suite in files.suites.items():
         for index, need in enumerate(suite.settings.needs):
             kind = need.partition(":")[0]
