@@ -111,8 +111,10 @@ def client() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[\w./-]*)?", address):
-        problem = Problem("HF_ENDPOINT", None, "", f"`{address}` is not an address such as https://huggingface.co")
-        raise ConfigError([problem])
+        named = address.rpartition("@")[2].partition("?")[0]  # what is before and behind them may be a secret
+        message = f"`{named}` is not an address such as https://huggingface.co"
+        hint = "give it without user and password" if "@" in address else None
+        raise ConfigError([Problem("HF_ENDPOINT", None, "", message, hint)])
     try:
         import huggingface_hub
         from huggingface_hub import constants
