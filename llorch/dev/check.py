@@ -15,6 +15,7 @@ from llorch import shell
 from llorch.config import Loaded, Mistake, Workspace, read_jobs, read_settings
 from llorch.dev.replaced import find_scripts
 from llorch.errors import ConfigError, LlorchError, Offline, Problem, nearest
+from llorch.log import wanted_level
 from llorch.parallel import in_parallel
 from llorch.rewrite import PART
 from llorch.text import shown
@@ -144,10 +145,11 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
 
 
 def _environment(environ: Mapping[str, str]) -> Found:
-    try:
-        read_jobs(0, environ)
-    except ConfigError as error:
-        yield from error.problems
+    for look in (lambda: read_jobs(0, environ), lambda: wanted_level(environ)):
+        try:
+            look()
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _dodo(workspace: Workspace) -> Found:

@@ -85,9 +85,11 @@ def test_one_broken_file_hides_no_other(look: Look, workspace: Path, monkeypatch
     monkeypatch.setenv("LLORCH_CATALOG", "models.toml")
     monkeypatch.setenv("LLORCH_CONFIG_PATH", "/gone/config.toml")
     monkeypatch.setenv("LLORCH_JOBS", "many")
+    monkeypatch.setenv("LLORCH_LOG_LEVEL", "loud")
     assert look({"llorch.toml": "[paths\nmodels = 1\n[gti]\n", "dodo.py": "x = 1\ndef f(:\n"}) == [
         "error LLORCH_CONFIG_PATH: there is no file `/gone/config.toml`",
         "error LLORCH_JOBS: `many` is not a number up to 256; give how many tasks to run at once",
+        "error LLORCH_LOG_LEVEL: `loud` is no level; give one of debug, info, warning, error, off",
         "error dodo.py:2: is not Python: invalid syntax",
         "error hosts.toml: cannot be read: Is a directory",
         "error llorch.toml:1: is not valid TOML: expected ']' at the end of a table declaration",
