@@ -10,6 +10,7 @@ from llorch.cli import Command
 from llorch.errors import UnknownName
 from llorch.graph import FORMATS, Format, render_graph
 from llorch.session import session
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.overview import Overview
@@ -27,7 +28,7 @@ def list_tasks(names: tuple[str, ...]) -> None:
     if ui.mode.json:
         ui.emit_json({"tasks": [dict(zip(("name", "doc", "state", "targets"), row, strict=True)) for row in rows]})
         return
-    ui.table(["task", "state", "what it does"], [[name, state, doc] for name, doc, state, _ in rows])
+    ui.table(["task", "state", "what it does"], [[shown(name), state, shown(doc)] for name, doc, state, _ in rows])
 
 
 @click.command(cls=Command, looks=True, example="llorch why models:smollm2")
@@ -43,12 +44,12 @@ def why(name: str) -> None:
         ui.emit_json({"task": name, "fresh": not reasons, "reasons": reasons, "restored": restored})
         return
     if not reasons:
-        ui.emit(f"{name} is up to date")
+        ui.emit(f"{shown(name)} is up to date")
     for each in restored:
         record = f", record {each['record']}" if each["record"] else ""
         ui.emit(f"{each['task']}: restored from cache{record}, from {each['store']}")
     for reason in reasons:
-        ui.emit(f"{reason['task']}: {_sentence(reason)}")
+        ui.emit(shown(f"{reason['task']}: {_sentence(reason)}"))
 
 
 @click.command(cls=Command, looks=True, example="llorch graph models:smollm2\nllorch graph --format svg > graph.svg")

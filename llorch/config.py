@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llorch.errors import ConfigError, Problem
-from llorch.text import shown
+from llorch.text import shown, without_credentials
 from llorch.workspace import Workspace as Workspace  # whoever needs settings needs both
 from llorch.workspace import find_workspace as find_workspace
 
@@ -250,7 +250,7 @@ class Loaded:
                 break
         key = "" if found.kind == "environment" else shown(render_key(mistake.key))
         file, hint = found.name or WORKSPACE_FILE, mistake.hint and shown(mistake.hint)
-        return Problem(file, found.line, key, shown(mistake.message), hint, mistake.severity)
+        return Problem(file, found.line, key, shown(without_credentials(mistake.message)), hint, mistake.severity)
 
 
 def load_settings(workspace: Workspace, environ: Mapping[str, str] = os.environ) -> Settings:

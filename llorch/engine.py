@@ -8,6 +8,7 @@ import functools
 import gc
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -18,7 +19,7 @@ from doit.exceptions import BaseFail, InvalidCommand, InvalidDodoFile, InvalidTa
 from doitcmd import BaseCommand
 
 from llorch import shell, ui
-from llorch.config import Workspace, read_jobs
+from llorch.config import Mistake, Workspace, read_jobs, wrong
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
 from llorch.log import wanted_level
 from llorch.make import make
@@ -369,6 +370,11 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     return reporter.results
 
 
+_NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")
+"""What doit says of a test suite that needs no task that there is."""
+_ALL_WRONG = "`llorch dev check` says all that is wrong"
+
+
 def own_error(error: Exception) -> LlorchError:
     """Return our error that one of doit's was made of, or make one of it."""
     for own in (error, error.__cause__):
@@ -376,6 +382,11 @@ def own_error(error: Exception) -> LlorchError:
             return own
     if isinstance(error, InvalidCommand) and error.not_found:
         return UnknownName("task", error.not_found, (), hint="`llorch list` shows them")
+    needs = _NO_SUCH_NEED.fullmatch(str(error))
+    suite = session().settings.test.get(needs[1]) if needs else None
+    if needs and suite and needs[2] in suite.needs:
+        key = ("test", needs[1], "needs", suite.needs.index(needs[2]))
+        return wrong(session().workspace, Mistake(key, f"there is no task `{needs[2]}`"), hint=_ALL_WRONG)
     return ConfigError([Problem("dodo.py", None, "", str(error))])
 
 

@@ -13,13 +13,14 @@ from contextlib import suppress
 
 from llorch import __version__, ui
 from llorch.errors import ConfigError, Problem
-from llorch.secrets import Hider
+from llorch.secrets import HIDDEN, Hider
 from llorch.switches import is_on
 from llorch.text import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from llorch.errors import LlorchError
     from llorch.workspace import Workspace
@@ -94,7 +95,7 @@ class Log:
         self._lock = threading.RLock()
         self._size = 0
         self._is_closed = False
-        head: dict[str, Value] = {"command": _text(words), "pid": os.getpid(), "version": __version__, "cwd": root}
+        head: dict[str, Value] = {"command": self._text(words), "pid": os.getpid(), "version": __version__, "cwd": root}
         self._head = self._line("info", "run", head)
         if self._level <= LEVELS.index("info"):
             self._put("run", self._head)
@@ -130,8 +131,8 @@ class Log:
     def program_begins(self, key: object, command: Sequence[str], cwd: object = None, *, brief: bool = False) -> None:
         """Take note that a program begins, and write it unless it is a brief one."""
         folder = None if cwd is None else str(cwd)
-        self._running[key] = (time.monotonic(), _text(command), folder)
-        self.event("debug" if brief else "info", "program-begins", command=_text(command), cwd=folder)
+        self._running[key] = (time.monotonic(), self._text(command), folder)
+        self.event("debug" if brief else "info", "program-begins", command=self._text(command), cwd=folder)
 
     def program_ends(self, key: object, code: int | None) -> None:
         """Write how a program ended that began; what is told again, or never began, is no event."""
@@ -141,7 +142,7 @@ class Log:
 
     def program_missing(self, command: Sequence[str]) -> None:
         """Write that there is no such program."""
-        self.event("info", "program", command=_text(command), text="not installed, or not in PATH")
+        self.event("info", "program", command=self._text(command), text="not installed, or not in PATH")
 
     def program_says(self, said: str | bytes) -> None:
         """Write what a program has written, a line each."""
@@ -154,6 +155,12 @@ class Log:
         self._put(name, self._line(level, name, values))
         if before < LARGEST <= self._size:
             self.warning(f"after {LARGEST} bytes this log takes warnings, errors and the end alone")
+
+    def _text(self, command: Sequence[str]) -> str:
+        """Return a command line without its secrets, which quotes would make others."""
+        from shlex import join, quote
+
+        return join(self._hider.hide(str(word)) for word in command).replace(quote(HIDDEN), HIDDEN)
 
     def _put(self, name: str, line: bytes) -> None:
         """Write the line of an event, and those that were held back before, or hold it back too."""
@@ -216,12 +223,6 @@ class Log:
             ui.warn(f"this run's log cannot be written: `{error.filename or self._folder}`: {error.strerror}")
 
 
-def _text(command: Sequence[str]) -> str:
-    from shlex import join
-
-    return join(map(str, command))
-
-
 def _create(folder: str, name: str) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
     path = os.path.join(folder, name)
@@ -243,7 +244,7 @@ def remove_oldest(folder: str) -> None:
     Raises:
         OSError: one of them is gone meanwhile.
     """
-    logs = sorted(entry.path for entry in os.scandir(folder) if is_log(entry.name))
+    logs = [os.path.join(folder, name) for name in list_logs(folder)]
     sizes = dict(zip(logs, map(os.path.getsize, logs), strict=True))
     for path in logs:
         if len(sizes) <= MOST_RUNS and sum(sizes.values()) <= MOST_BYTES:
@@ -252,6 +253,15 @@ def remove_oldest(folder: str) -> None:
             if not is_being_written(path):
                 os.unlink(path)
                 del sizes[path]
+
+
+def list_logs(folder: str | Path) -> list[str]:
+    """Return the names of the logs that are in a folder, in the order in which they began. A link is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sorted(e.name for e in os.scandir(folder) if is_log(e.name) and e.is_file(follow_symlinks=False))
 
 
 def is_log(name: str) -> bool:

@@ -1,13 +1,13 @@
 """The tasks of a workspace, loaded for both doors, and looked at without running them."""
 
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from doit.dependency import Dependency
-from doit.exceptions import InvalidDodoFile
+from doit.exceptions import InvalidDodoFile, InvalidTask
 
 from llorch.config import Workspace
 from llorch.engine import Action, Backend, Checker, Dict, Fresh, own_error
@@ -34,8 +34,6 @@ def load_namespace(workspace: Workspace, builtin: Mapping[str, Any]) -> Dict:
 
 
 def _run_dodo(file: Path) -> Dict:
-    import traceback
-
     from doit.loader import get_module
 
     try:
@@ -44,10 +42,20 @@ def _run_dodo(file: Path) -> Dict:
     except LlorchError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything; it is shown with its line
-        own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        line = own[-1] if own else getattr(error, "lineno", None)
-        problem = Problem("dodo.py", line, "", f"{type(error).__name__}: {error}")
-        raise ConfigError([problem], hint="`doit list` shows the whole traceback") from None
+        lines = _lines(error, str(file))
+        raise _own_failure(error, lines[-1] if lines else getattr(error, "lineno", None)) from None
+
+
+def _lines(error: BaseException, file: str) -> list[int | None]:
+    """Return the lines of a file that an error came through."""
+    import traceback
+
+    return [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+
+
+def _own_failure(error: BaseException, line: int | None) -> ConfigError:
+    problem = Problem("dodo.py", line, "", f"{type(error).__name__}: {error}")
+    return ConfigError([problem], hint="`doit list` shows the whole traceback")
 
 
 def load_tasks(namespace: Dict) -> list[Any]:
@@ -57,11 +65,39 @@ def load_tasks(namespace: Dict) -> list[Any]:
         ConfigError: a creator found the configuration wrong, or a task is not what doit takes.
     """
     from doit.control import TaskControl
-    from doit.exceptions import InvalidTask
+
+    with _own_errors():
+        return list(TaskControl(_load(namespace)).tasks.values())
+
+
+def load_names(namespace: Dict) -> list[str]:
+    """Return the names of all tasks, also where one of them needs what is none.
+
+    Raises:
+        ConfigError: see `load_tasks`.
+    """
+    with _own_errors():
+        return [task.name for task in _load(namespace)]
+
+
+def _load(namespace: Dict) -> list[Any]:
     from doit.loader import load_tasks as load
 
     try:
-        return list(TaskControl(load(namespace)).tasks.values())
+        return list(load(namespace))
+    except (InvalidDodoFile, InvalidTask, LlorchError):
+        raise
+    except (Exception, SystemExit) as error:  # a creator of the user's may raise anything; one of llorch's may not
+        lines = _lines(error, namespace.get("__file__", ""))
+        if not lines:
+            raise
+        raise _own_failure(error, lines[-1]) from None
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
     except (InvalidDodoFile, InvalidTask) as error:
         raise own_error(error) from None
 

@@ -13,6 +13,31 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 
+def in_time(work: Callable[[], Answer], seconds: float) -> Answer:
+    """Return what a thread works out, which is left to itself when the time is over.
+
+    Raises:
+        TimeoutError: it is.
+    """
+    answers: list[Answer] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:  # handed to the thread that waits for this one
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError
+    return answers[0]
+
+
 def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: int) -> list[Answer]:
     """Work on items in threads and return the answers in order; raise the first error when all threads have ended.
 

@@ -7,7 +7,7 @@ import re
 import time
 from contextlib import suppress
 
-from llorch.log import FOLDER, is_being_written, is_log
+from llorch.log import FOLDER, is_being_written, list_logs
 from llorch.record import Record
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ def load_runs(workspace: Workspace) -> list[Run]:
     """
     folder = os.path.join(workspace.place, *FOLDER)
     try:
-        names = sorted(filter(is_log, os.listdir(folder)))
+        names = list_logs(folder)
     except FileNotFoundError:
         return []
     found = []

@@ -17,14 +17,16 @@ def without_credentials(text: str) -> str:
 
     >>> without_credentials("see https://me:token@example.org/x")
     'see https://example.org/x'
+    >>> without_credentials("https://me:p@ss@example.org/@x")
+    'https://example.org/@x'
     """
     first, *rest = text.split("://")
     return "://".join([first, *map(_without_user, rest)])
 
 
 def _without_user(address: str) -> str:
-    user, at, host = address.partition("@")
-    return address if not at or any(c in "/'" or c.isspace() for c in user) else host
+    end = next((at for at, c in enumerate(address) if c in "/'" or c.isspace()), len(address))
+    return address[:end].rpartition("@")[2] + address[end:]
 
 
 def json_text(document: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llorch.errors import Problem
-from llorch.text import shown
+from llorch.text import shown, without_credentials
 from llorch.typed import UNKNOWN, Key, convert, describe, render_key
+from llorch.workspace import read_file
 
 if TYPE_CHECKING:
     from llorch.errors import Severity
@@ -49,7 +50,9 @@ class Document:
     ) -> Problem:
         """Return what is to be said of the value at `key`."""
         line = self.line_of(key) if located else None
-        return Problem(self.name, line, shown(render_key(key)), shown(message), hint and shown(hint), severity)
+        return Problem(
+            self.name, line, shown(render_key(key)), shown(without_credentials(message)), hint and shown(hint), severity
+        )
 
     def read(self, cls: type[T], depth: int = 2) -> T:
         """Return the document as a `cls`, whose fields all have defaults.
@@ -162,7 +165,7 @@ def load(path: Path, name: str) -> Document:
         FileNotFoundError, NotADirectoryError: there is none.
     """
     try:
-        return decode(path.read_bytes(), name)
+        return decode(read_file(path), name)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:

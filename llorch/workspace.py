@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from llorch.errors import ConfigError, Problem
@@ -82,6 +83,19 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
         if any(os.path.isfile(os.path.join(candidate, marker)) for marker in MARKERS):
             return Workspace(root=candidate, declared=True)
     return Workspace(root=start, declared=False)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return what a file holds. Nothing is waited for: a pipe or a device in its place is none, but for `/dev/null`.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not os.path.isfile(fd) and not os.path.samestat(os.fstat(fd), os.stat(os.devnull)):
+            raise OSError(errno.EINVAL, "Not a file", os.fspath(path))
+        return file.read()
 
 
 def repository_of(folder: str) -> str:

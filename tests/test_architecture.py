@@ -50,6 +50,7 @@ RULES = 2  # any other file of a room
 ALLOWED = {
     ("config", "workspace"),  # the files are in the one that was found
     ("shell", "ui"),  # the run's log is told of what both do
+    ("toml", "workspace"),  # what is no file is read by nobody
     ("config", "toml"),  # two doors to the same files: one knows TOML, the other what is written in it
 }
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}

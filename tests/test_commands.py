@@ -37,6 +37,19 @@ def test_list_shows_states(models: Path, llorch: Llorch) -> None:
     ]
 
 
+def test_what_a_terminal_would_obey_is_written_out(workspace: Path) -> None:
+    """A task of the dodo.py may be called anything, and be of any files."""
+    name = r"'e\x1b[2Jvil'"
+    write_dodo(
+        workspace, f"\ndef task_odd():\n    return {{'basename': {name}, 'actions': ['true'], 'targets': [{name}]}}\n"
+    )
+    listed, told = program("llorch", "list"), program("llorch", "why", "e\x1b[2Jvil")
+    assert (listed.code, told.code) == (0, 0)
+    assert r"e\x1b[2Jvil" in listed.out
+    assert r"e\x1b[2Jvil: " in told.out
+    assert "\x1b[2J" not in listed.out + told.out
+
+
 def test_list_as_json(models: Path, llorch: Llorch) -> None:
     """The document has name, text, state and targets."""
     (task,) = llorch("list", "fetch:tiny", "--json").json["tasks"]

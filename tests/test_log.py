@@ -11,7 +11,7 @@ import pytest
 
 from llorch import log, shell, ui
 from llorch.errors import ConfigError, LlorchError, ToolMissing
-from llorch.log import Log, begin, is_being_written, is_log, remove_oldest, wanted_level
+from llorch.log import Log, begin, is_being_written, is_log, list_logs, remove_oldest, wanted_level
 from llorch.runs import Event, parse_event
 from llorch.workspace import Workspace
 from tests.conftest import as_mortal
@@ -293,3 +293,29 @@ def test_a_log_that_is_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
         remove_oldest(str(tmp_path / "log"))
         assert sorted(os.listdir(tmp_path / "log")) == [names[0], names[2]]
     assert not is_being_written(str(tmp_path / "log" / names[0]))
+
+
+def test_a_secret_that_a_shell_would_quote_is_left_out(
+    begun: Callable[..., Log], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password with blanks, quotes and a backslash is found in a command line, however it is quoted there."""
+    secret = 'it\'s \\ "odd" $x'
+    monkeypatch.setenv("MY_PASSWORD", secret)
+    begun("debug")
+    shell.run(["echo", secret, f"--with={secret}"])
+    assert written(workspace).count("command=\"echo *** '--with=***'\"") == 2
+    assert "odd" not in written(workspace)
+
+
+def test_what_only_is_called_a_log_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links, folders and pipes are no logs: they are not removed, not read, and in nobody's way."""
+    folder = tmp_path / "log"
+    names = fill(folder, [1, 1])
+    odd = [names[0].replace("Z-", f"Z-{number}") for number in range(1, 4)]
+    (folder / odd[0]).symlink_to("nowhere")
+    (folder / odd[1]).mkdir()
+    os.mkfifo(folder / odd[2])
+    assert list_logs(folder) == names
+    monkeypatch.setattr("llorch.log.MOST_RUNS", 1)
+    remove_oldest(str(folder))
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted([*odd, names[1]])

@@ -76,6 +76,20 @@ def test_a_dodo_that_cannot_be_run(workspace: Path, text: str, place: str, said:
     assert caught.value.hint == "`doit list` shows the whole traceback"
 
 
+def test_a_creator_that_fails(workspace: Path) -> None:
+    """What a task creator of the dodo.py raises is one line too, with its place; llorch's own keep their tracebacks."""
+    (workspace / "dodo.py").write_text("from llorch.dodo import *\n\ndef task_x():\n    return {}['k']\n")
+    with pytest.raises(ConfigError, match=r"^dodo\.py:4: KeyError: 'k'$") as caught:
+        load_tasks(load_namespace(session().workspace, builtin()))
+    assert caught.value.hint == "`doit list` shows the whole traceback"
+
+    def task_own() -> Any:
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError, match="ours"):
+        load_tasks({**builtin(), "task_own": task_own})
+
+
 def test_a_dodo_may_raise_our_errors(workspace: Path) -> None:
     """One of llorch's own errors stays what it is."""
     (workspace / "dodo.py").write_text("from llorch.errors import Refused\nraise Refused('not here')\n")

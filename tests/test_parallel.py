@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from llorch.parallel import in_parallel
+from llorch.parallel import in_parallel, in_time
 
 
 def test_answers_are_in_order() -> None:
@@ -31,3 +31,14 @@ def test_the_first_error_is_raised_when_all_has_ended() -> None:
     with pytest.raises(ZeroDivisionError):
         in_parallel(range(10), work, 2)
     assert sorted(done) == list(range(1, 10))
+
+
+def test_what_takes_too_long_is_left_to_itself() -> None:
+    """An answer or an error that comes in time is handed on; nothing is waited for after that."""
+    never = threading.Event()
+    with pytest.raises(TimeoutError):
+        in_time(never.wait, 0.01)
+    never.set()
+    assert in_time(never.wait, 10) is True
+    with pytest.raises(ZeroDivisionError):
+        in_time(lambda: 1 / 0, 10)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import ConfigError
-from llorch.workspace import MARKERS, Workspace, find_workspace, repository_of
+from llorch.workspace import MARKERS, Workspace, find_workspace, read_file, repository_of
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -105,3 +105,15 @@ def test_what_moves_as_one(tmp_path: Path) -> None:
     assert repository_of(str(inner)) == str(tmp_path / "repo")
     (tmp_path / "repo/sub/.git").touch()
     assert repository_of(str(inner)) == str(tmp_path / "repo/sub")
+
+
+def test_what_is_no_file_is_not_waited_for(workspace: Path) -> None:
+    """A pipe that nobody writes into, a device without an end and a folder are refused; nothing at all is a file."""
+    os.mkfifo("pipe")
+    Path("endless").symlink_to("/dev/zero")
+    Path("folder").mkdir()
+    for name, why in (("pipe", "Not a file"), ("endless", "Not a file"), ("folder", "Is a directory")):
+        with pytest.raises(OSError, match=why):
+            read_file(name)
+    Path("bytes").write_bytes(b"\0x")
+    assert (read_file("bytes"), read_file("/dev/null")) == (b"\0x", b"")

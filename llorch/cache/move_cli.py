@@ -102,7 +102,9 @@ def _push(stores: "Stores", shelf: "Shelf", name: str, action: "Action", progres
         return Moved(name, "failed", "", shelf.error)
     if shelf is stores.local:
         trim_own(stores)
-    return Moved(name, "pushed" if new == "put" else "already-there", f"to {shelf.name}")
+    return (
+        Moved(name, "pushed", f"to {shelf.name}") if new == "put" else Moved(name, "already-there", f"in {shelf.name}")
+    )
 
 
 def _pull(name: str, action: "Action", progress: "Progress") -> Moved:

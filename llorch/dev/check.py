@@ -15,9 +15,11 @@ from llorch import shell
 from llorch.config import Loaded, Mistake, Workspace, read_jobs, read_settings
 from llorch.dev.replaced import find_scripts
 from llorch.errors import ConfigError, LlorchError, Offline, Problem, nearest
+from llorch.log import wanted_level
 from llorch.parallel import in_parallel
 from llorch.rewrite import PART
 from llorch.text import shown
+from llorch.workspace import read_file
 
 if TYPE_CHECKING:
     from llorch.build.plan import Plan
@@ -143,10 +145,11 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
 
 
 def _environment(environ: Mapping[str, str]) -> Found:
-    try:
-        read_jobs(0, environ)
-    except ConfigError as error:
-        yield from error.problems
+    for look in (lambda: read_jobs(0, environ), lambda: wanted_level(environ)):
+        try:
+            look()
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _dodo(workspace: Workspace) -> Found:
@@ -154,14 +157,16 @@ def _dodo(workspace: Workspace) -> Found:
     import warnings
 
     try:
-        source = (workspace.root / "dodo.py").read_bytes()
+        source = read_file(workspace.root / "dodo.py")
         with warnings.catch_warnings(action="ignore"):
             compile(source, "dodo.py", "exec", dont_inherit=True)
     except FileNotFoundError:
         return
     except SyntaxError as error:
         yield Problem("dodo.py", error.lineno, "", f"is not Python: {shown(error.msg)}")
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
+    except OSError as error:
+        yield Problem("dodo.py", None, "", f"cannot be read: {error.strerror}")
+    except (ValueError, RecursionError, MemoryError) as error:
         yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error)) or 'it is nested too deeply'}")
 
 
@@ -173,7 +178,12 @@ def _needs(files: Files, tasks: Names | None) -> Found:
     known |= {f"build:{plan.name}" for plan in files.plans.values()}
     unknown = {need for suite in files.suites.values() for need in suite.settings.needs} - known
     if unknown and tasks is not None:
-        known |= set(tasks())
+        try:
+            known |= set(tasks())
+        except LlorchError as error:
+            tasks = None
+            own = [Problem("dodo.py", None, "", shown(error.message), error.hint)]
+            yield from error.problems if isinstance(error, ConfigError) else own
     for name, suite in files.suites.items():
         for index, need in enumerate(suite.settings.needs):
             kind = need.partition(":")[0]

@@ -48,10 +48,7 @@ def _task_names() -> Collection[str]:
     from llorch import dodo, overview
     from llorch.session import session
 
-    found = overview.Overview(overview.load_namespace(session().workspace, vars(dodo)))
-    names = list(found.tasks)
-    found.close()
-    return names
+    return overview.load_names(overview.load_namespace(session().workspace, vars(dodo)))
 
 
 def _show(report: "Report") -> None:

@@ -14,6 +14,7 @@ from llorch.config import Workspace
 from llorch.dev.check import read_files
 from llorch.dev.values import Value, harmless, list_variables
 from llorch.errors import LlorchError
+from llorch.log import list_logs
 from llorch.parallel import in_parallel
 from llorch.text import shown
 
@@ -143,9 +144,8 @@ def _size(folder: Path) -> int:
 
 
 def _newest(folder: Path) -> list[str]:
-    """Return the names of the newest files of a folder, the newest first."""
+    """Return the names of the newest logs, the newest first; none of a folder that is none, which doctor tells."""
     try:
-        files = sorted((-entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(folder) if entry.is_file())
-    except FileNotFoundError:
+        return list_logs(folder)[::-1][:LOGS]
+    except OSError:
         return []
-    return [name for _, name in files[:LOGS]]

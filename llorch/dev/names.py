@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llorch.dev.spec import TASKS
-from llorch.workspace import find_workspace
+from llorch.workspace import find_workspace, read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def _tasks(workspace: Workspace) -> Iterator[str]:
     import re
 
     try:
-        with open(f"{workspace.place}/dodo.py", encoding="utf-8", errors="replace") as file:
-            yield from re.findall(r"^def task_(\w+)\(", file.read(), re.MULTILINE)
+        text = read_file(f"{workspace.place}/dodo.py").decode(errors="replace")
+        yield from re.findall(r"^def task_(\w+)\(", text, re.MULTILINE)
     except FileNotFoundError:
         return
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 
+from llorch.workspace import read_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +29,7 @@ def submodule_paths(root: str, prefix: str = "") -> Iterator[str]:
         root: the work tree, without links in it.
     """
     try:
-        with open(os.path.join(root, ".gitmodules"), encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
+        text = read_file(os.path.join(root, ".gitmodules")).decode(errors="surrogateescape")
     except OSError:
         return  # there is none, or none that may be read
     for path in dict.fromkeys(parse_paths(text)):

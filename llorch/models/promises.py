@@ -9,8 +9,10 @@ from llorch.errors import AccessDenied, LlorchError, NotFound, Problem, Unreacha
 from llorch.models import hub
 from llorch.models.catalog import SHIPPED_NAME, Catalog, File, Model
 from llorch.models.news import AT_ONCE, Listed, Repository, ask_repository, complete
-from llorch.parallel import in_parallel
+from llorch.parallel import in_parallel, in_time
 
+PATIENCE = 60.0
+"""Seconds for the Hub to tell of a repository, with all attempts."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -62,7 +64,7 @@ def compare(catalog: Catalog) -> Compared:
         try:
             with lock:
                 known = dead[:1]
-            return known[0] if known else ask_repository(*question)
+            return known[0] if known else _ask(*question)
         except LlorchError as error:
             if isinstance(error, Unreachable):
                 with lock:
@@ -84,6 +86,18 @@ def compare(catalog: Catalog) -> Compared:
     )
 
 
+def _ask(repo: str, revision: str | None = None) -> Repository:
+    """Ask for a repository in bounded time: a server may begin to answer, and never end.
+
+    Raises:
+        LlorchError: there is none, or the Hub cannot be asked.
+    """
+    try:
+        return in_time(lambda: ask_repository(repo, revision), PATIENCE)
+    except TimeoutError:
+        raise Unreachable(f"`{repo}` cannot be asked for: {hub.endpoint()} takes more than {PATIENCE:g} s") from None
+
+
 def _judge(catalog: Catalog, model: Model, answer: Repository | LlorchError) -> tuple[list[Problem], str]:
     """Return what is not as a model's entry says, and why it could not be compared, if so.
 
@@ -93,7 +107,7 @@ def _judge(catalog: Catalog, model: Model, answer: Repository | LlorchError) -> 
     if isinstance(answer, NotFound):
         return [_missing(catalog, model, answer)], ""
     if isinstance(answer, AccessDenied):
-        now = ask_repository(model.entry.repo)  # what a gated one is like now, the Hub tells everybody
+        now = _ask(model.entry.repo)  # what a gated one is like now, the Hub tells everybody
         if now.commit != model.entry.revision:
             return [*_terms(catalog, model, now)], answer.message
         answer = now
@@ -109,7 +123,7 @@ def _missing(catalog: Catalog, model: Model, error: NotFound) -> Problem:
         LlorchError: that cannot be told now.
     """
     try:
-        now = ask_repository(model.entry.repo)
+        now = _ask(model.entry.repo)
     except NotFound:
         return _problem(catalog, model, ("repo",), error.message, error.hint)
     hint = f"its newest commit is {now.commit}; `llorch models pin {model.id} --revision REV` takes another"

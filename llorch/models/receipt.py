@@ -15,6 +15,7 @@ from typing import Any
 
 from llorch.models.catalog import PART, Model
 from llorch.models.part import cannot_write
+from llorch.workspace import read_file
 
 SCHEMA = 1
 _ATTEMPTS = 20
@@ -67,7 +68,7 @@ def origin_of(model: Model) -> tuple[str, str, str]:
 def load_receipt(path: Path) -> Receipt | None:
     """Return the receipt at `path`, or None if there is none that can be used."""
     try:
-        return None if path.stat().st_size > LIMIT else parse_receipt(path.read_bytes())
+        return None if path.stat().st_size > LIMIT else parse_receipt(read_file(path))
     except OSError:
         return None
 

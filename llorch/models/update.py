@@ -17,6 +17,7 @@ from llorch.models import hub
 from llorch.models.catalog import check_catalog, check_url
 from llorch.models.edit import Draft, Raw, changed_meanwhile, edit_catalog, own_entries, shipped_entries
 from llorch.models.hub import Passing
+from llorch.text import without_credentials
 from llorch.toml import Document, decode
 
 LIMIT = 10_000_000
@@ -160,7 +161,12 @@ def _read(url: str, workspace: Workspace) -> bytes:
     if complaint is not None:
         raise wrong(workspace, Mistake(URL, complaint), hint="give an address that begins with https:// or file:")
     hub.client()
-    return hub.ask(lambda: _read_http(url), f"`{url}`")
+    return hub.ask(lambda: _read_http(url), f"`{_named(url)}`")
+
+
+def _named(url: str) -> str:
+    """Return an address without what may be a secret: the password, and what it asks for, which may sign it."""
+    return without_credentials(url).partition("?")[0]
 
 
 def _check_address(url: str) -> str | None:
@@ -170,9 +176,9 @@ def _check_address(url: str) -> str | None:
         parts = urlsplit(url)
         named = parts.hostname is not None and parts.port != 0
     except ValueError as error:
-        return f"`{url}` is not an address: {error}"
+        return f"`{_named(url)}` is not an address: {error}"
     if not named:
-        return f"`{url}` is not an address of http"
+        return f"`{_named(url)}` is not an address of http"
     if parts.username is not None:
         return "has a user or password in it, which would be written into the catalog"
     return check_url(url)

@@ -42,7 +42,7 @@ def test_what_is_here_is_pushed(models: Path, llorch: Llorch, shared: Shared) ->
     done = llorch("cache", "push", "fetch:tiny")
     assert (done.code, done.err) == (
         0,
-        f"fetch:tiny  already there to file:{shared.folder}\n1 already there\n",
+        f"fetch:tiny  already there in file:{shared.folder}\n1 already there\n",
     )
     (models / ".test-models/tiny/a.gguf").write_bytes(b"edit")
     done = llorch("cache", "push", "fetch:tiny", "fetch:big")

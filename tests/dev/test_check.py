@@ -12,6 +12,7 @@ import pytest
 from llorch.config import Workspace
 from llorch.dev import check as rules
 from llorch.dev.check import Report, Skipped, check
+from llorch.errors import ConfigError, LlorchError, Problem, Refused
 from tests.conftest import sha256
 from tests.hub import Hub
 from tests.remote.configs import need_ssh, use_config
@@ -84,9 +85,11 @@ def test_one_broken_file_hides_no_other(look: Look, workspace: Path, monkeypatch
     monkeypatch.setenv("LLORCH_CATALOG", "models.toml")
     monkeypatch.setenv("LLORCH_CONFIG_PATH", "/gone/config.toml")
     monkeypatch.setenv("LLORCH_JOBS", "many")
+    monkeypatch.setenv("LLORCH_LOG_LEVEL", "loud")
     assert look({"llorch.toml": "[paths\nmodels = 1\n[gti]\n", "dodo.py": "x = 1\ndef f(:\n"}) == [
         "error LLORCH_CONFIG_PATH: there is no file `/gone/config.toml`",
         "error LLORCH_JOBS: `many` is not a number up to 256; give how many tasks to run at once",
+        "error LLORCH_LOG_LEVEL: `loud` is no level; give one of debug, info, warning, error, off",
         "error dodo.py:2: is not Python: invalid syntax",
         "error hosts.toml: cannot be read: Is a directory",
         "error llorch.toml:1: is not valid TOML: expected ']' at the end of a table declaration",
@@ -102,8 +105,11 @@ def test_what_is_no_source_is_told(look: Look, workspace: Path) -> None:
     assert line.startswith("error dodo.py")
     (workspace / "dodo.py").unlink()
     (workspace / "dodo.py").mkdir()
-    assert look()[0].startswith("error dodo.py: cannot be read: ")
+    assert look() == ["error dodo.py: cannot be read: Is a directory"]
     (workspace / "dodo.py").rmdir()
+    os.mkfifo("dodo.py")
+    assert look() == ["error dodo.py: cannot be read: Not a file"]
+    (workspace / "dodo.py").unlink()
     assert look({"dodo.py": "x = " + "-" * 200_000 + "1"})[0].startswith("error dodo.py")
     assert look({"dodo.py": "'\\d'\nraise SystemExit('it was run')\n"}) == []
 
@@ -122,6 +128,27 @@ def test_a_needed_task_has_to_be_one(look: Look) -> None:
     assert [line.partition(" (")[0] for line in look(files)] == [line.partition(" (")[0] for line in expected]
     assert look({}, ["own:tosk"]) == expected
     assert look({}, ["own:task", "bild:x"]) == [expected[0], expected[2]]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConfigError([Problem("dodo.py", 7, "", "KeyError: 'k'")]), "dodo.py:7: KeyError: 'k'"),
+        (Refused("not here", hint="go there"), "dodo.py: not here (go there)"),
+    ],
+)
+def test_tasks_that_cannot_be_loaded_hide_nothing(
+    workspace: Path, offline: None, error: LlorchError, said: str
+) -> None:
+    """What is wrong with a user's own tasks is told with the rest; what may be one of them is not missed."""
+
+    def tasks() -> Collection[str]:
+        raise error
+
+    Path("llorch.toml").write_text('[test.a]\ncommand = ["true"]\nneeds = ["own:task", "models:n"]\n')
+    first, second = check(Workspace(root=workspace, declared=True), tasks).problems
+    assert str(first) == said
+    assert str(second).startswith("llorch.toml:3: test.a.needs[1]: there is no task `models:n`")
 
 
 def test_a_task_of_a_wrong_entry_is_no_second_mistake(look: Look) -> None:

@@ -222,3 +222,13 @@ def test_it_works_where_nothing_else_does(workspace: Path) -> None:
         1,
         "llorch.toml:2: error: paths.models: must be a string, not the integer 1\n",
     )
+
+
+def test_a_password_in_a_wrong_value_is_not_told(workspace: Path) -> None:
+    """What is wrong with an address is said without its user and password."""
+    Path("hosts.toml").write_text('[hosts.a]\nhost = "ssh://me:hunter22@h"\n')
+    Path("catalog.toml").write_text('[models.a]\nsource = "http://me:hunter22@h/a"\nfiles = [{ path = "a" }]\n')
+    Path("llorch.toml").write_text('[test.a]\ncommand = ["http://me:hunter22@h"]\n')
+    done = program("llorch", "dev", "check")
+    assert (done.code, done.out.count("toml:2: "), done.out.count("://h")) == (1, 3, 3)
+    assert "hunter22" not in done.out

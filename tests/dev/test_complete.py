@@ -1,5 +1,6 @@
 """What may come next on a command line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -100,5 +101,10 @@ def test_broken_files_offer_nothing(rich: Path, monkeypatch: pytest.MonkeyPatch)
     (rich / "llorch.toml").unlink()
     (rich / "llorch.toml").mkdir()
     assert words("models info ") == []
+    (rich / "llorch.toml").rmdir()
+    for name in ("llorch.toml", "hosts.toml", "dodo.py", ".gitmodules"):
+        (rich / name).unlink(missing_ok=True)
+        os.mkfifo(rich / name)  # reading it would wait for ever
+    assert words("models info ") == words("why ") == words("remote info ") == words("git submodules reset ") == []
     monkeypatch.setenv("LLORCH_REPO_ROOT", "/nowhere")
     assert words("remote info ") == []

@@ -1,6 +1,6 @@
 """What a report tells of this machine and the workspace, and of nobody."""
 
-import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from llorch.config import Workspace
 from llorch.dev import info as rules
 from llorch.dev.info import gather, impersonal
 
+LOG = "20260102T030405.{:06}Z-1.log"
+
 
 @pytest.fixture
 def here(workspace: Path) -> Workspace:
@@ -20,8 +22,7 @@ def here(workspace: Path) -> Workspace:
     log = workspace / ".llorch/log"
     log.mkdir(parents=True)
     for number in range(5):
-        (log / f"run{number}.log").write_text("12345")
-        os.utime(log / f"run{number}.log", (number, number))
+        (log / LOG.format(number)).write_text("12345")
     (log / "folder").mkdir()
     return Workspace(root=workspace, declared=True)
 
@@ -46,9 +47,12 @@ def test_the_workspace_is_told(here: Workspace) -> None:
         "hosts.toml:3: hosts.b.port: must be from 1 to 65535, and",
         "hosts.toml:4: hosts.b.user: `-x`",
     ]
-    assert (found.size, found.logs) == (25, ("run4.log", "run3.log", "run2.log"))
+    assert (found.size, found.logs) == (25, tuple(map(LOG.format, (4, 3, 2))))
     (here.root / "new").mkdir()
     assert gather(Workspace(root=here.root / "new", declared=True)).logs == ()
+    shutil.rmtree(here.state)
+    here.state.touch()
+    assert gather(here).logs == ()
 
 
 def test_what_is_not_there_is_told(here: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from llorch.errors import AccessDenied, LlorchError, NotFound, Offline
+from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline
 from llorch.models import hub
 from llorch.models.hub import Passing
 
@@ -86,3 +86,12 @@ def test_a_revision_that_is_gone_is_told() -> None:
     response = httpx2.Response(404, request=httpx2.Request("GET", "https://hub.example/x"))
     with pytest.raises(NotFound, match="`org/m` has no revision `v1`"), hub.told("org/m", "v1"):
         raise RevisionNotFoundError("gone", response=response)
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@hub.example", "secret@hub.example", "hub.example?token=secret"])
+def test_an_address_with_a_secret_is_told_without_it(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """HF_ENDPOINT may not have a user or a query; the message shows neither."""
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(ConfigError, match=r"^HF_ENDPOINT: `hub\.example` is not an address such as") as caught:
+        hub.client()
+    assert "secret" not in str(caught.value)

@@ -1,11 +1,13 @@
 """The catalog held against a Hub on this machine, asked with the real client."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from llorch.config import Settings, Workspace
 from llorch.errors import Offline
+from llorch.models import hub, promises
 from llorch.models.catalog import Catalog, read_catalog
 from llorch.models.promises import check_revisions, compare
 from tests.conftest import sha256
@@ -163,3 +165,17 @@ def test_branches_are_warned_about(workspace: Path) -> None:
         "warn catalog.toml:20: models.c.revision: `main` is a branch or tag, which may be moved to other files"
         " (`llorch models pin c` writes what it is now)",
     ]
+
+
+def test_an_answer_without_an_end_is_given_up(
+    workspace: Path, empty_hub: Hub, commit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that goes on answering for ever is told, and the others are not asked."""
+    never = threading.Event()
+    monkeypatch.setattr(promises, "PATIENCE", 0.01)
+    monkeypatch.setattr(promises, "ask_repository", lambda *_: never.wait())
+    found = compare(catalog(workspace, entry("m", commit)))
+    never.set()
+    ((id, why),) = found.skipped
+    assert (id, found.problems) == ("m", ())
+    assert why == f"`org/m` cannot be asked for: {hub.endpoint()} takes more than 0.01 s"

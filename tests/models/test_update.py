@@ -208,6 +208,8 @@ def test_files_are_read(here: Workspace, form: str) -> None:
         ("https://u:p@example.org/x", ConfigError, "has a user or password in it"),
         ("https://", ConfigError, "`https://` is not an address of http"),
         ("https://[x/", ConfigError, "is not an address: Invalid IPv6 URL"),
+        ("https://me:secret@/x", ConfigError, "`https:///x` is not an address of http"),
+        ("https://x:99999/y?sig=secret", ConfigError, "`https://x:99999/y` is not an address: Port"),
         ("https://x/\t", ConfigError, "has characters that cannot be printed"),
         ("catalog.toml", ConfigError, "`catalog.toml` is not an address of http"),
     ],

@@ -96,3 +96,14 @@ def test_a_suite_that_cannot_run(workspace: Path, llorch: Llorch) -> None:
     (suite,) = ElementTree.parse("report.xml").getroot()
     assert (suite.get("failures"), suite[0][0].get("message")) == ("1", "`no-such` is not installed, or not in PATH")
     assert (done.code, done.json["ok"], page["passed"], page["error"]["code"]) == (4, False, 0, "tool-missing")
+
+
+@pytest.mark.parametrize("words", [("test", "page"), ("list",), ("why", "test:page")])
+def test_a_need_that_is_no_task(workspace: Path, llorch: Llorch, words: tuple[str, ...]) -> None:
+    """Whoever loads the tasks says where the name stands that is none; `dev check` says what may be meant."""
+    Path("llorch.toml").write_text('[test.page]\ncommand = ["true"]\nneeds = [\n  "models",\n  "modles:x",\n]\n')
+    done = llorch(*words)
+    said = "error: llorch.toml:5: test.page.needs[1]: there is no task `modles:x`\n\nhint: `llorch dev check` says"
+    assert (done.code, done.err[: len(said)]) == (3, said)
+    found = llorch("dev", "check").out
+    assert "llorch.toml:5: error: test.page.needs[1]: there is no task `modles:x`\n    hint: did you mean" in found
