@@ -134,10 +134,10 @@ def client() -> Any:
 def _check_endpoint(address: str) -> None:
     found = re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:([0-9]{1,5}))?(/[\w./-]*)?", address)
     if found is None or int(found[3] or 0) > 65535:
-        message = f"`{address}` is not an address such as https://huggingface.co"
-        if "@" in address:  # and a password may be before it
-            message = "has a user in it, and is to be an address such as https://huggingface.co; HF_TOKEN logs in"
-        raise ConfigError([Problem("HF_ENDPOINT", None, "", message)])
+        named = address.rpartition("@")[2].partition("?")[0]  # what is before and behind them may be a secret
+        message = f"`{named}` is not an address such as https://huggingface.co"
+        hint = "give it without user and password; HF_TOKEN logs in" if "@" in address else None
+        raise ConfigError([Problem("HF_ENDPOINT", None, "", message, hint)])
 
 
 def _check_settings(client: Any) -> None:

@@ -198,7 +198,7 @@ def test_hubs_that_may_not_be_worked_with(workspace: Path, hub: Hub, fault: Faul
         ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "ALL_PROXY: a SOCKS proxy needs a package", "ALL_PROXY"),
         ({"SSL_CERT_FILE": "/no/such"}, "SSL_CERT_FILE: has no certificates", "SSL_CERT_FILE"),
         ({"HF_ENDPOINT": "https://127.0.0.1:99999"}, "is not an address such as", "HF_ENDPOINT"),
-        ({"HF_ENDPOINT": "https://a:secret@127.0.0.1"}, "HF_ENDPOINT: has a user in it", "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "https://a:secret@127.0.0.1"}, "HF_ENDPOINT: `127.0.0.1` is not an address", "HF_ENDPOINT"),
     ],
 )
 def test_ways_to_the_hub_that_lead_nowhere(workspace: Path, env: dict[str, str], said: str, fix: str) -> None:
