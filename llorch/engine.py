@@ -385,9 +385,8 @@ def own_error(error: Exception) -> LlorchError:
     suite = session().settings.test.get(needs[1]) if needs else None
     if needs and suite and needs[2] in suite.needs:
         key = ("test", needs[1], "needs", suite.needs.index(needs[2]))
-        return wrong(
-            session().workspace, Mistake(key, f"there is no task `{needs[2]}`"), hint="`llorch dev check` says all"
-        )
+        mistake = Mistake(key, f"there is no task `{needs[2]}`", "`llorch dev check` says all")
+        return wrong(session().workspace, mistake)
     return ConfigError([Problem("dodo.py", None, "", str(error))])
 
 
