@@ -370,8 +370,7 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     return reporter.results
 
 
-_NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")
-"""What doit says of a test suite that needs no task that there is."""
+_NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")  # doit's words
 
 
 def own_error(error: Exception) -> LlorchError:
