@@ -370,9 +370,7 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     return reporter.results
 
 
-_NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")
-"""What doit says of a test suite that needs no task that there is."""
-_ALL_WRONG = "`llorch dev check` says all that is wrong"
+_NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")  # doit's words
 
 
 def own_error(error: Exception) -> LlorchError:
@@ -386,7 +384,8 @@ def own_error(error: Exception) -> LlorchError:
     suite = session().settings.test.get(needs[1]) if needs else None
     if needs and suite and needs[2] in suite.needs:
         key = ("test", needs[1], "needs", suite.needs.index(needs[2]))
-        return wrong(session().workspace, Mistake(key, f"there is no task `{needs[2]}`"), hint=_ALL_WRONG)
+        mistake = Mistake(key, f"there is no task `{needs[2]}`", "`llorch dev check` says all")
+        return wrong(session().workspace, mistake)
     return ConfigError([Problem("dodo.py", None, "", str(error))])
 
 
