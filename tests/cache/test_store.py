@@ -190,6 +190,7 @@ KILLED = """
 import os, sys, signal
 from pathlib import Path
 from llorch.cache.store import open_store
+from llorch.config import Workspace
 sent = 0
 def advance(size):
     global sent
@@ -308,6 +309,7 @@ STREAM = """
 import hashlib, resource, sys
 from pathlib import Path
 from llorch.cache.store import open_store
+from llorch.config import Workspace
 store = open_store(sys.argv[1], Workspace(sys.argv[2], True))
 store.create("cas/small", b"x" * (16 << 20))
 for piece in store.read("cas/small"):
