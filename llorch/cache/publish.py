@@ -94,7 +94,7 @@ def describe(stores: Stores, recipe: Recipe, share: Share) -> Made:
             known = False
         if not known:
             raise Unshared(f"`{name}` has no name that every machine knows")
-        if _digest(stores, name) != was:
+        if stores.digest(name) != was:
             raise Unshared(f"`{name}` has changed since")
         if name not in left:
             inputs[portable] = places.digest(portable, state.digest, share.folders())
@@ -108,13 +108,6 @@ def describe(stores: Stores, recipe: Recipe, share: Share) -> Made:
         results=tuple(_result(stores, target.path, record["targets"][target.path]) for target in recipe.targets),
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
-
-
-def _digest(stores: Stores, name: str) -> str | None:
-    try:
-        return stores.state.digest(name)
-    except OSError:
-        return None
 
 
 def _result(stores: Stores, path: str, sha256: str) -> Result:

@@ -45,7 +45,7 @@ def fill(stores: Stores, recipe: Recipe, share: Share | None, progress: Progress
 
 
 def _missing(stores: Stores, recipe: Recipe) -> list[Target]:
-    return [target for target in recipe.targets if _digest(stores, target.path) != target.sha256]
+    return [target for target in recipe.targets if stores.digest(target.path) != target.sha256]
 
 
 def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) -> Restored | None:
@@ -59,7 +59,7 @@ def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) ->
             stores.warn(f"{recipe.name} is not looked for in the cache: {error.message}")
         return None
     # As they are before anything is looked at: what changes from now on makes the task out of date again.
-    own = {name: _digest(stores, name) for name in share.watched(set())}
+    own = {name: stores.digest(name) for name in share.watched(set())}
     for shelf in stores.both:
         made = find(stores, shelf, recipe, share, maker, progress)
         if made is None:
@@ -152,7 +152,7 @@ def _take(stores: Stores, shelf: Shelf, made: Made, progress: Progress) -> bool:
     """Put a record's results in their places."""
     for result in made.results:
         path = stores.places.local(result.path)
-        there = _digest(stores, path) == result.sha256
+        there = stores.digest(path) == result.sha256
         if not there and not _bring(stores, shelf, path, result.sha256, result.size, result.mode, progress):
             return False
     return True
@@ -193,7 +193,7 @@ def _said(stores: Stores, made: Made, share: Share) -> Inputs:
 
 def _listed(stores: Stores, name: str, made: Made, share: Share) -> str | None:
     """Return the digest of the names in a folder, in which targets may be new, if else it is as in the record."""
-    digest = _digest(stores, name)
+    digest = stores.digest(name)
     portable = stores.places.portable(name)
     same = stores.places.digest(portable, stores.state.digest, share.folders()) == made.inputs[portable]
     return digest if same else made.inputs[portable]  # which is no digest of such a list here: it counts as changed
@@ -202,10 +202,3 @@ def _listed(stores: Stores, name: str, made: Made, share: Share) -> str | None:
 def _values(share: Share, made: Made) -> Mapping[str, str]:
     bound = tuple(name for name in _BOUND if name in made.inputs)
     return share.values(Maker({}, made.exact), bound)
-
-
-def _digest(stores: Stores, name: str) -> str | None:
-    try:
-        return stores.state.digest(name)
-    except OSError:
-        return None

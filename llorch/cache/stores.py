@@ -54,6 +54,13 @@ class Stores:
             self._warned.add(text)
         self._warn(text)
 
+    def digest(self, name: str) -> str | None:
+        """Return the sha256 of what is in a place here, None where nothing can be read."""
+        try:
+            return self.state.digest(name)
+        except OSError:
+            return None
+
     def _open_local(self) -> tuple[Store, Own]:
         try:
             return LocalStore(store_folder()), Own()
