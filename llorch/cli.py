@@ -278,24 +278,22 @@ def yes_option(command: Any) -> Any:
 
 def dry_run_option(command: Any) -> Any:
     """Add `--dry-run`, for commands that change something."""
-
-    def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
-        if given:
-            os.environ["LLORCH_DRY_RUN"] = "1"
-
-    help = "Say what would be done, and do nothing (LLORCH_DRY_RUN)."
-    return click.option("--dry-run", is_flag=True, expose_value=False, callback=take, help=help)(command)
+    return _switch_option("--dry-run", "LLORCH_DRY_RUN", "Say what would be done, and do nothing")(command)
 
 
 def no_cache_option(command: Any) -> Any:
     """Add `--no-cache`, for commands that make something."""
+    return _switch_option("--no-cache", "LLORCH_NO_CACHE", "Restore nothing from a store, and publish nothing")(command)
+
+
+def _switch_option(flag: str, variable: str, help: str) -> Any:
+    """Return the option that sets a switch of the environment."""
 
     def take(ctx: click.Context, param: click.Parameter, given: bool) -> None:
         if given:
-            os.environ["LLORCH_NO_CACHE"] = "1"
+            os.environ[variable] = "1"
 
-    help = "Restore nothing from a store, and publish nothing (LLORCH_NO_CACHE)."
-    return click.option("--no-cache", is_flag=True, expose_value=False, callback=take, help=help)(command)
+    return click.option(flag, is_flag=True, expose_value=False, callback=take, help=f"{help} ({variable}).")
 
 
 def enter_workspace() -> "Workspace":
