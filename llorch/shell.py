@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # `threading` takes 3 ms to import: it is imported where it is needed
 import os
 import select
-import threading
 
 from llorch import ui
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
@@ -12,11 +12,15 @@ from llorch.errors import CommandFailed, TimedOut, ToolMissing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    import threading
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
     from typing import Any, TypeVar
 
+    Variables = Mapping[str, str | None]
+    Answer = TypeVar("Answer")
+    Talk = Generator[tuple[Sequence[str], Variables], bytes, Answer]
     Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
     Started = subprocess.Popen[bytes]
 
@@ -27,7 +31,7 @@ TAIL = 40
 _SIGPIPE = 13
 _running: set[subprocess.Popen[str] | _Program] = set()
 _starting = 0
-_lock = threading.Condition(threading.Lock())
+_lock = _thread.allocate_lock()
 
 
 def run(
@@ -61,7 +65,7 @@ def run(
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env=_variables(env),
+            env=_variables(env, os.environ),
             pass_fds=inherit,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -111,20 +115,75 @@ def output(
     program: _Program | None = None
     try:
         with uninterrupted():
-            program = _start(command, lambda: _Program(command, _variables(env)), hint)
+            program = _begin(command, _variables(env, os.environ), hint)
         with _Limited(program, command, timeout, hint):
-            out, err = program.read()
-            if ui.log is not None:
-                ui.log.program_says(out + err)
-            returncode = program.wait()
+            reader = _Reader()
+            reader.add(program)
+            reader.next().wait()
     finally:
         if program is not None:
             _finish(program)
-            program.close()
-    if returncode:
-        tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
-        raise CommandFailed(command, returncode, tail, hint=hint)
-    return out
+    return program.answer(hint)
+
+
+def talk(talk: Talk[Answer], *, hint: str | None = None) -> Answer:
+    """Run the programs that a talk yields, send it what each wrote, or raise its error there; return its end."""
+    said: bytes | CommandFailed | None = None
+    while True:
+        try:
+            command, env = _turn(talk, said)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # typeshed has Any there
+        try:
+            said = output(command, env=env, hint=hint)
+        except CommandFailed as error:
+            said = error
+
+
+def talk_at_once(talks: Iterable[Talk[Answer]], at_once: int, *, hint: str | None = None) -> list[Answer]:
+    """Do the same with so many talks at once, in this thread, and return their ends in order.
+
+    The first error that one of them does not catch ends them all. The programs are to look and do no more: one that is
+    being started when this is interrupted is left to itself.
+    """
+    answers: dict[int, Answer] = {}
+    turns: list[tuple[int, Talk[Answer], bytes | CommandFailed | None]] = []
+    turns.extend((index, talk, None) for index, talk in enumerate(talks))
+    turns.reverse()
+    running: dict[_Program, tuple[int, Talk[Answer]]] = {}
+    reader = _Reader()
+    inherited = dict(os.environ)
+    try:
+        while turns or running:
+            while turns and len(running) < at_once:
+                index, talk, said = turns.pop()
+                try:
+                    command, env = _turn(talk, said)
+                except StopIteration as end:
+                    answers[index] = end.value
+                    continue
+                program = _begin(command, _variables(env, inherited), hint)
+                running[program] = index, talk
+                reader.add(program)
+            if running:
+                program = reader.next()
+                program.wait()
+                _finish(program)
+                index, talk = running.pop(program)
+                try:
+                    turns.append((index, talk, program.answer(hint)))
+                except CommandFailed as error:
+                    turns.append((index, talk, error))
+    finally:
+        for program in running:
+            _finish(program)
+    return [answers[index] for index in range(len(answers))]
+
+
+def _turn(talk: Talk[Answer], said: bytes | CommandFailed | None) -> tuple[Sequence[str], Variables]:
+    if said is None:
+        return next(talk)
+    return talk.send(said) if isinstance(said, bytes) else talk.throw(said)
 
 
 class _Program:
@@ -132,10 +191,12 @@ class _Program:
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self.returncode: int | None = None
-        self._waiting = threading.Lock()
+        self.command = command
+        self._waiting = _thread.allocate_lock()
         out, its_out = os.pipe()
         err, its_err = os.pipe()
-        self._pipes = (out, err)
+        self.pipes = [out, err]
+        self._said: dict[int, list[bytes]] = {out: [], err: []}
         files = (
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, its_out, 1),
@@ -152,22 +213,25 @@ class _Program:
             os.close(its_out)
             os.close(its_err)
 
-    def read(self) -> tuple[bytes, bytes]:
-        """Return all that it writes to stdout, and to stderr."""
-        said: dict[int, list[bytes]] = {pipe: [] for pipe in self._pipes}
-        opened = set(self._pipes)
-        ready = select.poll()
-        for pipe in self._pipes:
-            ready.register(pipe, select.POLLIN)
-        while opened:
-            for pipe, _ in ready.poll():
-                part = os.read(pipe, 1 << 16)
-                said[pipe].append(part)
-                if not part:
-                    ready.unregister(pipe)
-                    opened.remove(pipe)
-        out, err = (b"".join(parts) for parts in said.values())
-        return out, err
+    def take(self, pipe: int) -> bool:
+        """Read a part of what it writes, and tell whether more may come."""
+        part = os.read(pipe, 1 << 16)
+        self._said[pipe].append(part)
+        return bool(part)
+
+    def answer(self, hint: str | None) -> bytes:
+        """Return what it wrote to stdout.
+
+        Raises:
+            CommandFailed: it exited with anything but 0.
+        """
+        out, err = (b"".join(parts) for parts in self._said.values())
+        if ui.log is not None:
+            ui.log.program_says(out + err)
+        if self.returncode:
+            tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
+            raise CommandFailed(self.command, self.returncode, tail, hint=hint)
+        return out
 
     def wait(self) -> int:
         """Return its exit code when it has ended, or the number of the signal that ended it, negative."""
@@ -186,9 +250,9 @@ class _Program:
         return None
 
     def close(self) -> None:
-        """Close what it wrote to."""
-        for pipe in self._pipes:
-            os.close(pipe)
+        """Close what it wrote to, once."""
+        while self.pipes:
+            os.close(self.pipes.pop())
 
     def _take(self, options: int) -> int | None:
         if self.returncode is None:
@@ -201,9 +265,39 @@ class _Program:
         return self.returncode
 
 
-def _variables(env: Mapping[str, str | None] | None) -> dict[str, str]:
+class _Reader:
+    """Reads what programs write, all at once."""
+
+    def __init__(self) -> None:
+        self._ready = select.poll()
+        self._programs: dict[int, _Program] = {}
+
+    def add(self, program: _Program) -> None:
+        """Read what another one writes too."""
+        for pipe in program.pipes:
+            self._programs[pipe] = program
+            self._ready.register(pipe, select.POLLIN)
+
+    def next(self) -> _Program:
+        """Return the next program that has written all that it will."""
+        while True:
+            for pipe, _ in self._ready.poll():
+                program = self._programs[pipe]
+                if program.take(pipe):
+                    continue
+                self._ready.unregister(pipe)
+                del self._programs[pipe]
+                if program not in self._programs.values():
+                    return program
+
+
+def _variables(env: Variables | None, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a program is to have."""
-    return {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
+    return {name: value for name, value in {**inherited, **(env or {})}.items() if value is not None}
+
+
+def _begin(command: Sequence[str], variables: Mapping[str, str], hint: str | None) -> _Program:
+    return _start(command, lambda: _Program(command, variables), hint)
 
 
 def _start(command: Sequence[str], start: Callable[[], Process], hint: str | None, cwd: Path | None = None) -> Process:
@@ -223,7 +317,6 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
             _starting -= 1
             if process is not None:
                 _running.add(process)
-            _lock.notify_all()
     if ui.log is not None:
         ui.log.program_begins(process, command, cwd, brief=isinstance(process, _Program))
     return process
@@ -268,9 +361,11 @@ class _Held(_Handlers):
 
 def uninterrupted() -> _Handlers:
     """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
+    import signal
+    import threading
+
     if threading.current_thread() is not threading.main_thread():
         return _Handlers({})  # handlers run in the main thread alone
-    import signal
 
     ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return _Held([number for number in ours if callable(signal.getsignal(number))])
@@ -372,8 +467,8 @@ def terminated() -> _Handlers:
 
 def end_all() -> None:
     """End every program that is still running, with its children."""
+    _comes_true(lambda: not _starting, 2.0)
     with _lock:
-        _lock.wait_for(lambda: not _starting)
         running = list(_running)
     for process in running:
         _end(process)
@@ -389,9 +484,13 @@ class _Limited:
         timeout: float | None,
         hint: str | None,
     ) -> None:
-        self._expired = threading.Event()
-        self._timer = None if timeout is None else threading.Timer(timeout, _expire, [process, self._expired])
-        self._error = None if timeout is None else TimedOut(command, timeout, hint=hint)
+        self._timer: threading.Timer | None = None
+        if timeout is not None:
+            import threading
+
+            self._expired = threading.Event()
+            self._timer = threading.Timer(timeout, _expire, [process, self._expired])
+            self._error = TimedOut(command, timeout, hint=hint)
 
     def __enter__(self) -> None:
         if self._timer is not None:
@@ -400,8 +499,8 @@ class _Limited:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if kind is None and self._error is not None and self._expired.is_set():
-            raise self._error
+            if kind is None and self._expired.is_set():
+                raise self._error
 
 
 def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event) -> None:
@@ -418,6 +517,8 @@ def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event)
 def _finish(process: subprocess.Popen[str] | _Program) -> None:
     """Leave no process of a program."""
     _end(process)
+    if isinstance(process, _Program):
+        process.close()
     if ui.log is not None:
         ui.log.program_ends(process, process.returncode)
     with _lock:
@@ -433,16 +534,16 @@ def _end(process: subprocess.Popen[str] | _Program, patience: float = 2.0) -> No
     for request in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):  # it may end of itself meanwhile
             os.killpg(process.pid, request)
-        if _has_ended(process, patience):
+        if _comes_true(lambda: process.poll() is not None, patience):
             return
 
 
-def _has_ended(process: subprocess.Popen[str] | _Program, patience: float) -> bool:
-    """Wait for a program to end, but not longer than that."""
+def _comes_true(is_so: Callable[[], bool], patience: float) -> bool:
+    """Wait for something to be so, but not longer than that."""
     import time
 
     until = time.monotonic() + patience
-    while process.poll() is None:
+    while not is_so():
         if time.monotonic() > until:
             return False
         time.sleep(0.001)

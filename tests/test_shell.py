@@ -274,3 +274,57 @@ def test_output_does_not_depend_on_the_signals_of_children() -> None:
         assert shell.output(["echo", "here"]) == b"here\n"
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+def _said(*scripts: str) -> "shell.Talk[list[str]]":
+    """Run scripts one after the other; a failure counts for what it said."""
+    said = []
+    for script in scripts:
+        try:
+            said.append((yield ("sh", "-c", script), {"WORD": "here", "GONE": None}).decode())
+        except CommandFailed as error:
+            said.append(f"{error.returncode} {error.tail}")
+    return said
+
+
+def test_a_talk_goes_on_with_what_a_program_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent what each program wrote, or has the error raised where it waits."""
+    monkeypatch.setenv("GONE", "set")
+    talks = [_said('printf "$WORD$GONE"', "echo why >&2; exit 3", "printf end"), _said(), _said("printf 2")]
+    ends = [["here", "3 why", "end"], [], ["2"]]
+    assert shell.talk_at_once(talks, 2) == ends
+    assert shell.talk(_said('printf "$WORD$GONE"', "echo why >&2; exit 3", "printf end")) == ends[0]
+    assert shell.talk_at_once([], 2) == []
+
+
+def test_talks_run_programs_at_once_and_no_more(workspace: Path) -> None:
+    """Two that wait for each other both run; where one at a time may run, none meets another."""
+    for name in "ab":
+        os.mkfifo(name)
+    assert shell.talk_at_once([_said("echo 1 >a; cat b"), _said("cat a; echo 2 >b")], 2) == [["2\n"], ["1\n"]]
+    alone = "mkdir busy && seq 10000 >busy/work && rm -r busy && printf alone"
+    assert shell.talk_at_once([_said(alone, alone) for _ in range(5)], 1) == [["alone"] * 2] * 5
+
+
+def test_an_error_that_a_talk_lets_through_ends_all(workspace: Path) -> None:
+    """The programs of the others do not go on, and a missing program is such an error."""
+
+    def fails() -> "shell.Talk[list[str]]":
+        yield ("sh", "-c", "cat begun; exit 3"), {}
+        return []
+
+    def misses() -> "shell.Talk[list[str]]":
+        yield ("cat", "begun"), {}
+        yield ("no-such-program",), {}
+        return []
+
+    for wrong, error in ((fails, CommandFailed), (misses, ToolMissing)):
+        for name in ("alive", "begun"):
+            os.mkfifo(name)
+        with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+            with pytest.raises(error):
+                shell.talk_at_once([wrong(), _said("exec 3>alive; echo >begun; sleep 1000 & wait")], 2)
+            os.set_blocking(reader.fileno(), True)
+            assert reader.read() == b""
+        for name in ("alive", "begun"):
+            os.unlink(name)

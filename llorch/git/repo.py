@@ -9,18 +9,19 @@ import os
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError
-from llorch.parallel import in_parallel
 from llorch.text import shown
 from llorch.workspace import upwards
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import TypeVar
 
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
+    from llorch.shell import Talk
+
     Say = Callable[[str], None]
 
 _ENVIRONMENT: dict[str, str | None] = {
@@ -32,6 +33,8 @@ _ENVIRONMENT: dict[str, str | None] = {
     **dict.fromkeys(("GIT_PREFIX", "GIT_NAMESPACE", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF")),
 }
 _HINT = "install it: `apt install git`, `dnf install git` or `brew install git`"
+GITS = (os.cpu_count() or 1) + 1
+"""Gits that look at once: one starts while others work. With more, each would only wait for the others."""
 NETWORK = 8
 """Submodules that are fetched at once: they wait for servers more than for this machine."""
 
@@ -83,7 +86,11 @@ class Repo:
 
     def look(self, *arguments: str) -> bytes:
         """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
-        return self.run(*arguments, GIT_OPTIONAL_LOCKS="0")
+        return look_alone(self.looks(*arguments))
+
+    def looks(self, *arguments: str) -> Talk[bytes]:
+        """Do the same in a talk."""
+        return self._talk(arguments, {"GIT_OPTIONAL_LOCKS": "0"})
 
     def line(self, *arguments: str) -> str:
         """Run git where it only looks and answers with one line."""
@@ -96,23 +103,22 @@ class Repo:
             ToolMissing: there is no git.
             LlorchError: it failed; the class says how, see `failures.own_error`.
         """
-        env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": os.path.dirname(self.place), **variables}
+        return shell.talk(self._talk(arguments, variables), hint=_HINT)
+
+    def _talk(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Talk[bytes]:
+        above = os.path.dirname(self.place)
+        env = {**_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": above, **variables}
+        # Else a reset would reach into submodules, of which each is dealt with by itself.
+        git = ("git", "-C", self.place, "-c", "submodule.recurse=false")
         try:
-            if ":" in os.path.dirname(self.place):
-                self._check_own(env)
-            # Else a reset would reach into submodules, of which each is dealt with by itself.
-            command = ["git", "-C", self.place, "-c", "submodule.recurse=false", *arguments]
-            return shell.output(command, env=env, hint=_HINT)
+            # Colons separate ceilings and cannot be in one. GIT_DIR would do too, but has git ask for no owner.
+            if ":" in above and (yield (*git, "rev-parse", "--show-cdup"), env) != b"\n":
+                raise CommandFailed(git, 128, "fatal: not a git repository")
+            return (yield (*git, *arguments), env)
         except CommandFailed as error:
             from llorch.git.failures import own_error
 
             raise own_error(error, self.root) from None
-
-    def _check_own(self, env: Mapping[str, str | None]) -> None:
-        # Colons separate ceilings and cannot be in one. GIT_DIR would do too, but has git ask for no owner.
-        command = ["git", "-C", self.place, "rev-parse", "--show-cdup"]
-        if shell.output(command, env=env, hint=_HINT) != b"\n":
-            raise CommandFailed(command, 128, "fatal: not a git repository")
 
     def has(self, commit: str) -> bool:
         """Tell whether a commit, or a ref's, is here."""
@@ -157,8 +163,20 @@ def as_argument(path: str) -> str:
 
 def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:
     """Work on items in threads, as `in_parallel` does, and end what they run if this one is interrupted."""
+    from llorch.parallel import in_parallel  # `threading` takes 3 ms to import
+
     try:
         return in_parallel(items, work, threads)
     except KeyboardInterrupt:
         shell.end_all()
         raise
+
+
+def look_alone(look: Talk[Answer]) -> Answer:
+    """Run the gits of a look, one after the other, and return what it found."""
+    return shell.talk(look, hint=_HINT)
+
+
+def look_together(looks: Iterable[Talk[Answer]]) -> list[Answer]:
+    """Run the gits of several looks, some at once, and return what each look found; the first error ends them all."""
+    return shell.talk_at_once(looks, GITS, hint=_HINT)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 
-from llorch.errors import LlorchError, Malformed, Refused
+from llorch.errors import CommandFailed, LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
-from llorch.git.repo import Repo, at_once
+from llorch.git.repo import Repo, look_alone, look_together
 from llorch.git.unfetched import load_unfetched
 from llorch.record import Record
 from llorch.text import without_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Literal
+
+    from llorch.shell import Talk
 
     State = Literal["ok", "moved", "dirty", "uninitialized", "broken"]
 _STATUS = (
     "status", "--porcelain=v2", "--branch", "--show-stash", "-z", "--untracked-files=normal",
     "--ignore-submodules=dirty",
 )  # fmt: skip
-THREADS = os.cpu_count() or 1
-"""Submodules that are looked at at once. With more, the start of each git waits for the others', and Python with it."""
 _OPERATIONS = {
     "rebase-merge": "rebase",
     "rebase-apply/applying": "am",
@@ -105,14 +105,7 @@ class Submodule(Record):
 
 def load_status(repo: Repo) -> Status:
     """Return what git says of a work tree, whose submodules may have moved but are not looked into."""
-    try:
-        return parse_status(repo.look(*_STATUS))
-    except LlorchError:
-        # A submodule that git cannot look into must not be in the way of all else; its own state will say so.
-        links = parse_links(repo.look("ls-files", "-s", "-z"))
-        if not links:
-            raise
-        return parse_status(repo.look(*_STATUS, "--", ".", *(f":(exclude,literal){path}" for path in links)))
+    return look_alone(_status(repo))
 
 
 def load_all(repo: Repo) -> tuple[Repository, tuple[Submodule, ...]]:
@@ -121,42 +114,66 @@ def load_all(repo: Repo) -> tuple[Repository, tuple[Submodule, ...]]:
     Raises:
         LlorchError: git cannot tell of the repository. What is wrong with a submodule is part of its state.
     """
-    jobs: tuple[Callable[[Repo], Any], ...] = (_load_repository, load_submodules)
-    repository, submodules = at_once(jobs, lambda job: job(repo), len(jobs))
-    return repository, submodules
-
-
-def _load_repository(repo: Repo) -> Repository:
-    status = load_status(repo)
-    commit = parse_log(repo.look("log", "-1", "-z", LOG))[0] if status.commit else None
-    url = parse_config(repo.look("config", "-z", "--list")).get("remote.origin.url")
-    origin = without_credentials(url) if url else None
-    return Repository(status=status, commit=commit, origin=origin, operation=load_operation(repo))
+    looks: tuple[Talk[Any], ...] = (_declared(repo), _repository(repo))
+    level, repository = look_together(looks)
+    return repository, _load_levels(level)
 
 
 def load_submodules(repo: Repo) -> tuple[Submodule, ...]:
     """Return the state of all submodules of a repository, ordered by path."""
-    found: list[Submodule] = []
-    level = load_declared(repo)
-    while level:
-        states = at_once(level, load_submodule, THREADS)
-        found += states
-        level = tuple(
-            inner
-            for state in states
-            if state.is_usable and os.path.isfile(os.path.join(state.declared.repo.place, ".gitmodules"))
-            for inner in load_declared(state.declared.repo, state.path + "/")
-        )
-    return tuple(sorted(found, key=lambda submodule: submodule.path))
+    return _load_levels(load_declared(repo))
 
 
 def load_declared(repo: Repo, prefix: str = "", tree: str | None = None) -> tuple[Declared, ...]:
     """Return the submodules of a repository's index, or of a commit's tree, but not those in them."""
+    return look_alone(_declared(repo, prefix, tree))
+
+
+def load_states(chosen: Iterable[Declared]) -> list[Submodule]:
+    """Return the states of submodules, in which an error is a state too."""
+    return look_together(map(_state, chosen))
+
+
+def _load_levels(level: tuple[Declared, ...]) -> tuple[Submodule, ...]:
+    found: list[Submodule] = []
+    while level:
+        states = load_states(level)
+        found += states
+        inside = [
+            _declared(state.declared.repo, state.path + "/")
+            for state in states
+            if state.is_usable and os.path.isfile(os.path.join(state.declared.repo.place, ".gitmodules"))
+        ]
+        level = tuple(inner for declared in look_together(inside) for inner in declared)
+    return tuple(sorted(found, key=lambda submodule: submodule.path))
+
+
+def _status(repo: Repo) -> Talk[Status]:
+    try:
+        return parse_status((yield from repo.looks(*_STATUS)))
+    except LlorchError:
+        # A submodule that git cannot look into must not be in the way of all else; its own state will say so.
+        links = parse_links((yield from repo.looks("ls-files", "-s", "-z")))
+        if not links:
+            raise
+        others = (f":(exclude,literal){path}" for path in links)
+        return parse_status((yield from repo.looks(*_STATUS, "--", ".", *others)))
+
+
+def _repository(repo: Repo) -> Talk[Repository]:
+    status = yield from _status(repo)
+    commit = parse_log((yield from repo.looks("log", "-1", "-z", LOG)))[0] if status.commit else None
+    url = parse_config((yield from repo.looks("config", "-z", "--list"))).get("remote.origin.url")
+    origin = without_credentials(url) if url else None
+    return Repository(status=status, commit=commit, origin=origin, operation=load_operation(repo))
+
+
+def _declared(repo: Repo, prefix: str = "", tree: str | None = None) -> Talk[tuple[Declared, ...]]:
     listing = ("ls-files", "-s", "-z") if tree is None else ("ls-tree", "-r", "-z", "--full-tree", tree)
-    links = parse_links(repo.look(*listing))
+    links = parse_links((yield from repo.looks(*listing)))
     if not links:
         return ()
-    modules, error = _load_modules(repo, tree)
+    modules, error = yield from _modules(repo, tree)
     return tuple(
         Declared(
             path=prefix + path,
@@ -170,8 +187,7 @@ def load_declared(repo: Repo, prefix: str = "", tree: str | None = None) -> tupl
     )
 
 
-def load_submodule(declared: Declared) -> Submodule:
-    """Return the state of a submodule, in which an error is a state too."""
+def _state(declared: Declared) -> Talk[Submodule]:
     repo = declared.repo
     try:
         check_place(declared)
@@ -180,8 +196,9 @@ def load_submodule(declared: Declared) -> Submodule:
                 return Submodule(declared=declared, state="broken", error=declared.error)
             return Submodule(declared=declared, state="uninitialized", unfetched=load_unfetched(declared))
         # Threads of each git's own would only be in the way of the other submodules' gits.
-        status = parse_status(repo.look("-c", "core.preloadIndex=false", *_STATUS, "--no-ahead-behind"))
-        ahead, behind = _distance(repo, declared.recorded, status.commit)
+        said = yield from repo.looks("-c", "core.preloadIndex=false", *_STATUS, "--no-ahead-behind")
+        status = parse_status(said)
+        ahead, behind = yield from _distance(repo, declared.recorded, status.commit)
         operation = load_operation(repo)
     except (LlorchError, OSError) as error:
         return Submodule(declared=declared, state="broken", error=str(error))
@@ -220,22 +237,27 @@ def load_operation(repo: Repo) -> str | None:
     return next((_OPERATIONS[mark] for mark in marks if os.path.exists(os.path.join(folder, mark))), None)
 
 
-def _distance(repo: Repo, recorded: str, commit: str | None) -> tuple[int | None, int | None]:
+def _distance(repo: Repo, recorded: str, commit: str | None) -> Talk[tuple[int | None, int | None]]:
     if commit == recorded:
         return 0, 0
-    if commit is None or not repo.has(recorded):
+    if commit is None:
         return None, None
-    behind, ahead = repo.line("rev-list", "--left-right", "--count", f"{recorded}...{commit}").split("\t")
+    try:
+        yield from repo.looks("cat-file", "-e", recorded + "^{commit}")
+    except CommandFailed:
+        return None, None  # it is not here
+    counts = yield from repo.looks("rev-list", "--left-right", "--count", f"{recorded}...{commit}")
+    behind, ahead = counts.split(b"\t")
     return int(ahead), int(behind)
 
 
-def _load_modules(repo: Repo, tree: str | None) -> tuple[Mapping[str, dict[str, str]], str]:
+def _modules(repo: Repo, tree: str | None) -> Talk[tuple[Mapping[str, dict[str, str]], str]]:
     """Return what `.gitmodules` says by path, and what is wrong with it."""
     source = ("--file", ".gitmodules") if tree is None else ("--blob", f"{tree}:.gitmodules")
     if tree is None and not os.path.isfile(os.path.join(repo.place, ".gitmodules")):
         return {}, ""
     try:
-        values = parse_config(repo.look("config", "-z", *source, "--list"))
+        values = parse_config((yield from repo.looks("config", "-z", *source, "--list")))
     except Malformed as error:
         return {}, f"`.gitmodules` cannot be read: {error.reason}"
     except LlorchError:

@@ -8,7 +8,7 @@ import click
 from llorch import ui
 from llorch.cli import SUBMODULES, Command, Table, dry_run_option, yes_option
 from llorch.errors import Refused
-from llorch.git.repo import at_once, find_repo
+from llorch.git.repo import find_repo
 from llorch.git.show import (
     count,
     describe,
@@ -18,7 +18,7 @@ from llorch.git.show import (
     tell_lost,
     tell_restore,
 )
-from llorch.git.status import THREADS, Declared, load_submodule, load_submodules
+from llorch.git.status import Declared, load_states, load_submodules
 from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
 from llorch.text import shown
@@ -59,7 +59,7 @@ def list_submodules() -> None:
 def status(names: tuple[str, ...]) -> None:
     """Show the state of submodules, or of the named ones: ok, moved, dirty, uninitialized or broken."""
     known = load_every(find_repo(Path.cwd()))
-    found = at_once(choose(known, names) if names else known, load_submodule, THREADS)
+    found = load_states(choose(known, names) if names else known)
     if ui.mode.json:
         ui.emit_json({"submodules": [submodule_json(each) for each in found]})
         return
@@ -133,7 +133,7 @@ def branch(name: str, branch: str | None, create: bool) -> None:
     kept = switch(chosen, branch, create=create) if branch is not None else None
     if kept:
         ui.warn(f"commits that no branch has are kept as `{kept}`")
-    now = load_submodule(chosen)
+    (now,) = load_states([chosen])
     branches = [] if not now.is_usable else load_branches(chosen.repo)
     if ui.mode.json:
         ui.emit_json(
@@ -151,7 +151,7 @@ def branch(name: str, branch: str | None, create: bool) -> None:
 
 
 def _tell_plan(chosen: list[Declared], pinned: bool) -> int:
-    states = at_once(chosen, load_submodule, THREADS)
+    states = load_states(chosen)
     rows: list[dict[str, Any]] = [
         {
             "path": each.path,

@@ -34,13 +34,16 @@ def quick(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     code += "try:\n    main()\nfinally:\n    "
     slow = {
         "click",
+        "collections",
         "contextlib",
         "dataclasses",
+        "functools",
         "llorch.config",
         "pathlib",
         "re",
         "signal",
         "subprocess",
+        "threading",
         "typing",
     }
     code += f"sys.stderr.write(str(sorted({slow!r} & set(sys.modules) - before)))"
