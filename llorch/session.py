@@ -2,13 +2,15 @@
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llorch import ui
 from llorch.config import Settings, Workspace, find_workspace, load_settings
 from llorch.progress import Progress
+from llorch.shell import terminated
 from llorch.state import State
 from llorch.switches import is_on
 
@@ -57,6 +59,20 @@ class Session:
 
                 self._stores = Stores(self.workspace, self.settings, self.state, self.board.warn)
             return self._stores
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Close the board and the state when the work has ended, also what a signal or an error has others leave."""
+        with terminated():
+            try:
+                yield
+            except BaseException:
+                self.cancelled.set()
+                self.board.wait(1.0)
+                raise
+            finally:
+                self.board.close()
+                self.state.close()
 
 
 @functools.cache

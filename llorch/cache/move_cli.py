@@ -12,7 +12,6 @@ from llorch.cli import Command
 from llorch.errors import LlorchError, Refused, Unshared
 from llorch.parallel import in_parallel
 from llorch.session import Session, session
-from llorch.shell import terminated
 from llorch.watch import Watch
 
 if TYPE_CHECKING:
@@ -132,18 +131,10 @@ def _move(run: Session, names: Sequence[str], work: Work) -> int:
             _tell(run, moved)
         return moved
 
-    with terminated():
-        try:
-            first = [name for name, action in actions.items() if action.recipe and not action.recipe.inputs]
-            moved = in_parallel(first, watched, AT_ONCE)
-            moved += [watched(name) for name in actions if name not in first]
-        except BaseException:
-            run.cancelled.set()
-            run.board.wait(1.0)
-            raise
-        finally:
-            run.board.close()
-            run.state.close()
+    with run.working():
+        first = [name for name, action in actions.items() if action.recipe and not action.recipe.inputs]
+        moved = in_parallel(first, watched, AT_ONCE)
+        moved += [watched(name) for name in actions if name not in first]
     if ui.mode.json:
         ui.emit_json({"tasks": [each.as_json() for each in moved]})
     else:

@@ -24,7 +24,6 @@ from llorch.models.verify import write_receipt
 from llorch.parallel import in_parallel
 from llorch.progress import Progress, Silent
 from llorch.session import session
-from llorch.shell import terminated
 from llorch.state import sha256_of
 from llorch.switches import is_on
 from llorch.watch import Watch
@@ -141,16 +140,8 @@ def _run_on_hosts(hosts: str, chosen: Sequence[Model], work: Work, verb: str) ->
     run = session()
     reach, found = choose_hosts(hosts, declared=True)
     run.board.width = max(len(f"{verb}:{model.id}@{host.name}") for model in chosen for host in found)
-    with terminated():
-        try:
-            outcomes = in_parallel(found, lambda host: _run_on_host(reach, host, chosen, work, verb), len(found))
-        except BaseException:
-            run.cancelled.set()
-            run.board.wait(1.0)
-            raise
-        finally:
-            run.board.close()
-            run.state.close()
+    with run.working():
+        outcomes = in_parallel(found, lambda host: _run_on_host(reach, host, chosen, work, verb), len(found))
     every = [outcome for each in outcomes for outcome in each]
     if ui.mode.json:
         ui.emit_json({"tasks": [outcome.as_json() for outcome in every]})
