@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from llorch.errors import CommandFailed, LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
@@ -114,14 +115,16 @@ def load_all(repo: Repo) -> tuple[Repository, tuple[Submodule, ...]]:
     Raises:
         LlorchError: git cannot tell of the repository. What is wrong with a submodule is part of its state.
     """
-    looks: tuple[Talk[Any], ...] = (_declared(repo), _repository(repo))
-    level, repository = look_together(looks)
-    return repository, _load_levels(level)
+    looks: list[Talk[Any]] = [_declared(repo), _origin(repo)]
+    level, origin = look_together(looks)
+    looks = [_repository(repo, origin), *map(_state, level)]
+    repository, *states = look_together(looks)
+    return repository, _with_inner(states)
 
 
 def load_submodules(repo: Repo) -> tuple[Submodule, ...]:
     """Return the state of all submodules of a repository, ordered by path."""
-    return _load_levels(load_declared(repo))
+    return _with_inner(load_states(load_declared(repo)))
 
 
 def load_declared(repo: Repo, prefix: str = "", tree: str | None = None) -> tuple[Declared, ...]:
@@ -134,17 +137,17 @@ def load_states(chosen: Iterable[Declared]) -> list[Submodule]:
     return look_together(map(_state, chosen))
 
 
-def _load_levels(level: tuple[Declared, ...]) -> tuple[Submodule, ...]:
-    found: list[Submodule] = []
-    while level:
-        states = load_states(level)
+def _with_inner(states: list[Submodule]) -> tuple[Submodule, ...]:
+    """Return submodules and all that are in them, ordered by path."""
+    found = []
+    while states:
         found += states
         inside = [
             _declared(state.declared.repo, state.path + "/")
             for state in states
             if state.is_usable and os.path.isfile(os.path.join(state.declared.repo.place, ".gitmodules"))
         ]
-        level = tuple(inner for declared in look_together(inside) for inner in declared)
+        states = load_states(inner for declared in look_together(inside) for inner in declared)
     return tuple(sorted(found, key=lambda submodule: submodule.path))
 
 
@@ -160,11 +163,14 @@ def _status(repo: Repo) -> Talk[Status]:
         return parse_status((yield from repo.looks(*_STATUS, "--", ".", *others)))
 
 
-def _repository(repo: Repo) -> Talk[Repository]:
+def _origin(repo: Repo) -> Talk[str | None]:
+    url = parse_config((yield from repo.looks("config", "-z", "--list"))).get("remote.origin.url")
+    return without_credentials(url) if url else None
+
+
+def _repository(repo: Repo, origin: str | None) -> Talk[Repository]:
     status = yield from _status(repo)
     commit = parse_log((yield from repo.looks("log", "-1", "-z", LOG)))[0] if status.commit else None
-    url = parse_config((yield from repo.looks("config", "-z", "--list"))).get("remote.origin.url")
-    origin = without_credentials(url) if url else None
     return Repository(status=status, commit=commit, origin=origin, operation=load_operation(repo))
 
 
@@ -224,8 +230,12 @@ def check_place(declared: Declared) -> None:
     place = declared.parent.place
     for part in declared.inner.split("/"):
         place = os.path.join(place, part)
-        if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):
-            what = "a link" if os.path.islink(place) else "no folder"
+        try:
+            mode = os.lstat(place).st_mode
+        except OSError:  # there is none, or none that may be looked at
+            return
+        if not stat.S_ISDIR(mode):
+            what = "a link" if stat.S_ISLNK(mode) else "no folder"
             raise Refused(f"`{place}` is {what}, in the place of a submodule", hint="move it away, then repeat")
 
 

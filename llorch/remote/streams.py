@@ -7,11 +7,11 @@ nobody can foresee, and with its process number; what comes before that is not i
 import re
 import secrets
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from llorch.errors import ConnectionFailed
+from llorch.parallel import HEED
 
 Sink = Callable[[bytes], None]
 CHUNK = 1 << 15
@@ -100,7 +100,8 @@ class Pumps:
     def __init__(self, give_up: Callable[[], None]) -> None:
         """Take what is to be called, from a thread, when a stream or a sink fails."""
         self._give_up = give_up
-        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._running = 0
         self._problems: list[BaseException] = []
 
     def start(self, receive: Callable[[int], bytes], sink: Sink, end: Callable[[], None] = lambda: None) -> None:
@@ -114,23 +115,26 @@ class Pumps:
                 self._problems.append(error)
                 self._give_up()
             finally:
-                end()
+                try:
+                    end()
+                finally:
+                    with self._changed:
+                        self._running -= 1
+                        self._changed.notify_all()
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        with self._changed:
+            self._running += 1
+        threading.Thread(target=run, daemon=True).start()
 
     def end_within(self, seconds: float) -> bool:
         """Wait for the end of all streams, and tell whether it came."""
-        until = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
 
     def wait(self) -> None:
         """Wait for the end of all streams; raise what a sink raised, such as BrokenPipeError."""
-        for thread in self._threads:
-            thread.join()
+        while not self.end_within(HEED):
+            pass
         if self._problems:
             raise self._problems[0]
 
