@@ -219,15 +219,18 @@ class _Program:
         self._said[pipe].append(part)
         return bool(part)
 
+    def said(self) -> tuple[bytes, bytes]:
+        """Return what it has written to stdout, and to stderr."""
+        out, err = (b"".join(parts) for parts in self._said.values())
+        return out, err
+
     def answer(self, hint: str | None) -> bytes:
         """Return what it wrote to stdout.
 
         Raises:
             CommandFailed: it exited with anything but 0.
         """
-        out, err = (b"".join(parts) for parts in self._said.values())
-        if ui.log is not None:
-            ui.log.program_says(out + err)
+        out, err = self.said()
         if self.returncode:
             tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
             raise CommandFailed(self.command, self.returncode, tail, hint=hint)
@@ -519,6 +522,8 @@ def _finish(process: subprocess.Popen[str] | _Program) -> None:
     _end(process)
     if isinstance(process, _Program):
         process.close()
+        if ui.log is not None:
+            ui.log.program_says(b"".join(process.said()))
     if ui.log is not None:
         ui.log.program_ends(process, process.returncode)
     with _lock:
