@@ -8,14 +8,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from shlex import quote
 from typing import Literal, NamedTuple
 
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
-from llorch.git.backup import check_kept, rescue
-from llorch.git.repo import NETWORK, Repo, at_once
+from llorch.git.backup import check_calm, check_kept, rescue
+from llorch.git.porcelain import parse_config
+from llorch.git.repo import NETWORK, Repo, at_once, listed
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
+from llorch.text import quoted, shown
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
 
@@ -142,7 +143,7 @@ def to_tip(declared: Declared) -> Move:
     if follows == ".":
         follows = load_status(declared.parent).branch or ""
     move = _checkout(declared, fetch_branch(declared.repo, follows), force=False)
-    return move if cloned is None else move._replace(outcome="cloned", before=None)
+    return move if cloned is None else move._replace(outcome="cloned", before=None, rescue=cloned.rescue)
 
 
 def is_cut_off(declared: Declared) -> bool:
@@ -185,7 +186,7 @@ def fetch_branch(repo: Repo, branch: str) -> str:
         LlorchError: it cannot be fetched.
     """
     branch = branch or default_branch(repo)
-    hint = f"`git -C {quote(str(repo.root))} ls-remote --heads origin` lists them"
+    hint = f"`git -C {quoted(str(repo.root))} ls-remote --heads origin` lists them"
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch of origin", branch, (), hint=hint)
     try:
@@ -240,7 +241,7 @@ def _init(declared: Declared, *, renew: bool) -> Move:
     if not declared.is_there:
         if declared.error:
             hint = "mend it, or take the submodule out: `git rm --cached`"
-            raise LlorchError(f"`{declared.path}` cannot be cloned: {declared.error}", hint=hint)
+            raise LlorchError(f"`{shown(declared.path)}` cannot be cloned: {declared.error}", hint=hint)
         declared.parent.run("submodule", "--quiet", "init", "--", declared.inner)
     if renew:
         declared.parent.run("submodule", "--quiet", "sync", "--", declared.inner)
@@ -253,10 +254,39 @@ def _clone(declared: Declared) -> Move:
         # Where git has the repository still, it would write over them.
         hint = "move what is in it away, then repeat"
         raise Refused(f"`{root}` is to be cloned into, and is not empty", hint=hint)
+    kept = _let_go(declared)
     declared.parent.run("submodule", "--quiet", "update", "--", declared.inner)
     if not declared.is_there:
         return Move(declared, "skipped")  # its settings say `update = none`
-    return Move(declared, "cloned", None, load_status(declared.repo).commit)
+    return Move(declared, "cloned", None, load_status(declared.repo).commit, rescue=kept)
+
+
+def _let_go(declared: Declared) -> str | None:
+    """Have nothing to lose where a submodule was that is to be elsewhere: it has one repository, and one index.
+
+    Returns:
+        The ref that keeps commits which nothing else reaches, if there are any.
+
+    Raises:
+        Refused: there are changes, or something is in progress.
+    """
+    folder = declared.parent.folder / "modules" / declared.name
+    if ".." in declared.name.split("/") or not (folder / "config").is_file():
+        return None  # git takes no such name either
+    setting = parse_config(declared.parent.look("config", "-z", "--file", str(folder / "config"), "--list"))
+    place = os.path.normpath(folder / setting.get("core.worktree", "."))
+    before = Repo(place)
+    if place == declared.repo.place or not os.path.lexists(os.path.join(place, ".git")):
+        return None
+    if not os.path.samefile(before.folder, folder):
+        return None
+    status = load_status(before)
+    check_calm(before, status)
+    if status.tracked:
+        hint = f"commit or stash them, in `{place}`, then repeat"
+        where = f"`{declared.repo.place}` is to have the repository of `{place}`"
+        raise Refused(f"{where}, and changes there would be lost: {listed(status.tracked)}", hint=hint)
+    return rescue(before)
 
 
 def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
