@@ -273,7 +273,8 @@ def _hub(files: Files) -> Found:
         if len(reasons) == 1 and len(skipped) == len(of_the_hub(files.catalog)):
             yield Skipped("the Hub", reasons.pop())
         else:
-            yield from (Skipped(f"{id} on the Hub", why) for id, why in skipped)
+            for reason in dict.fromkeys(why for _, why in skipped):
+                yield Skipped(f"{', '.join(id for id, why in skipped if why == reason)} on the Hub", reason)
 
 
 def _hosts(files: Files) -> Found:
