@@ -148,10 +148,10 @@ class Reporter:
             error = fail.error
         elif isinstance(fail, UnmetDependency):
             if task.actions:
-                self._add(task, "skipped", f"needs {fail.message}, which failed")
+                self._add(task, "skipped", self._unmet(fail.message.split()))
             return
         else:
-            error = TaskFailure(fail.get_msg().strip())
+            error = TaskFailure(fail.get_msg().strip().removeprefix("ERROR: "))
         self._add(task, "failed", "", error)
         # What was shown as it came is not shown again.
         hidden = [action.err for action in task.actions if task.verbosity < 1]
@@ -163,6 +163,11 @@ class Reporter:
             for text in (captured.rstrip(), f"hint: {error.hint}" if error.hint else ""):
                 if text:
                     board.print(text)
+
+    def _unmet(self, needs: Sequence[str]) -> str:
+        failed = {result.name for result in self.results if result.outcome == "failed"} & set(needs)
+        named = ", ".join(name for name in needs if not failed or name in failed)
+        return f"needs {named}, which {'failed' if failed else 'was not made'}"
 
     def cleanup_error(self, exception: BaseFail) -> None:
         """Tell of a failed teardown."""
