@@ -73,12 +73,12 @@ class Files:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind, binaries by their backends."""
+        """How many there are of each kind, binaries by their backends; a default that is not there is none."""
         return {
             "models": len(self.catalog.models),
             "hosts": len(self.hosts.hosts),
-            "builds": len(self.plans),
-            "suites": len(self.suites),
+            "builds": sum(plan.declared or plan.manifest.is_file() for plan in self.plans.values()),
+            "suites": sum(suite.declared or suite.is_there for suite in self.suites.values()),
         }
 
     def names(self) -> Iterator[str]:

@@ -66,6 +66,16 @@ def test_an_empty_workspace_is_right(report: Callable[..., Report]) -> None:
     assert found.skipped == (Skipped("the Hub", "fetching is switched off (LLORCH_OFFLINE, HF_HUB_OFFLINE)"),)
 
 
+def test_defaults_that_are_not_there_do_not_count(report: Callable[..., Report], workspace: Path) -> None:
+    """A workspace of one crate has one binary and one suite, not those of llama-orch besides."""
+    (workspace / "Cargo.toml").write_text('[package]\nname = "worker"\nversion = "0.1.0"\nedition = "2021"\n')
+    (workspace / "src").mkdir()
+    (workspace / "src/main.rs").write_text("fn main() {}\n")
+    tables = ["[build.worker]", 'manifest = "Cargo.toml"', "[test.unit]", 'manifest = "Cargo.toml"']
+    (workspace / "llorch.toml").write_text("\n".join(tables))
+    assert report().counts == {"models": 12, "hosts": 0, "builds": 1, "suites": 1}
+
+
 def test_every_file_is_named(report: Callable[..., Report], workspace: Path) -> None:
     """The user's own files too, and a catalog that a variable names."""
     home = Path(os.environ["HOME"]) / ".config/llorch"
