@@ -127,7 +127,7 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     files = read_files(workspace, environ)
     found: list[Problem | Mistake | Skipped] = [*files.wrong, *_environment(environ), *_dodo(workspace)]
     found += _needs(files, None if found else tasks)
-    looks = (_crates, _programs, _hub, _hosts, _leftovers, _locks, _scripts)
+    looks = (_crates, _programs, _hub, _hosts, _cache, _leftovers, _locks, _scripts)
     try:
         for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
             found += part
@@ -287,6 +287,12 @@ def _hosts(files: Files) -> Found:
             found = lookup(name.strip(), files.hosts)
             if found is not None:
                 yield Mistake(("remote", "default_host"), *found)
+
+
+def _cache(files: Files) -> Found:
+    from llorch.cache.check import check_cache
+
+    return check_cache(files.loaded.settings.cache, files.workspace, files.loaded.environ)
 
 
 def _leftovers(files: Files) -> Found:
