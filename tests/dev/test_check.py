@@ -130,7 +130,7 @@ def test_a_needed_task_has_to_be_one(look: Look) -> None:
     suites += '[test.b]\ncommand = ["true"]\nneeds = ["test:a", "build:worker", "models", "bild:x"]\n'
     files = {"llorch.toml": suites, "catalog.toml": entry("m")}
     expected = [
-        "error llorch.toml:5: test.a.needs[1]: there is no task `models:n` (did you mean `models:m`?)",
+        "error llorch.toml:5: test.a.needs[1]: there is no task `models:n` (`llorch list` shows the tasks)",
         "error llorch.toml:7: test.a.needs[3]: there is no task `own:task` (did you mean `own:tosk`?)",
         "error llorch.toml:11: test.b.needs[1]: there is no task `build:worker` (`llorch list` shows the tasks)",
         "error llorch.toml:11: test.b.needs[3]: there is no task `bild:x` (did you mean `build`?)",
