@@ -218,10 +218,10 @@ class Table(Parsed, click.Group):
 
 
 def write_example(example: str, formatter: click.HelpFormatter) -> None:
-    """Write the lines of an example at the end of a help page."""
+    """Write the lines of an example at the end of a help page, each whole, to be copied."""
     with formatter.section("Example"):
         for line in example.splitlines():
-            formatter.write_text(line)
+            formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
 def common_options() -> list[click.Parameter]:

@@ -1,5 +1,6 @@
 """The command line: help, options, mistakes, and how every run ends."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -43,6 +44,9 @@ def test_every_command_has_help(workspace: Path, llorch: Llorch, command: tuple[
     assert (done.code, done.err) == (0, "")
     example = done.out.partition("\nExample:\n")[2]
     assert example.strip().startswith(f"llorch {' '.join(command)}")
+    module = importlib.import_module(place.module)
+    wanted = getattr(module, place.name).example.splitlines()
+    assert [line.strip() for line in example.splitlines()] == wanted, "each line whole, to be copied"
     assert f"Usage: llorch {' '.join(command)} [OPTIONS]" in done.out
     summary = llorch(*command[:-1], "--help").out
     assert f"  {command[-1]} " in summary
