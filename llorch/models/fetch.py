@@ -274,7 +274,7 @@ def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[
         with open_wheel(model, workspace, progress) as opened:
             yield Source(_copy(model, opened))
     elif scheme == "https":
-        hub.client()
+        hub.client(f"`{model.id}`")
         yield Source(_fill_from_url, resumes=True, at_once=AT_ONCE)
     else:
         yield _hub_source(model, usable_receipt(model, workspace), workspace)
@@ -316,7 +316,7 @@ def _hub_source(model: Model, receipt: Receipt | None, workspace: Workspace) -> 
             with brought.open("rb", buffering=0) as source:
                 part.take(source)
 
-    hub.client()
+    hub.client(f"`{model.id}`")
     if is_on("LLORCH_XET"):
         return Source(fill_by_client, look, at_once=AT_ONCE)
     return Source(fill, look, resumes=True, at_once=AT_ONCE)
