@@ -45,7 +45,7 @@ KINDS = {
     "remote hosts remove NAME": "host",
     "test --backend": "tested backend",
     **dict.fromkeys(("BRANCH", "BYTES", "FILTER", "NUMBER", "REPO", "REV", "SECONDS", "SHA256", "TAG", "TEXT"), ""),
-    **dict.fromkeys(("--host", "--id", "--port", "--tokens", "--user"), ""),
+    **dict.fromkeys(("--host", "--id", "--port", "--user"), ""),
 }
 HEAD = '''"""What a command line can have: written by `./run python docs/completion.py`, see there for what it means."""
 # ruff: noqa: E501

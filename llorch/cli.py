@@ -4,6 +4,7 @@ A command's module is imported when the command is called; the table below is al
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -219,10 +220,10 @@ class Table(Parsed, click.Group):
 
 
 def write_example(example: str, formatter: click.HelpFormatter) -> None:
-    """Write the lines of an example at the end of a help page."""
+    """Write the lines of an example at the end of a help page, each whole, to be copied."""
     with formatter.section("Example"):
         for line in example.splitlines():
-            formatter.write_text(line)
+            formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
 def common_options() -> list[click.Parameter]:
@@ -437,9 +438,22 @@ def _show_usage_error(error: click.ClickException) -> int:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())) and not ui.mode.json:
         ui.print_err(error.format_message())
         return error.exit_code
-    hint = f"`{path} --help` shows what it takes"
+    message, hint = in_our_words(error.format_message()), f"`{path} --help` shows what it takes"
     if ui.mode.json:
-        ui.emit_json({"error": {"code": "usage", "message": error.format_message(), "hint": hint}})
+        ui.emit_json({"error": {"code": "usage", "message": message, "hint": hint}})
     else:
-        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {error.format_message()}\n\nhint: {hint}")
+        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {message}\n\nhint: {hint}")
     return error.exit_code
+
+
+def in_our_words(message: str) -> str:
+    """Return a message of click's as ours are written; one of ours, which begins with no capital, as it is.
+
+    >>> in_our_words("Missing argument 'ID'.")
+    'missing argument `ID`'
+    """
+    if not message[:1].isupper():
+        return message
+    text = re.sub("'([^']*)'", r"`\1`", message).replace("a valid integer range", "a whole number")
+    text = text.replace("a valid integer", "a whole number")
+    return text[0].lower() + text[1:].removesuffix(".")

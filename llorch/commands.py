@@ -97,7 +97,9 @@ def _overview() -> "Overview":
 def _known(names: Sequence[str], overview: "Overview") -> Sequence[str]:
     for name in names:
         if name not in overview.tasks:
-            raise UnknownName("task", name, list(overview.tasks), hint="`llorch list` shows them")
+            meant = [task for task in (f"models:{name}", f"build:{name}", f"test:{name}") if task in overview.tasks]
+            hint = f"`{meant[0]}` is one; `llorch list` shows all" if meant else "`llorch list` shows them"
+            raise UnknownName("task", name, () if meant else list(overview.tasks), hint=hint)
     return names
 
 
@@ -107,7 +109,9 @@ def _sentence(reason: dict[str, Any]) -> str:
         "never-made": "there is no record that it was made",
         "always": "it runs each time",
         "definition": f"its definition has changed: {what} was {was!r} and is {now!r}",
-        "input": f"`{what}` has changed" if was and now else f"`{what}` is {'new' if now else 'gone'}",
+        "input": f"`{what}` has changed"
+        if was and now
+        else f"`{what}` is {'new' if now else 'gone' if was else 'not there'}",
         "target": f"`{what}` is not as it was made" if now else f"`{what}` is not there",
         "uptodate": "its own condition says so",
         "unread": f"`{what}` has changed",

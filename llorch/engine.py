@@ -364,7 +364,7 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     try:
         run_tasks(ModuleTaskLoader({**namespace, "DOIT_CONFIG": config}), {name: {} for name in names})
     except (InvalidDodoFile, InvalidTask, InvalidCommand) as error:
-        raise own_error(error) from None
+        raise own_error(error, namespace) from None
     if reporter.errors:
         raise TaskFailure("\n".join(reporter.errors))
     return reporter.results
@@ -373,13 +373,16 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
 _NO_SUCH_NEED = re.compile(r"test:(.+?)\. Task dependency '(.+)' does not exist\.")  # doit's words
 
 
-def own_error(error: Exception) -> LlorchError:
+def own_error(error: Exception, namespace: Mapping[str, Any] = {}) -> LlorchError:
     """Return our error that one of doit's was made of, or make one of it."""
     for own in (error, error.__cause__):
         if isinstance(own, LlorchError):
             return own
     if isinstance(error, InvalidCommand) and error.not_found:
-        return UnknownName("task", error.not_found, (), hint="`llorch list` shows them")
+        creator = f"task_{error.not_found.partition(':')[0]}"
+        ours = getattr(namespace.get(creator), "__module__", "llorch.").startswith("llorch.")
+        replaced = f"`{creator}` of dodo.py is in the place of llorch's own: give it another name"
+        return UnknownName("task", error.not_found, (), hint="`llorch list` shows them" if ours else replaced)
     needs = _NO_SUCH_NEED.fullmatch(str(error))
     suite = session().settings.test.get(needs[1]) if needs else None
     if needs and suite and needs[2] in suite.needs:

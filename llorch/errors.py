@@ -334,9 +334,16 @@ def of_system(error: OSError) -> LlorchError | None:
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that `name` most likely means, or None.
 
-    >>> nearest("tinylama", ["qwen", "tinyllama"])
-    'tinyllama'
+    Of tasks' names only what comes behind the room is compared, where the room is right: it would make all its tasks
+    alike.
+
+    >>> nearest("tinylama", ["qwen", "tinyllama"]), nearest("models:nope", ["models:qwen"])
+    ('tinyllama', None)
     """
     from difflib import get_close_matches  # 5 ms, and only on the way to an error
 
-    return next(iter(get_close_matches(name, known, n=1)), None)
+    room, colon, _ = name.partition(":")
+    same = [each for each in known if colon and each.startswith(room + colon)]
+    at = len(room + colon) if same else 0
+    near = get_close_matches(name[at:], [each[at:] for each in same or known], n=1)
+    return name[:at] + near[0] if near else None

@@ -43,8 +43,9 @@ def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
             lock.release()
             if isinstance(error, VANISHED) and attempt < _ATTEMPTS - 1:
                 continue
+            why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise DiskFull(
-                f"`{path}` cannot be written: {error.strerror}",
+                f"`{error.filename or path}` cannot be written: {why}",
                 hint=f"check the room on the disk and who may write to `{workspace.state}`",
             ) from None
     stack = ExitStack()

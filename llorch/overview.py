@@ -12,7 +12,7 @@ from doit.exceptions import InvalidDodoFile, InvalidTask
 from llorch.config import Workspace
 from llorch.engine import Action, Backend, Checker, Dict, Fresh, own_error
 from llorch.errors import ConfigError, LlorchError, Problem
-from llorch.reporter import closure
+from llorch.reporter import closure, in_order
 from llorch.session import session
 
 
@@ -116,8 +116,8 @@ class Overview:
         self._states: dict[str, str] = {}
 
     def names(self) -> list[str]:
-        """Return all tasks."""
-        return list(self.tasks)
+        """Return all tasks, by their rooms."""
+        return in_order(self.tasks)
 
     def members(self, names: Iterable[str]) -> list[str]:
         """Return these tasks, and the members of those that are groups."""

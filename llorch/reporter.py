@@ -95,8 +95,9 @@ class Reporter:
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Take the tasks before any of them runs."""
         self._tasks, self._selected = tasks, selected_tasks
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - closed; as long as the process
         if not selected_tasks:
-            render_list(tasks.values())
+            render_list(tasks)
         else:
             program = os.path.basename(sys.argv[0]).replace("__main__.py", "llorch")
             self._has_log = begin(session().workspace, [program, *sys.argv[1:]], makes=True)
@@ -148,10 +149,10 @@ class Reporter:
             error = fail.error
         elif isinstance(fail, UnmetDependency):
             if task.actions:
-                self._add(task, "skipped", f"needs {fail.message}, which failed")
+                self._add(task, "skipped", self._unmet(fail.message.split()))
             return
         else:
-            error = TaskFailure(fail.get_msg().strip())
+            error = TaskFailure(fail.get_msg().strip().removeprefix("ERROR: "))
         self._add(task, "failed", "", error)
         # What was shown as it came is not shown again.
         hidden = [action.err for action in task.actions if task.verbosity < 1]
@@ -163,6 +164,11 @@ class Reporter:
             for text in (captured.rstrip(), f"hint: {error.hint}" if error.hint else ""):
                 if text:
                     board.print(text)
+
+    def _unmet(self, needs: Sequence[str]) -> str:
+        failed = {result.name for result in self.results if result.outcome == "failed"} & set(needs)
+        named = ", ".join(name for name in needs if not failed or name in failed)
+        return f"needs {named}, which {'failed' if failed else 'was not made'}"
 
     def cleanup_error(self, exception: BaseFail) -> None:
         """Tell of a failed teardown."""
@@ -268,7 +274,21 @@ def _more(items: Sequence[object], shown: int) -> str:
     return f" and {len(items) - shown} more" if len(items) > shown else ""
 
 
-def render_list(tasks: Iterable[Any]) -> None:
+_ORDER = ("models", "fetch", "verify", "convert", "quantize", "build", "test", "git", "remote", "dev", "cache", "tool")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return tasks by their rooms, a user's own first; doit goes by the lines that creators stand in, in any file.
+
+    >>> in_order(["tool", "models", "models:a", "mine", "build"])
+    ['mine', 'models', 'models:a', 'build', 'tool']
+    """
+    ranks = {room: rank for rank, room in enumerate(_ORDER)}
+    return sorted(names, key=lambda name: ranks.get(name.partition(":")[0], -1))
+
+
+def render_list(tasks: Mapping[str, Any]) -> None:
     """Write what tasks there are, groups and plain actions, each with what it does."""
-    ui.table(["task", "what it does"], [[task.name, task.doc or ""] for task in tasks if not task.subtask_of])
+    chosen = (tasks[name] for name in in_order(tasks) if not tasks[name].subtask_of)
+    ui.table(["task", "what it does"], [[task.name, task.doc or ""] for task in chosen])
     ui.tell("run one with `doit TASK`; `doit list --all` shows the members of groups too")

@@ -31,6 +31,14 @@ class Done(NamedTuple):
     """Whether it came from a store instead of being made here."""
 
 
+class Ready(functools.partial[tuple[str, ...]]):
+    """What is told to whoever asked for a task, once it is done: a function with its arguments, in a task's `meta`."""
+
+    def __repr__(self) -> str:
+        """Say in a few words what it is, for doit's `info`."""
+        return "told when it is done"
+
+
 Work = Callable[[Progress], Done]
 
 

@@ -62,7 +62,8 @@ class Document:
         """
         version = self.data.pop("version", 1)
         if type(version) is not int or version != 1:
-            self.complain(("version",), f"is {describe(version)}; this llorch reads version 1", "update llorch")
+            hint = "update llorch" if type(version) is int and version > 1 else "write `version = 1`"
+            self.complain(("version",), f"is {describe(version)}; this llorch reads version 1", hint)
         wrong: list[Key] = []
 
         def complain(key: Key, message: str, hint: str | None) -> None:

@@ -178,7 +178,13 @@ def ask_secret(question: str) -> str | None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows to stdout: columns that fit the window on a terminal, tabs between the values elsewhere."""
+    """Write rows to stdout: columns that fit the window on a terminal, tabs between the values elsewhere.
+
+    Without rows nothing is written: a header alone tells nothing.
+    """
+    rows = list(rows)
+    if not rows:
+        return
     if not is_terminal(sys.stdout):
         for row in rows:
             emit("\t".join(row))

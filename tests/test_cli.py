@@ -1,5 +1,6 @@
 """The command line: help, options, mistakes, and how every run ends."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -43,6 +44,9 @@ def test_every_command_has_help(workspace: Path, llorch: Llorch, command: tuple[
     assert (done.code, done.err) == (0, "")
     example = done.out.partition("\nExample:\n")[2]
     assert example.strip().startswith(f"llorch {' '.join(command)}")
+    module = importlib.import_module(place.module)
+    wanted = getattr(module, place.name).example.splitlines()
+    assert [line.strip() for line in example.splitlines()] == wanted, "each line whole, to be copied"
     assert f"Usage: llorch {' '.join(command)} [OPTIONS]" in done.out
     summary = llorch(*command[:-1], "--help").out
     assert f"  {command[-1]} " in summary
@@ -89,9 +93,10 @@ def test_a_group_alone_shows_its_help(workspace: Path, llorch: Llorch, group: tu
             "there is no command `downlaod`; did you mean `download`?\n\nhint: `llorch models --",
         ),
         (("zzz",), "there is no command `zzz`\n\n"),
-        (("--nope",), "No such option '--nope'"),
-        (("models", "info"), "Missing argument 'ID'.\n\nhint: `llorch models info --help` shows what it takes\n"),
-        (("git", "--nope"), "No such option '--nope'.\n\nhint: `llorch git --help` shows"),
+        (("--nope",), "no such option `--nope`"),
+        (("models", "check", "m", "--tokens", "x"), "invalid value for `--tokens`: `x` is not a whole number\n"),
+        (("models", "info"), "missing argument `ID`\n\nhint: `llorch models info --help` shows what it takes\n"),
+        (("git", "--nope"), "no such option `--nope`\n\nhint: `llorch git --help` shows"),
         (("models", "download"), "name one or more models, or give --all"),
     ],
 )
@@ -115,7 +120,7 @@ def test_an_option_without_its_value_is_a_commands_mistake(tiny: Path, llorch: L
 
 def test_what_follows_two_dashes_is_a_name(tiny: Path, llorch: Llorch) -> None:
     """It is no option, whatever it begins with."""
-    assert "No such option" in llorch("--", "-x").err
+    assert "no such option" in llorch("--", "-x").err
     done = llorch("models", "info", "--", "--json")
     assert (done.code, done.out) == (3, "")
     assert done.err.startswith("error: there is no model `--json`")

@@ -74,6 +74,26 @@ def test_an_unknown_task_is_named(models: Path, llorch: Llorch, command: tuple[s
     assert (failed.code, failed.json["error"]["code"]) == (3, "unknown-name")
 
 
+def test_a_models_id_alone_is_no_task(models: Path, llorch: Llorch) -> None:
+    """What is meant is the group of that name, not the task whose name is the most alike."""
+    done = llorch("why", "tiny")
+    assert (done.code, done.err) == (
+        3,
+        "error: there is no task `tiny`\n\nhint: `models:tiny` is one; `llorch list` shows all\n",
+    )
+
+
+def test_why_tells_what_never_was_from_what_is_gone(models: Path, llorch: Llorch) -> None:
+    """A file that a user's own task needs, and that nobody has made yet, is not called gone."""
+    own = 'def task_own():\n    return {"actions": ["true"], "file_dep": ["x"]}\n'
+    Path("dodo.py").write_text("from llorch.dodo import *\n\n\n" + own)
+    assert llorch("why", "own").out == "own: `x` is not there\n"
+    Path("x").write_text("x")
+    assert program("doit", "own").code == 0
+    Path("x").unlink()
+    assert llorch("why", "own").out == "own: `x` is gone\n"
+
+
 def edit_catalog() -> None:
     """Let the catalog promise another file."""
     text = Path("catalog.toml").read_text()

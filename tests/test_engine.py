@@ -36,6 +36,27 @@ def task_use():
 """
 
 
+def test_of_a_users_target_counts_that_it_is_there(user: Path) -> None:
+    """As doit has it, and docs/tasks.md says so: one that was written over is kept, one that is gone is made again."""
+    program("doit", "copy")
+    (user / "out").write_text("mine")
+    assert program("doit", "copy").err == "nothing to do: copy is up to date\n"
+    (user / "out").unlink()
+    assert (program("doit", "copy").code, (user / "out").read_text(), ran(user)) == (0, "one", 2)
+
+
+def test_a_creator_in_the_place_of_ours_is_named(user: Path) -> None:
+    """Where a dodo.py has a creator called as one of ours, what it took away is not just unknown."""
+    write_catalog(user, {"tiny": {"a.gguf": b"data"}})
+    write_dodo(user, 'def task_models():\n    return {"actions": ["true"]}\n')
+    done = program("llorch", "models", "download", "tiny")
+    assert (done.code, done.err) == (
+        3,
+        "error: there is no task `models:tiny`\n\n"
+        "hint: `task_models` of dodo.py is in the place of llorch's own: give it another name\n",
+    )
+
+
 def ran(workspace: Path) -> int:
     """Return how often the user's task `copy` has run."""
     log = workspace / "log"

@@ -49,8 +49,14 @@ def run(**options: bool) -> list[Result]:
         yield file_task(Recipe("all:make", (Target("out"),)), write, "Make it")
         yield {"name": "bad", "actions": [Action(refuse)]}
         yield {"name": "needs", "actions": [Action(write)], "task_dep": ["all:bad"]}
+        yield {"name": "both", "actions": [Action(write)], "task_dep": ["all:bad", "all:needs"]}
+        yield {"name": "last", "actions": [Action(write)], "task_dep": ["all:needs"]}
+        yield {"name": "lost", "actions": ["true"], "file_dep": ["nowhere"]}
 
     return engine.run({"task_all": task_all}, ["all"], jobs=0)
+
+
+LOST = "Task 'all:lost' checking dependencies: Dependent file 'nowhere' does not exist."
 
 
 @pytest.mark.parametrize(
@@ -64,10 +70,14 @@ def run(**options: bool) -> list[Result]:
                 "error: not this",
                 "hint: do that",
                 "all:needs  skipped     needs all:bad, which failed",
-                "1 done, 1 skipped, 1 failed in 0.0 s",
+                "all:both   skipped     needs all:bad, which failed",
+                "all:last   skipped     needs all:needs, which was not made",
+                "all:lost   failed",
+                f"error: {LOST}",
+                "1 done, 3 skipped, 2 failed in 0.0 s",
             ],
         ),
-        ("quiet", ["error: not this", "hint: do that"]),
+        ("quiet", ["error: not this", "hint: do that", f"error: {LOST}"]),
         ("json", []),
     ],
 )
@@ -76,7 +86,7 @@ def test_a_run_is_told(
 ) -> None:
     """Each task that did something has a line, a failure its hint, and the run its sum; nothing goes to stdout."""
     results = run(**({option: True} if option else {}))
-    assert [result.outcome for result in results] == ["done", "failed", "skipped"]
+    assert [result.outcome for result in results] == ["done", "failed", "skipped", "skipped", "skipped", "failed"]
     out, err = capsys.readouterr()
     assert (out, re.sub(r"\d+\.\d s", "0.0 s", err).splitlines()) == ("", lines)
 

@@ -82,7 +82,8 @@ def test_an_empty_document_is_all_defaults() -> None:
     ("text", "problem"),
     [
         ("version = 2", "f.toml:1: version: is the integer 2; this llorch reads version 1 (update llorch)"),
-        ("version = true", "f.toml:1: version: is true; this llorch reads version 1 (update llorch)"),
+        ("version = true", "f.toml:1: version: is true; this llorch reads version 1 (write `version = 1`)"),
+        ('version = "1"', "f.toml:1: version: is the string '1'; this llorch reads version 1 (write `version = 1`)"),
         ("text = 1", "f.toml:1: text: must be a string, not the integer 1"),
         ("text = 1.5", "f.toml:1: text: must be a string, not the number 1.5"),
         ("text = false", "f.toml:1: text: must be a string, not false"),

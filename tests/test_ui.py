@@ -169,6 +169,11 @@ def test_a_table_fits_the_window(columns: int) -> None:
     assert (len(lines) > 4) == (columns == 80)
 
 
+def test_a_table_without_rows_is_nothing() -> None:
+    """Titles alone, over nothing, would only puzzle."""
+    assert python("ui.table(['id'], []); print('end')").out == "end\n"
+
+
 def test_titles_are_bold_where_there_is_color() -> None:
     """A terminal with colours shows the titles in bold."""
     assert re.search(r"\x1b\[1m\s*id", python(TABLE).out)

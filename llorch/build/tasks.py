@@ -8,7 +8,7 @@ from llorch import ui
 from llorch.build.plan import Plan, plan_builds
 from llorch.engine import creator, file_task
 from llorch.progress import Progress
-from llorch.session import Done, Session, session
+from llorch.session import Done, Ready, Session, session
 from llorch.share import Share
 from llorch.state import Recipe
 
@@ -31,9 +31,10 @@ def task_build(run: Session) -> Iterator[dict[str, Any]]:
     for plan in plans().values():
         wrapper = run.settings.cargo.rustc_wrapper
         recipe = plan.recipe(wrapper, run.state.record(plan.task))
-        share = functools.partial(_share, plan, recipe)
+        # Where it cannot be built no store is asked for it either: that it is not there is all there is to say.
+        share = functools.partial(_share, plan, recipe) if plan.manifest.is_file() else None
         doc = f"Build {plan.bin}"
-        meta = {"ready": functools.partial(_ready, plan)}
+        meta = {"ready": Ready(_ready, plan)}
         yield _member(plan, file_task(recipe, functools.partial(_build, plan, recipe), doc, share=share, meta=meta))
         if plan.backend:
             groups.setdefault(plan.name, []).append(plan)

@@ -58,13 +58,18 @@ def status(names: tuple[str, ...]) -> None:
     shown = [row for row in rows if names or fresh[row["name"]] or {row["own"], row["shared"]} & {"there", "partly"}]
     ui.table(
         ["task", "state", "own", "shared"],
-        [[row["name"], row["state"], row["own"], row["shared"]] for row in shown],
+        [[row["name"], row["state"], *(_seen(row[each["kind"]], each["state"]) for each in shelves)] for row in shown],
     )
     for row in shown:
         if row["reason"]:
             ui.tell(f"{row['name']}: {row['reason']}")
     if len(shown) < len(rows):
         ui.tell(f"{len(rows) - len(shown)} more are neither here nor in a store")
+
+
+def _seen(has: str, store: str) -> str:
+    """Return what a store has of a task; one that is switched off has nothing that could be unknown."""
+    return "" if store == "off" else has
 
 
 def _own(stores: "Stores") -> dict[str, Any]:

@@ -19,6 +19,8 @@ CHUNK = 1 << 20
 """Bytes that are moved at once."""
 STALL = 60.0
 """Seconds without a single byte after which a store counts as unreachable."""
+URL = "the store's URL"
+"""How errors call it."""
 SCHEMES = ("file", "s3", "gs", "az", "https", "http", "sftp")
 
 Advance = Callable[[int], None]
@@ -135,7 +137,7 @@ def open_store(url: str, workspace: Workspace, timeout: float = 10.0) -> Store:
 def wrong_url(message: str) -> ConfigError:
     """Return the error of a URL that leads to no store; the URL itself may hold a secret."""
     return ConfigError(
-        [Problem("the store's URL", None, "", message)],
+        [Problem(URL, None, "", message)],
         hint="`[cache] url` in llorch.toml, or LLORCH_CACHE_URL, has it",
     )
 

@@ -73,12 +73,12 @@ class Files:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind, binaries by their backends."""
+        """How many there are of each kind, binaries by their backends; a default that is not there is none."""
         return {
             "models": len(self.catalog.models),
             "hosts": len(self.hosts.hosts),
-            "builds": len(self.plans),
-            "suites": len(self.suites),
+            "builds": sum(plan.declared or plan.manifest.is_file() for plan in self.plans.values()),
+            "suites": sum(suite.declared or suite.is_there for suite in self.suites.values()),
         }
 
     def names(self) -> Iterator[str]:
@@ -127,7 +127,7 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     files = read_files(workspace, environ)
     found: list[Problem | Mistake | Skipped] = [*files.wrong, *_environment(environ), *_dodo(workspace)]
     found += _needs(files, None if found else tasks)
-    looks = (_crates, _programs, _hub, _hosts, _leftovers, _locks, _scripts)
+    looks = (_crates, _programs, _hub, _hosts, _cache, _leftovers, _locks, _scripts)
     try:
         for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
             found += part
@@ -273,7 +273,8 @@ def _hub(files: Files) -> Found:
         if len(reasons) == 1 and len(skipped) == len(of_the_hub(files.catalog)):
             yield Skipped("the Hub", reasons.pop())
         else:
-            yield from (Skipped(f"{id} on the Hub", why) for id, why in skipped)
+            for reason in dict.fromkeys(why for _, why in skipped):
+                yield Skipped(f"{', '.join(id for id, why in skipped if why == reason)} on the Hub", reason)
 
 
 def _hosts(files: Files) -> Found:
@@ -286,6 +287,12 @@ def _hosts(files: Files) -> Found:
             found = lookup(name.strip(), files.hosts)
             if found is not None:
                 yield Mistake(("remote", "default_host"), *found)
+
+
+def _cache(files: Files) -> Found:
+    from llorch.cache.check import check_cache
+
+    return check_cache(files.loaded.settings.cache, files.workspace, files.loaded.environ)
 
 
 def _leftovers(files: Files) -> Found:

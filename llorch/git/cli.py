@@ -133,6 +133,8 @@ def branches() -> None:
     if ui.mode.json:
         ui.emit_json({"branches": [branch.as_json() for branch in found]})
         return
+    if not found:
+        ui.tell("no branches yet")
     rows = []
     for branch in found:
         ref = branch.ref

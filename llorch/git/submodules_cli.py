@@ -38,6 +38,8 @@ def list_submodules() -> None:
         rows = [{**submodule_json(each), **extra} for each, extra in zip(found, more, strict=True)]
         ui.emit_json({"submodules": rows})
         return
+    if not found:
+        ui.tell("no submodules")
     ui.table(
         ["path", "commit", "branch", "url"],
         [

@@ -196,15 +196,16 @@ def outdated(ids: tuple[str, ...]) -> int:
     else:
         chosen = [model for model in load_models(run.workspace, run.settings).values() if model.entry.source == "hf"]
     found = news.outdated(chosen, run.workspace)
-    failed = [item for item in found if item.error is not None]
+    failed = any(item.error is not None for item in found)
     if ui.mode.json:
         ui.emit_json({"models": [_news_document(item) for item in found]})
         return 1 if failed else 0
     ui.table(["id", "state", "pinned to", "now", "of", "files"], [_news_row(item) for item in found])
-    for item in failed:
-        assert item.error is not None
-        hint = f" ({item.error.hint})" if item.error.hint else ""
-        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {item.model.id}: {item.error.message}{hint}")
+    errors = {item.model.id: item.error for item in found if item.error is not None}
+    for id, error in errors.items():
+        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {id}: {error.message}")
+    for hint in dict.fromkeys(error.hint for error in errors.values() if error.hint):
+        ui.print_err(f"\nhint: {hint}")
     moved = [item.model.id for item in found if item.moved]
     if moved:
         ui.tell(f"\nhint: `llorch models pin {moved[0]} --revision REV` takes what is new; until then nothing changes")

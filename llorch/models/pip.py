@@ -9,6 +9,9 @@ from llorch import shell
 from llorch.errors import CommandFailed, DiskFull, LlorchError, ToolMissing
 from llorch.progress import Progress
 
+_MARKS = ("ERROR: ", "\N{MULTIPLICATION SIGN} ")
+"""What pip writes before what went wrong; behind it there may be advice for those who have called pip themselves."""
+
 
 def run_pip(
     deed: Literal["download", "install"],
@@ -62,7 +65,7 @@ def _pip_failed(error: CommandFailed, deed: str, what: str) -> LlorchError:
         return ToolMissing("pip is not in llorch's environment", hint="install llorch again; it declares pip")
     if "No space left" in error.tail:
         return DiskFull(f"the disk is full: pip could not {deed} {what}", hint="make room and run again")
-    reasons = [line.removeprefix("ERROR: ") for line in error.tail.splitlines() if line.startswith("ERROR: ")]
+    reasons = [line.removeprefix(mark) for line in error.tail.splitlines() for mark in _MARKS if line.startswith(mark)]
     why = reasons[0] if reasons else (error.tail.splitlines() or ["pip said nothing"])[-1]
     return LlorchError(
         f"pip could not {deed} {what}: {why}",

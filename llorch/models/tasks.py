@@ -12,7 +12,7 @@ from llorch.errors import Unshared
 from llorch.models.catalog import Convert, Model, Quantize, load_models
 from llorch.models.receipt import Made, origin_of
 from llorch.progress import Progress
-from llorch.session import Done, Session, session
+from llorch.session import Done, Ready, Session, session
 from llorch.share import Maker, Record, Share
 from llorch.state import Recipe, Target
 from llorch.ui import bytes_text
@@ -152,7 +152,7 @@ def task_models(run: Session) -> Iterator[dict[str, Any]]:
             "actions": None,
             "task_dep": [f"{step}:{model.id}" for step in steps],
             "doc": model.entry.name or model.id,
-            "meta": {"ready": functools.partial(_ready, model)},
+            "meta": {"ready": Ready(_ready, model)},
         }
 
 

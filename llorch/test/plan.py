@@ -101,7 +101,24 @@ def read_suites(
         )
         for name, test in every_suite(settings, workspace).items()
     }
-    return suites, mistakes
+    return suites, [*mistakes, *_circles(suites)]
+
+
+def _circles(suites: Mapping[str, Suite]) -> Iterator[config.Mistake]:
+    """Yield each need by which a suite would need itself, also by way of others."""
+    needs = {suite.task: suite.settings.needs for suite in suites.values()}
+    needs |= dict.fromkeys(("test", f"test:{ALL}"), tuple(needs))
+    for suite in suites.values():
+        for index, need in enumerate(suite.settings.needs):
+            reached, waiting = set[str](), [need]
+            while waiting:
+                task = waiting.pop()
+                if task not in reached:
+                    reached.add(task)
+                    waiting += needs.get(task, ())
+            if suite.task in reached:
+                message = f"`{suite.task}` would need itself" + (f", by way of `{need}`" if need != suite.task else "")
+                yield config.Mistake(("test", suite.name, "needs", index), message)
 
 
 def every_suite(settings: config.Settings, workspace: config.Workspace) -> dict[str, config.Test]:

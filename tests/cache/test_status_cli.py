@@ -75,7 +75,7 @@ def test_a_binarys_state(built: Lab) -> None:
     assert first.llorch("cache", "status", TASK, "--json").json["tasks"][0]["own"] == "missing"
     (first.root / "rust-toolchain.toml").unlink()
     done = first.llorch("cache", "status", TASK, cargo=False)
-    assert "build:app\tout-of-date\tunknown\tunknown\n" in done.out
+    assert "build:app\tout-of-date\tunknown\t\n" in done.out
     assert "build:app: there is no Rust here" in done.err
 
 

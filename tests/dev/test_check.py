@@ -66,6 +66,16 @@ def test_an_empty_workspace_is_right(report: Callable[..., Report]) -> None:
     assert found.skipped == (Skipped("the Hub", "fetching is switched off (LLORCH_OFFLINE, HF_HUB_OFFLINE)"),)
 
 
+def test_defaults_that_are_not_there_do_not_count(report: Callable[..., Report], workspace: Path) -> None:
+    """A workspace of one crate has one binary and one suite, not those of llama-orch besides."""
+    (workspace / "Cargo.toml").write_text('[package]\nname = "worker"\nversion = "0.1.0"\nedition = "2021"\n')
+    (workspace / "src").mkdir()
+    (workspace / "src/main.rs").write_text("fn main() {}\n")
+    tables = ["[build.worker]", 'manifest = "Cargo.toml"', "[test.unit]", 'manifest = "Cargo.toml"']
+    (workspace / "llorch.toml").write_text("\n".join(tables))
+    assert report().counts == {"models": 12, "hosts": 0, "builds": 1, "suites": 1}
+
+
 def test_every_file_is_named(report: Callable[..., Report], workspace: Path) -> None:
     """The user's own files too, and a catalog that a variable names."""
     home = Path(os.environ["HOME"]) / ".config/llorch"
@@ -120,7 +130,7 @@ def test_a_needed_task_has_to_be_one(look: Look) -> None:
     suites += '[test.b]\ncommand = ["true"]\nneeds = ["test:a", "build:worker", "models", "bild:x"]\n'
     files = {"llorch.toml": suites, "catalog.toml": entry("m")}
     expected = [
-        "error llorch.toml:5: test.a.needs[1]: there is no task `models:n` (did you mean `models:m`?)",
+        "error llorch.toml:5: test.a.needs[1]: there is no task `models:n` (`llorch list` shows the tasks)",
         "error llorch.toml:7: test.a.needs[3]: there is no task `own:task` (did you mean `own:tosk`?)",
         "error llorch.toml:11: test.b.needs[1]: there is no task `build:worker` (`llorch list` shows the tasks)",
         "error llorch.toml:11: test.b.needs[3]: there is no task `bild:x` (did you mean `build`?)",

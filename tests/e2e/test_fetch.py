@@ -201,7 +201,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], list[Fault], dict[str, str], str, str]
     ),
     "portal": ({}, [Fault("portal", forever=True)], {}, "unreachable", "does not answer like a Hub"),
     "portal elsewhere": ({}, [Fault("portal_redirect", forever=True)], {}, "unreachable", "does not answer like a Hub"),
-    "offline": ({}, [], {"LLORCH_OFFLINE": "1"}, "offline", "fetching is switched off"),
+    "offline": ({}, [], {"LLORCH_OFFLINE": "1"}, "offline", "` is not here, and fetching is switched off"),
     "offline for the client": ({}, [], {"HF_HUB_OFFLINE": "1"}, "offline", "fetching is switched off"),
 }
 

@@ -85,6 +85,9 @@ def test_an_empty_repository_and_none(workspace: Path, llorch: Llorch) -> None:
     assert llorch("git", "status").out == "main, without an upstream\nno commits yet\nno origin\n"
     assert llorch("git", "log").out == "no commits yet\n"
     assert llorch("git", "log", "--json").json["commits"] == []
+    for command, said in ((["branches"], "no branches yet\n"), (["submodules", "list"], "no submodules\n")):
+        done = llorch("git", *command)
+        assert (done.out, done.err.endswith(said)) == ("", True)
 
 
 def test_status_of_eleven_submodules_is_one_screen(world: World, tmp_path: Path) -> None:

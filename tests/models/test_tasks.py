@@ -24,7 +24,7 @@ from llorch.models.tasks import (
 from llorch.progress import Silent
 from llorch.session import Done
 from llorch.state import Recipe, Target
-from tests.conftest import Run, forget_session, sha256, write_catalog
+from tests.conftest import Run, forget_session, program, sha256, write_catalog, write_dodo
 
 TWO = {"one": {"a.gguf": b"1", "sub/b.gguf": b"22"}, "two": {"c.gguf": b"333"}}
 ONE = (".test-models/one/a.gguf", ".test-models/one/sub/b.gguf")
@@ -35,6 +35,14 @@ def only(root: Path, catalog: str) -> Model:
     (root / "catalog.toml").write_text(catalog)
     forget_session()
     return next(iter(models().values()))
+
+
+def test_doit_info_shows_no_insides(workspace: Path) -> None:
+    """What is to be told in the end is called so, not shown with all that the catalog says."""
+    write_catalog(workspace, TWO)
+    write_dodo(workspace)
+    shown = program("doit", "info", "models:one").out
+    assert "{'ready': told when it is done}" in shown
 
 
 def test_recipes_promise_what_the_catalog_does(workspace: Path) -> None:

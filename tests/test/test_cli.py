@@ -16,7 +16,7 @@ from tests.test.conftest import Llorch
         (("pgae",), 3, "there is no test suite `pgae`; did you mean `page`?"),
         (("page", "--backend", "cpu"), 3, "there is no backend `cpu`"),
         (("unit",), 3, "there is nothing to test as `unit` in this workspace"),
-        ((), 2, "Missing argument 'SUITE'"),
+        ((), 2, "missing argument `SUITE`"),
     ],
 )
 def test_wrong_names(workspace: Path, llorch: Llorch, arguments: tuple[str, ...], code: int, said: str) -> None:

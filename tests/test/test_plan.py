@@ -8,7 +8,7 @@ import pytest
 from llorch import config
 from llorch.config import Settings, Workspace
 from llorch.errors import ConfigError, UnknownName
-from llorch.test.plan import Suite, plan_suites
+from llorch.test.plan import Suite, plan_suites, read_suites
 
 
 def plan(root: Path, **tests: config.Test) -> dict[str, Suite]:
@@ -83,3 +83,16 @@ def test_what_is_no_suite_is_refused(workspace: Path, name: str, settings: dict[
     with pytest.raises(ConfigError) as caught:
         plan(workspace, **{name: config.Test(**settings)})
     assert caught.value.message.startswith(f"llorch.toml: {said}")
+
+
+def test_no_suite_needs_itself(workspace: Path) -> None:
+    """A circle is told at the need that closes it, whether it is short, long, or by way of all suites."""
+    needs = {"self": ("test:self",), "a": ("models:x", "test:b"), "b": ("test:a",), "all-of-us": ("test:all",), "c": ()}
+    tests = {name: config.Test(command=("true",), needs=need) for name, need in needs.items()}
+    _, mistakes = read_suites(Settings(test=tests), Workspace(root=workspace, declared=True))
+    assert [(".".join(map(str, each.key)), each.message) for each in mistakes] == [
+        ("test.self.needs.0", "`test:self` would need itself"),
+        ("test.a.needs.1", "`test:a` would need itself, by way of `test:b`"),
+        ("test.b.needs.0", "`test:b` would need itself, by way of `test:a`"),
+        ("test.all-of-us.needs.0", "`test:all-of-us` would need itself, by way of `test:all`"),
+    ]
