@@ -358,7 +358,7 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
 
     if not names:
         return []  # doit would take its default tasks
-    reporter = Reporter(sys.stderr, {})
+    reporter = Reporter(sys.stderr, {"raised": True})
     own = {"reporter": reporter, "continue": True, "num_process": _jobs(jobs)}
     config = {**doit_config(), **namespace.get("DOIT_CONFIG", {}), **own}
     try:

@@ -79,6 +79,8 @@ class Reporter:
     desc = "llorch's own"
 
     def __init__(self, outstream: Any, options: Mapping[str, Any]) -> None:
+        self._raised = bool(options.get("raised"))
+        """Whether `errors` are raised by whoever runs the tasks, and told there."""
         self.results: list[Result] = []
         self.errors: list[str] = []
         self._started: dict[str, float] = {}
@@ -197,7 +199,8 @@ class Reporter:
         for message in self.errors:
             if self._has_log and ui.log is not None:
                 ui.log.event("error", "error", text=message)
-            ui.print_err(message)
+            if not self._raised:
+                ui.print_err(message)
         if self._selected and not interrupted and not self.errors:
             self._sum_up()
         if self._has_log and ui.log is not None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doit import create_after
 
 from llorch import engine, ui
 from llorch.engine import Action, file_task
-from llorch.errors import Refused
+from llorch.errors import Refused, TaskFailure
 from llorch.progress import Progress
 from llorch.reporter import Reporter, Result, closure
 from llorch.session import Done, session
@@ -174,6 +175,21 @@ def task_late():
     assert (done.code, "Traceback" in done.err) == (2, False)
     assert done.err.splitlines()[0].startswith("first  done")
     assert "Task 'late' attribute 'actions' must be" in done.err.splitlines()[1]
+
+
+def test_an_error_that_is_raised_is_not_told_before(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever runs tasks for llorch's own commands gets doit's errors, and tells them once."""
+
+    def first() -> dict[str, Any]:
+        return {"actions": [Action(write)]}
+
+    def late() -> dict[str, Any]:
+        return {"actions": 3}
+
+    after = create_after(executed="first", creates=["late"])
+    with pytest.raises(TaskFailure, match="Task 'late' attribute 'actions' must be"):
+        engine.run({"task_first": first, "task_late": after(late)}, ["late"], jobs=0)
+    assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["first"]
 
 
 def test_signals_are_as_they_were_after_a_run(workspace: Path) -> None:

@@ -106,9 +106,9 @@ def info(id: str, tensors: bool) -> None:
     if ui.mode.json:
         ui.emit_json({"model": {**details, "gguf": found and _inside(found, tensors)}})
         return
-    for key, value in {**details, "gated": "yes" if details["gated"] else "no"}.items():
+    for key, value in {**details, "size": _size(status), "gated": "yes" if details["gated"] else "no"}.items():
         if key != "files" and value not in ("", None):
-            ui.emit(f"{key + ':':<16}{ui.bytes_text(value) if key == 'size' else value}")
+            ui.emit(f"{key + ':':<16}{value}")
     for file in status.files:
         word = ui.style(file.state, _STYLES.get(file.state, "note"))
         size = ui.bytes_text(file.size) if file.size is not None else "size unknown"
@@ -263,14 +263,20 @@ def _show(statuses: list[Status], nothing: str) -> None:
             [
                 status.model.id,
                 status.state,
-                ui.bytes_text(status.size) if status.is_sized else "unknown",
+                _size(status),
                 status.model.entry.license,
                 status.model.entry.name,
             ]
             for status in statuses
         ],
     )
-    ui.tell(f"{ui.bytes_text(total)} in all" if statuses else nothing)
+    unknown = sum(not status.is_sized for status in statuses)
+    more = f", and {unknown} of unknown size" if unknown else ""
+    ui.tell(f"{ui.bytes_text(total)} in all{more}" if statuses else nothing)
+
+
+def _size(status: Status) -> str:
+    return ui.bytes_text(status.size) if status.is_sized else "unknown"
 
 
 def _summary(status: Status) -> dict[str, Any]:

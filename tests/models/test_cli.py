@@ -120,8 +120,13 @@ def test_nothing_to_show(workspace: Path, llorch: Llorch) -> None:
 def test_unknown_sizes_are_said(workspace: Path, llorch: Llorch) -> None:
     """What is not pinned and not here has no size."""
     write_catalog(workspace, {"tiny": {"a.bin": b"data"}}, pinned=False)
-    assert llorch("models", "catalog").out.split("\t")[:3] == ["tiny", "missing", "unknown"]
-    assert "missing, size unknown, sha256 unknown" in llorch("models", "info", "tiny").out
+    listed = llorch("models", "catalog")
+    assert (listed.out.split("\t")[:3], listed.err) == (
+        ["tiny", "missing", "unknown"],
+        "0 B in all, and 1 of unknown size\n",
+    )
+    told = llorch("models", "info", "tiny").out
+    assert ("missing, size unknown, sha256 unknown" in told, "size:           unknown\n" in told) == (True, True)
     assert llorch("models", "download", "tiny").code == 0
     assert llorch("models", "catalog").out.split("\t")[:3] == ["tiny", "ok", "4 B"]
 
