@@ -28,6 +28,8 @@ PIPE = -1  # as subprocess has it; importing that takes 8 ms, and signal 2, so b
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
+SAME = 0.2
+"""Seconds in which several signals ask for one end."""
 _SIGPIPE = 13
 _running: set[subprocess.Popen[str] | _Program] = set()
 _starting = 0
@@ -462,10 +464,27 @@ def terminate(number: int, frame: FrameType | None) -> None:
 
 
 def terminated() -> _Handlers:
-    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out."""
-    import signal
+    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out.
 
-    return _Handlers({signal.SIGTERM: terminate, signal.SIGHUP: terminate})
+    What comes within `SAME` seconds is the same request: a terminal and a parent may both make it, and each would cut
+    short what the one before has end. What is ignored stays so, as SIGHUP after `nohup`.
+    """
+    import signal
+    import time
+
+    until = 0.0
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal until
+        if time.monotonic() < until:
+            return
+        until = time.monotonic() + SAME
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        terminate(number, frame)
+
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return _Handlers({number: leave for number in ours if signal.getsignal(number) is not signal.SIG_IGN})
 
 
 def end_all() -> None:
