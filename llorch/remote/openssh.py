@@ -93,6 +93,7 @@ class OpenSshConnection:
         self.refused = refused
         self.limit = None if is_asked else timeout
         self._timeout = timeout
+        self._running: list[shell.Started] = []
         self._env = _unsent(settings)
         self._destination = destination
         ours = {**_SETTINGS, "ConnectTimeout": f"{timeout:.0f}", **_defaults(_DEFAULTS, settings)}
@@ -104,6 +105,7 @@ class OpenSshConnection:
         kind = "-tt" if request.terminal is not None else "-T"
         command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
         process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env)
+        self._running = [*(each for each in self._running if each.poll() is None), process]
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
     def open_subsystem(self, name: str) -> "_Pipe":
@@ -137,7 +139,10 @@ class OpenSshConnection:
         return process.returncode != FAILED
 
     def close(self) -> None:
-        """Do nothing: each program has its own connection, or its master's, which is ssh's to close."""
+        """End what still runs: each program has its own connection, or its master's, which is ssh's to close."""
+        for process in self._running:
+            if process.poll() is None:
+                shell.hang_up(process)
 
 
 class _Pipe:
