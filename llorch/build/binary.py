@@ -60,8 +60,8 @@ class Tools:
 class Attempt:
     """What one call of cargo came to.
 
-    `started` in ns since 1970; `fresh` if the binary was there already; `own` are watched variables that only
-    llorch.toml names.
+    `started` in ns since 1970; `fresh` if the binary was there already; `own` are variables that only
+    llorch.toml watches, and files that only flags name: cargo looks at neither.
     """
 
     inputs: Mapping[str, str | None]
@@ -301,7 +301,7 @@ def _attempt(
         backend=plan.backend,
     )
     found = find_inputs(sources)
-    own = {f"${name}" for name in plan.settings.env} - found.guarded
+    own = {f"${name}" for name in plan.settings.env} - found.guarded | found.unseen
     there |= found.used
     names = sorted(found.used | found.guarded | own)
     inputs = {name: _digest_since(state, name, started, name in there) for name in names}

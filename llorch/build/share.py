@@ -22,6 +22,8 @@ from llorch.state import Recipe, State
 _PLACES = re.compile(r"CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN|CARGO_(BUILD_)?TARGET_DIR|CARGO_BUILD_JOBS")
 _RUSTC = ("rustc", "rustc-wrapper", "rustc-workspace-wrapper")
 _WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
+_CONFIGURED = ("CARGO_BUILD_RUSTC", *(f"CARGO_BUILD_{name}" for name in _WRAPPERS))
+"""Variables that stand for cargo's configuration."""
 _FETCHED = ("registry", "git")
 """Folders of CARGO_HOME whose contents the lock file vouches for."""
 
@@ -80,6 +82,9 @@ class BinaryShare(Share):
         """Refuse where cargo's configuration names programs in rustc's place, of which nothing here knows."""
         import tomli
 
+        for name in _CONFIGURED:
+            if not _is_transparent(os.environ.get(name, "")):
+                raise Unshared(f"the variable `{name}` is set")
         for path in sorted(above(self._plan.folder)):
             try:
                 build = tomli.loads(Path(path).read_text(encoding="utf-8")).get("build")

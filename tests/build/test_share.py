@@ -153,6 +153,16 @@ def test_what_has_made_it(shares: Shares) -> None:
     assert json.loads(share.values(Maker({}, EXACT), ())["toolchain"]) == EXACT
 
 
+@pytest.mark.parametrize("name", ["CARGO_BUILD_RUSTC", "CARGO_BUILD_RUSTC_WRAPPER"])
+def test_variables_that_name_another_rustc(shares: Shares, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """They stand for cargo's configuration, which is not asked what it names; sccache changes nothing."""
+    monkeypatch.setenv(name, "/opt/rustc")
+    with pytest.raises(Unshared, match=f"the variable `{name}` is set"):
+        shares().here()
+    monkeypatch.setenv(name, "/opt/sccache")
+    shares().here()
+
+
 def test_what_the_maker_stands_for(shares: Shares, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The toolchain's files, rustup's settings, what cargo fetched and absent configuration; nothing else."""
     monkeypatch.setenv("CARGO_HOME", "/cargo")
