@@ -15,7 +15,7 @@ from typing import Any
 from llorch.build.bound import find_bounds
 from llorch.build.named import named_files
 from llorch.config import Workspace
-from llorch.toolchain import cuda_files
+from llorch.toolchain import cuda_files, drivers
 from llorch.workspace import repository_of
 
 Message = Mapping[str, Any]
@@ -363,7 +363,6 @@ def toolchain_files(sysroot: Path, wrapper: str, backend: str, environ: Mapping[
 
 def sysroot_files(sysroot: Path) -> set[str]:
     """Return the toolchain's own files that tell it from others."""
-    found = {sysroot / "bin" / name for name in ("cargo", "rustc")}
-    found |= {*sysroot.glob("lib/librustc_driver-*"), *sysroot.glob("lib/*/librustc_driver-*")}
+    found = {sysroot / "bin" / name for name in ("cargo", "rustc")} | drivers(sysroot)
     found.add(sysroot / "lib/rustlib/multirust-channel-manifest.toml")
     return {str(path) for path in found}

@@ -63,7 +63,8 @@ class BinaryShare(Share):
         return Maker(self._facts(exact["release"], values.get("shim", "")), exact)
 
     def _facts(self, release: str, shim: str) -> dict[str, Any]:
-        return {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
+        facts = {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
+        return {**facts, "gpus": toolchain.gpus_built_for()} if self._plan.backend == "cuda" else facts
 
     def _asked(self) -> dict[str, Any]:
         """Return what is asked for, by llorch.toml and the environment."""
