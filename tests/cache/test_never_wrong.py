@@ -1,5 +1,7 @@
 """What would have another checkout's binary restored, if it did not count: each time the sources' own text is told."""
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +194,27 @@ def test_an_object_of_flags_that_changes(lab: Lab) -> None:
     assert (first.build(), first.says()) == ("done", "two")
     an_object_in_cargos_configuration(second, "two")
     assert (second.build(cargo=False), second.says()) == ("restored", "two")
+
+
+@pytest.mark.parametrize("name", ["lib/src/lib.rs", "app/native/f.o"])
+def test_an_older_file_that_nobody_has_noted(lab: Lab, name: str) -> None:
+    """With llorch's records gone it counts all the same, though cargo goes by times, or does not look at it at all."""
+    first, second = lab.checkout("first"), lab.checkout("second")
+    for checkout in (first, second):
+        an_object_in_cargos_configuration(checkout, "one")
+        checkout.edit("app/src/main.rs", 'println!("{}",', 'println!("{} {}", lib::text(),')
+    assert (first.build(), first.says()) == ("done", "lib1 one")
+    shutil.rmtree(first.root / ".llorch")
+    for checkout in (first, second):
+        if name.endswith(".o"):
+            compiled(checkout.root / "app/native", "two")
+        else:
+            checkout.edit(name, "lib1", "lib2")
+    os.utime(first.root / name, (1_000_000_000, 1_000_000_000))
+    said = "lib1 two" if name.endswith(".o") else "lib2 one"
+    assert (first.build("--no-cache"), first.says()) == ("done", said)
+    assert first.llorch("cache", "push", "build:app").code == 0
+    assert (second.build(cargo=False), second.says()) == ("restored", said)
 
 
 def test_a_text_behind_a_link_and_back(lab: Lab) -> None:
