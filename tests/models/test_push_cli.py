@@ -107,7 +107,7 @@ def test_a_push_that_is_interrupted_while_nothing_moves(
     begun = box.repository.parent / "begun"
     os.mkfifo(begun)
     box.program("cat", f'echo begun >"{begun}"; exec sleep 600')
-    command = [BIN / "llorch", "models", "push", "m", "--to", "box"]
+    command = [str(BIN / "llorch"), "models", "push", "m", "--to", "box"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, process_group=0) as process:
         assert process.stderr is not None
         begun.read_text()
