@@ -1,7 +1,6 @@
 """What a run tells: the same at both doors, a line per task that did something, and what it comes to."""
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -88,7 +87,7 @@ class Reporter:
         self._begun = time.monotonic()
         self._selected: list[str] = []
         self._tasks: Mapping[str, Any] = {}
-        self._handler: Any = None
+        self._signals: Any = None
         self._hook = sys.excepthook
         self._width = 0
         self._has_log = False
@@ -105,7 +104,8 @@ class Reporter:
             self._has_log = begin(session().workspace, [program, *sys.argv[1:]], makes=True)
         self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, shell.terminate)
+            self._signals = shell.terminated()
+            self._signals.__enter__()
             sys.excepthook = self._interrupted
 
     def get_status(self, task: Any) -> None:
@@ -185,8 +185,16 @@ class Reporter:
 
     def complete_run(self) -> None:
         """End what is still running, and say what the run comes to."""
-        run = session()
         interrupted = sys.exc_info()[0] is not None
+        try:
+            with shell.uninterrupted():  # or a second Ctrl-C would leave some of it running
+                self._complete(interrupted)
+        finally:
+            if self._signals is not None:
+                self._signals.__exit__()
+
+    def _complete(self, interrupted: bool) -> None:
+        run = session()
         if interrupted:
             run.cancelled.set()
             shell.stop()
@@ -194,8 +202,6 @@ class Reporter:
         if interrupted:
             run.board.wait(TIDYING)
         run.board.close()
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
         for message in self.errors:
             if self._has_log and ui.log is not None:
                 ui.log.event("error", "error", text=message)

@@ -29,6 +29,8 @@ PIPE = -1  # as subprocess has it; importing that takes 8 ms, so it is imported 
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
+SAME = 0.2
+"""Seconds in which several signals ask for one end."""
 _SIGPIPE = 13
 _running: set[subprocess.Popen[str] | _Program] = set()
 _starting = 0
@@ -475,12 +477,25 @@ def terminate(number: int, frame: FrameType | None) -> None:
 def terminated() -> _Handlers:
     """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out.
 
-    One that is ignored stays so: `nohup` has it that way.
+    What comes within `SAME` seconds is the same request: a terminal and a parent may both make it, and each would cut
+    short what the one before has end. What is ignored stays so, as SIGHUP after `nohup`.
     """
     import _signal
+    import time
 
-    ours = (_signal.SIGTERM, _signal.SIGHUP)
-    return _Handlers({each: terminate for each in ours if _signal.getsignal(each) != _signal.SIG_IGN})
+    until = 0.0
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal until
+        if time.monotonic() < until:
+            return
+        until = time.monotonic() + SAME
+        if number == _signal.SIGINT:
+            raise KeyboardInterrupt
+        terminate(number, frame)
+
+    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+    return _Handlers({number: leave for number in ours if _signal.getsignal(number) != _signal.SIG_IGN})
 
 
 def stop() -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llorch import shell
-from llorch.errors import CommandFailed, LlorchError, NotInWorkspace, ToolMissing
+from llorch.errors import CommandFailed, LlorchError, NotInWorkspace, TimedOut, ToolMissing, Unshared
 from llorch.parallel import in_parallel
+from llorch.state import sha256_of
 
 CUDA = "/usr/local/cuda"
 """Where NVIDIA's installer puts the toolkit."""
+PATIENCE = 10.0
+"""Seconds that a driver has to tell of its cards."""
 INSTALL = "install Rust from https://rustup.rs, or with `apt install cargo`"
 
 
@@ -91,7 +94,14 @@ def identify(folder: Path) -> Identity | None:
         return None
     exact |= {"llvm": said.get("LLVM version", ""), "cargo": "\n".join(every[2]).strip()}
     sysroot = Path("\n".join(every[1]).strip())
+    if exact["commit"] == "unknown":  # as of one that somebody has built: the release says little then
+        exact["driver"] = " ".join(sorted(sha256_of(path) for path in drivers(sysroot)))
     return Identity(exact, sysroot, _shim(shutil.which(rustc), sysroot))
+
+
+def drivers(sysroot: Path) -> set[Path]:
+    """Return a toolchain's own libraries that are the compiler: in `lib`, or where Debian has them."""
+    return {*sysroot.glob("lib/librustc_driver-*"), *sysroot.glob("lib/*/librustc_driver-*")}
 
 
 def _shim(program: str | None, sysroot: Path) -> str:
@@ -174,6 +184,28 @@ def cuda_files(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     # The driver's version and its cards: build scripts ask `nvidia-smi` without telling cargo.
     driver = ("/proc/driver/nvidia/version", "/proc/driver/nvidia/gpus/")
     return (nvcc, str(real), str(real.parent.parent / "version.json"), *driver)
+
+
+def gpus_built_for(environ: Mapping[str, str] = os.environ) -> str:
+    """Return which cards build scripts build for where nobody says it: those of this machine, empty without any.
+
+    They ask nvidia-smi for the compute capability; a driver that does not know of it is asked what they are called.
+
+    Raises:
+        Unshared: it does not answer.
+    """
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if environ.get("CUDA_COMPUTE_CAP") or program is None:
+        return ""
+    for query in ("compute_cap", "name"):
+        try:
+            command = [program, f"--query-gpu={query}", "--format=csv,noheader"]
+            return shell.output(command, timeout=PATIENCE).decode(errors="replace").strip()
+        except TimedOut:
+            break
+        except CommandFailed:
+            continue
+    raise Unshared("`nvidia-smi` does not tell which cards are here")
 
 
 def find_nvcc(environ: Mapping[str, str] = os.environ) -> str | None:

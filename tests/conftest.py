@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -32,6 +33,8 @@ IN_CI = bool(os.environ.get("CI"))
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup; what tests start would ignore it, too
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 """Before a command: root, too, has no more rights to files than their modes give."""
 

@@ -575,7 +575,8 @@ def test_a_command_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("jobs", [[], ["-n", "2"]])
 @pytest.mark.parametrize(
-    ("number", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, -signal.SIGINT, "interrupted\n")]
+    ("number", "code", "said"),
+    [(signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, ""), (signal.SIGINT, -signal.SIGINT, "interrupted\n")],
 )
 def test_a_run_that_is_ended_ends_its_programs(
     workspace: Path, jobs: list[str], number: int, code: int, said: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from doit import create_after
 
-from llorch import engine, ui
+from llorch import engine, shell, ui
 from llorch.engine import Action, file_task
 from llorch.errors import Refused, TaskFailure
 from llorch.progress import Progress
@@ -192,17 +192,36 @@ def test_an_error_that_is_raised_is_not_told_before(workspace: Path, capsys: pyt
     assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["first"]
 
 
-def test_signals_are_as_they_were_after_a_run(workspace: Path) -> None:
-    """A run gives back the handler that it took; in a thread it takes none."""
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_are_as_they_were_after_a_run(workspace: Path, number: int) -> None:
+    """A run gives back the handlers that it took; in a thread it takes none."""
+    before = signal.getsignal(number)
     reporter = Reporter(None, {})
     reporter.initialize({}, ["a"])
-    assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(number) is not before
     reporter.complete_run()
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     thread = threading.Thread(target=Reporter(None, {}).initialize, args=({}, ["a"]))
     thread.start()
     thread.join()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_request_to_end_waits_for_the_first(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has started is ended before another signal counts, and the handlers are given back all the same."""
+    before = signal.getsignal(signal.SIGTERM)
+    ended = []
+
+    def end_all() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        ended.append("all")
+
+    monkeypatch.setattr(shell, "end_all", end_all)
+    reporter = Reporter(None, {})
+    reporter.initialize({}, ["a"])
+    with pytest.raises(SystemExit) as left:
+        reporter.complete_run()
+    assert (ended, left.value.code) == (["all"], 143)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

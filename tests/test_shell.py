@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,23 @@ def test_an_open_file_can_be_inherited(workspace: Path) -> None:
         with pytest.raises(CommandFailed, match="Bad file descriptor"):
             shell.run([PYTHON, "-c", script], inherit=(inherited.fileno(),))
     assert Path("a").read_text() == "here"
+
+
+def test_requests_to_end_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of signals that come together the first counts; a later one counts, too, and one that is ignored never does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        for again in (False, True):
+            monkeypatch.setattr(shell, "SAME", 0.0 if again else 60.0)
+            with shell.terminated():
+                signal.raise_signal(signal.SIGHUP)
+                with pytest.raises(SystemExit) as left:
+                    signal.raise_signal(signal.SIGTERM)
+                assert left.value.code == 143
+                with pytest.raises(KeyboardInterrupt) if again else nullcontext():
+                    signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

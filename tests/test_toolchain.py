@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from llorch import toolchain
-from llorch.errors import NotInWorkspace, ToolMissing
+from llorch.errors import NotInWorkspace, ToolMissing, Unshared
 from llorch.toolchain import (
     ask,
     cuda_files,
+    gpus_built_for,
     identify,
     pinned_release,
     require_backend,
@@ -129,6 +130,40 @@ def test_a_toolkit_is_known_by_its_files(workspace: Path, script: Script) -> Non
     files = cuda_files()
     assert files[:3] == (f"{workspace}/bin/nvcc", str(real), f"{workspace}/cuda-13/version.json")
     assert "/proc/driver/nvidia/version" in files
+
+
+def test_the_cards_that_are_built_for(workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of nvidia-smi, unless a variable says it; a driver that does not answer says nothing else."""
+    monkeypatch.delenv("CUDA_COMPUTE_CAP", raising=False)
+    assert gpus_built_for() == ""
+    script("nvidia-smi", "echo 8.6; echo 8.9")
+    assert gpus_built_for() == "8.6\n8.9"
+    script("nvidia-smi", 'case $1 in *=name) echo "Tesla K80";; *) exit 2;; esac')
+    assert gpus_built_for() == "Tesla K80"
+    for body in ("exit 9", "sleep 600"):
+        script("nvidia-smi", body)
+        monkeypatch.setattr(toolchain, "PATIENCE", 0.2)
+        with pytest.raises(Unshared, match="does not tell which cards are here"):
+            gpus_built_for()
+    monkeypatch.setenv("CUDA_COMPUTE_CAP", "89")
+    assert gpus_built_for() == ""
+
+
+def test_a_compiler_that_does_not_tell_its_commit(workspace: Path, script: Script) -> None:
+    """It is told from others of its release by its own contents."""
+    version = "echo release: 1.99.0-dev; echo commit-hash: unknown; echo host: moon"
+    script("rustc", f'case $1 in -vV) {version};; *) echo "{workspace}/sysroot";; esac')
+    script("cargo", "echo cargo 1.99.0")
+    driver = workspace / "sysroot/lib/librustc_driver-1.so"
+    driver.parent.mkdir(parents=True)
+    told = []
+    for text in ("one", "two"):
+        driver.write_text(text)
+        identity = identify(workspace)
+        assert identity is not None
+        told.append(identity.exact)
+    assert told[0] != told[1]
+    assert {**told[0], "driver": ""} == {**told[1], "driver": ""}
 
 
 def test_metal_needs_a_mac(workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

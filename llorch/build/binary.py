@@ -60,8 +60,9 @@ class Tools:
 class Attempt:
     """What one call of cargo came to.
 
-    `started` in ns since 1970; `fresh` if the binary was there already; `own` are watched variables that only
-    llorch.toml names.
+    `started` in ns since 1970; `fresh` if the binary was there already; `own` are variables that only llorch.toml
+    watches, and files that only flags name: cargo looks at neither; `later` are files that may have changed since cargo
+    compiled them.
     """
 
     inputs: Mapping[str, str | None]
@@ -69,6 +70,7 @@ class Attempt:
     warnings: int
     fresh: bool
     own: Set[str]
+    later: Set[str]
     bound: tuple[str, ...]
 
 
@@ -118,6 +120,7 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     begun = _begun(recipe)
+    is_known = bool(state.record(recipe.name) or state.record(begun.name))
     changes, began = _begin_anew(recipe, begun, reasons, state)
     changed = {reason.what for reason in changes}
     unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
@@ -127,6 +130,12 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     attempt = _attempt(plan, recipe, tools, workspace, state, progress)
     if not unseen and changed & attempt.own:
         _clean_all(plan, changed & attempt.own, progress)
+        attempt = _attempt(plan, recipe, tools, workspace, state, progress)
+    if not is_known and attempt.later:  # nobody knows of what cargo has compiled what it has kept
+        unseen = {name for name in attempt.later if name in attempt.own or _is_unseen(name, plan, workspace)}
+        unseen |= _renew(sorted(attempt.later - unseen), attempt.started, state)
+        if unseen:
+            _clean_all(plan, unseen, progress)
         attempt = _attempt(plan, recipe, tools, workspace, state, progress)
     edited = [name for name, digest in attempt.inputs.items() if digest == EDITED]
     if attempt.fresh and _is_spoiled(plan, recipe, reasons, state):
@@ -301,14 +310,33 @@ def _attempt(
         backend=plan.backend,
     )
     found = find_inputs(sources)
-    own = {f"${name}" for name in plan.settings.env} - found.guarded
+    own = {f"${name}" for name in plan.settings.env} - found.guarded | found.unseen
     there |= found.used
     names = sorted(found.used | found.guarded | own)
     inputs = {name: _digest_since(state, name, started, name in there) for name in names}
     inputs |= locked | dict.fromkeys(found.missing, ABSENT)
     return Attempt(
-        inputs=inputs, started=started, warnings=output.warnings, fresh=bool(made["fresh"]), own=own, bound=found.bound
+        inputs=inputs,
+        started=started,
+        warnings=output.warnings,
+        fresh=bool(made["fresh"]),
+        own=own,
+        later=_later(sources, found.used, state),
+        bound=found.bound,
     )
+
+
+def _later(sources: Sources, used: Set[str], state: State) -> set[str]:
+    """Return the files that were written or put in place since cargo began the oldest of what it has compiled here.
+
+    That goes by the time that nobody can set: a file may have come with an older one, as by `cp -p`, which is what
+    cargo goes by.
+    """
+    names = {package["name"] for package in sources.metadata["packages"] if package["source"] is None}
+    stamps = [f"{folder}/{name}-*/invoked.timestamp" for name in names for folder in (".fingerprint", "build")]
+    oldest = min((path.stat().st_mtime_ns for stamp in stamps for path in sources.compiled(stamp)), default=0)
+    files = ((name, state.absolute(name)) for name in used if not name.endswith("/"))
+    return {name for name, path in files if os.path.exists(path) and os.stat(path).st_ctime_ns > oldest}
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from llorch.build.bound import find_bounds
+from llorch.build.named import named_files
 from llorch.config import Workspace
-from llorch.toolchain import cuda_files
+from llorch.toolchain import cuda_files, drivers
+from llorch.workspace import repository_of
 
 Message = Mapping[str, Any]
 CACHE_TAG = "CACHEDIR.TAG"
 """Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
 CHECKSUMS = ".cargo-checksum.json"
 """Has the digests of the files of a package that `cargo vendor` has written; cargo builds none that differ."""
+
+_RUSTC = ("RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
+"""Variables that name programs in rustc's place; `CARGO_BUILD_` may stand before each."""
 
 # What cargo sets for crates: https://doc.rust-lang.org/cargo/reference/environment-variables.html
 _CARGOS = {
@@ -71,6 +76,8 @@ class Found:
     """Variables, and files that would be read if they were there; some are."""
     missing: set[str]
     """What a build script wants in vain: cargo runs it each time."""
+    unseen: set[str]
+    """Those used files that cargo does not look at."""
     bound: tuple[str, ...]
     """What else of this machine is in the binary; see `bound`."""
 
@@ -89,19 +96,27 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
         found |= named
         missing |= wanted
     found |= _of_workspace(sources)
+    said = [line for script in sources.scripts for line in _script_output(script)]
+    folders = {str(sources.folder), sources.metadata["workspace_root"]}
+    flagged = named_files(
+        above(sources.folder, environ), said, folders, repository_of(sources.workspace.place), environ
+    )
     guarded |= {path for manifest in packages.values() for path in _of_package(manifest)}
     guarded |= above(sources.folder, environ)
     guarded |= toolchain_files(sources.sysroot, sources.wrapper, sources.backend, environ)
     notes = _of_crates(sources, missing)
     variables = {*_of_scripts(sources.scripts), *(name for name in notes if not _is_cargos(name))} - {""}
     own = (*sources.roots, os.path.join(os.path.realpath(sources.workspace.state), ""))
-    used = as_inputs(found, sources.workspace, own)
+    seen = as_inputs(found, sources.workspace, own)
+    unseen = as_inputs(flagged, sources.workspace, own) - seen
+    used = seen | unseen
     odd = {name for name in used if not _is_text(name)}
     return Found(
         used=used - odd,
         guarded={f"${name}" for name in variables} | as_inputs(guarded, sources.workspace, own) - used,
         # What the state's file cannot hold is given up on: cargo is called each time.
         missing=as_inputs(missing, sources.workspace) | {ascii(name) for name in odd},
+        unseen=unseen - odd,
         bound=find_bounds(
             sources.executable,
             sources.workspace.place,
@@ -109,7 +124,7 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
             sources.roots,
             notes,
             {*packages.values(), *_of_workspace(sources), *above(sources.folder, environ)},
-            [line for script in sources.scripts for line in _script_output(script)],
+            said,
             environ,
         ),
     )
@@ -339,7 +354,7 @@ def _included(config: Path) -> Iterator[Path]:
 
 def toolchain_files(sysroot: Path, wrapper: str, backend: str, environ: Mapping[str, str] = os.environ) -> set[str]:
     """Return the files that tell one toolchain from another."""
-    used = [wrapper, *(environ.get(name) for name in ("RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"))]
+    used = [wrapper, *(environ.get(prefix + name) for prefix in ("", "CARGO_BUILD_") for name in _RUSTC)]
     path = environ.get("PATH")
     programs = {shutil.which(program, path=path) for program in ("cargo", "rustc", *used) if program}
     cuda = cuda_files(environ) if backend == "cuda" else ()
@@ -348,7 +363,6 @@ def toolchain_files(sysroot: Path, wrapper: str, backend: str, environ: Mapping[
 
 def sysroot_files(sysroot: Path) -> set[str]:
     """Return the toolchain's own files that tell it from others."""
-    found = {sysroot / "bin" / name for name in ("cargo", "rustc")}
-    found |= {*sysroot.glob("lib/librustc_driver-*"), *sysroot.glob("lib/*/librustc_driver-*")}
+    found = {sysroot / "bin" / name for name in ("cargo", "rustc")} | drivers(sysroot)
     found.add(sysroot / "lib/rustlib/multirust-channel-manifest.toml")
     return {str(path) for path in found}

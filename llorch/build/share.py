@@ -22,6 +22,8 @@ from llorch.state import Recipe, State
 _PLACES = re.compile(r"CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN|CARGO_(BUILD_)?TARGET_DIR|CARGO_BUILD_JOBS")
 _RUSTC = ("rustc", "rustc-wrapper", "rustc-workspace-wrapper")
 _WRAPPERS = ("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER")
+_CONFIGURED = ("CARGO_BUILD_RUSTC", *(f"CARGO_BUILD_{name}" for name in _WRAPPERS))
+"""Variables that stand for cargo's configuration."""
 _FETCHED = ("registry", "git")
 """Folders of CARGO_HOME whose contents the lock file vouches for."""
 
@@ -61,7 +63,8 @@ class BinaryShare(Share):
         return Maker(self._facts(exact["release"], values.get("shim", "")), exact)
 
     def _facts(self, release: str, shim: str) -> dict[str, Any]:
-        return {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
+        facts = {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
+        return {**facts, "gpus": toolchain.gpus_built_for()} if self._plan.backend == "cuda" else facts
 
     def _asked(self) -> dict[str, Any]:
         """Return what is asked for, by llorch.toml and the environment."""
@@ -80,6 +83,9 @@ class BinaryShare(Share):
         """Refuse where cargo's configuration names programs in rustc's place, of which nothing here knows."""
         import tomli
 
+        for name in _CONFIGURED:
+            if not _is_transparent(os.environ.get(name, "")):
+                raise Unshared(f"the variable `{name}` is set")
         for path in sorted(above(self._plan.folder)):
             try:
                 build = tomli.loads(Path(path).read_text(encoding="utf-8")).get("build")

@@ -24,6 +24,7 @@ from llorch.models.verify import write_receipt
 from llorch.parallel import in_parallel
 from llorch.progress import Progress, Silent
 from llorch.session import session
+from llorch.shell import uninterrupted
 from llorch.state import sha256_of
 from llorch.switches import is_on
 from llorch.watch import Watch
@@ -140,22 +141,34 @@ def _run_on_hosts(hosts: str, chosen: Sequence[Model], work: Work, verb: str) ->
     run = session()
     reach, found = choose_hosts(hosts, declared=True)
     run.board.width = max(len(f"{verb}:{model.id}@{host.name}") for model in chosen for host in found)
+    opened: list[Copier] = []
     with run.working():
-        outcomes = in_parallel(found, lambda host: _run_on_host(reach, host, chosen, work, verb), len(found))
+        try:
+            outcomes = in_parallel(
+                found, lambda host: _run_on_host(reach, host, chosen, work, verb, opened), len(found)
+            )
+        except BaseException:
+            run.cancelled.set()
+            with uninterrupted():  # its threads are left to themselves, and what they wait for is not
+                in_parallel(opened, lambda copier: copier.close(), len(opened))
+            raise
     every = [outcome for each in outcomes for outcome in each]
     if ui.mode.json:
         ui.emit_json({"tasks": [outcome.as_json() for outcome in every]})
     return next((outcome.error.exit_code for outcome in every if outcome.error is not None), 0)
 
 
-def _run_on_host(reach: "Reach", host: "Host", chosen: Sequence[Model], work: Work, verb: str) -> list[Outcome]:
-    """Work on all models for one host, over one connection, each as far as it goes."""
+def _run_on_host(
+    reach: "Reach", host: "Host", chosen: Sequence[Model], work: Work, verb: str, opened: "list[Copier]"
+) -> list[Outcome]:
+    """Work on all models for one host, over one connection that is among the `opened`, each as far as it goes."""
     begun = time.monotonic()
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         far: Far | LlorchError
         try:
             far = _connect(reach, host, stack)
+            opened.append(far.copier)
         except LlorchError as error:
             far = error
         for model in chosen:
@@ -166,6 +179,8 @@ def _run_on_host(reach: "Reach", host: "Host", chosen: Sequence[Model], work: Wo
                 with Watch(session().board, name, session().cancelled) as watch:
                     outcome = work(far, model, watch)
             except LlorchError as error:
+                if session().cancelled.is_set():
+                    raise KeyboardInterrupt from None  # that is why
                 outcome = Outcome("", "failed", 0, error=error)
             outcome = outcome._replace(name=name, seconds=time.monotonic() - begun)
             begun = time.monotonic()
@@ -183,7 +198,9 @@ def _connect(reach: "Reach", host: "Host", stack: ExitStack) -> Far:
     base = BASE if document is None else document.get("folder")
     if not isinstance(base, str) or not base or not base.isprintable():
         raise LlorchError(f"the llorch of `{host.name}` does not say where its models are")
-    return Far(host, connection, Copier(host, connection, base, lambda: reach.connect_for_bulk(host)), document)
+    copier = Copier(host, connection, base, lambda: reach.connect_for_bulk(host))
+    stack.callback(copier.close)
+    return Far(host, connection, copier, document)
 
 
 def _tell(outcome: Outcome) -> None:

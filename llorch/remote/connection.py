@@ -92,17 +92,27 @@ class SshConnection:
                     raise
             time.sleep(0.02)
 
-    def signal(self, name: str, pid: int) -> None:
-        """Send a signal to a process of ours, over a channel of its own: servers take none for root, or at all."""
+    def signal(self, name: str, pid: int) -> bool:
+        """Send a signal to a process of ours, over a channel of its own: servers take none for root, or at all.
+
+        Returns:
+            Whether it could be sent in time.
+        """
         from paramiko import SSHException
 
         with suppress(SSHException, EOFError, OSError):  # then hanging up comes next
             channel = self._transports[-1].open_session(timeout=_FOR_A_SIGNAL)
-            channel.exec_command(script(SIGNAL, name, str(pid)))
-            channel.settimeout(_FOR_A_SIGNAL)
-            while channel.recv(CHUNK):  # a login shell that has no reader may end before it is done
-                pass
-            channel.close()
+            limit = threading.Timer(_FOR_A_SIGNAL, channel.close)
+            limit.start()
+            try:
+                channel.exec_command(script(SIGNAL, name, str(pid)))
+                while channel.recv(CHUNK):  # a login shell that has no reader may end before it is done
+                    pass
+                return bool(channel.eof_received)
+            finally:
+                limit.cancel()
+                channel.close()
+        return False
 
     def broken(self, reason: str | None = None) -> ConnectionFailed:
         """Return the error of a connection that does not work any more."""
@@ -181,8 +191,8 @@ class SshProcess:
     def interrupt(self) -> None:
         """End the program; see `streams.Process`."""
         for name, patience in SIGNALS:
-            if self.beginning.pid:
-                self._connection.signal(name, self.beginning.pid)
+            if self.beginning.pid and not self._connection.signal(name, self.beginning.pid):
+                break
             self._pumps.end_within(patience)
         self._hang_up()
 

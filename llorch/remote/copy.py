@@ -93,7 +93,10 @@ class Copier:
     def __init__(
         self, host: Host, connection: Connection, base: str, bulk: Callable[[], Connection | None] = lambda: None
     ) -> None:
-        """Take the folder, absolute or of the host's repository; `bulk` makes the connection for many bytes."""
+        """Take the folder, absolute or of the host's repository; `bulk` makes the connection for many bytes.
+
+        Both connections are its own to close.
+        """
         self.host = host
         self.base = base
         self._connection = connection
@@ -107,6 +110,12 @@ class Copier:
         if self._quick is None:
             self._quick = self._bulk() or self._connection
         return self._quick
+
+    def close(self) -> None:
+        """Hang up."""
+        for connection in (self._connection, self._quick):
+            if connection is not None:
+                connection.close()
 
     def look(self, wanted: Mapping[str, int | None]) -> tuple[int, Mapping[str, Seen]]:
         """Return the free bytes there, and what there is of files.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from llorch import ui
+from llorch import shell, ui
 from llorch.errors import LlorchError
 from llorch.parallel import in_parallel
 from llorch.remote.forward import judge
@@ -125,9 +125,10 @@ class Fleet:
             with self._changed:
                 self._cancelled = True
                 running = list(self._running)
-            in_parallel(running, lambda process: process.interrupt(), len(running))
-            with self._changed:  # for those that were just being started; whoever is still connecting is left
-                self._changed.wait_for(lambda: not self._working, _PATIENCE)
+            with shell.uninterrupted():  # or a second Ctrl-C would leave half of them running
+                in_parallel(running, lambda process: process.interrupt(), len(running))
+                with self._changed:  # for those that were just being started; whoever is still connecting is left
+                    self._changed.wait_for(lambda: not self._working, _PATIENCE)
             raise
 
     @contextmanager

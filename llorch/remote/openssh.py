@@ -92,6 +92,8 @@ class OpenSshConnection:
         self.name = name
         self.refused = refused
         self.limit = None if is_asked else timeout
+        self._timeout = timeout
+        self._running: list[shell.Started] = []
         self._env = _unsent(settings)
         self._destination = destination
         ours = {**_SETTINGS, "ConnectTimeout": f"{timeout:.0f}", **_defaults(_DEFAULTS, settings)}
@@ -103,6 +105,7 @@ class OpenSshConnection:
         kind = "-tt" if request.terminal is not None else "-T"
         command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
         process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env)
+        self._running = [*(each for each in self._running if each.poll() is None), process]
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
     def open_subsystem(self, name: str) -> "_Pipe":
@@ -124,14 +127,22 @@ class OpenSshConnection:
                 raise
         return _Pipe(self.name, ours, process)
 
-    def signal(self, name: str, pid: int) -> None:
-        """Send a signal to a process of ours on the host."""
+    def signal(self, name: str, pid: int) -> bool:
+        """Send a signal to a process of ours on the host; tell whether it could be sent in time."""
         command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
-        process = shell.start([*_UNINTERRUPTED, *command], stderr=shell.PIPE, env=self._env)
-        process.communicate()
+        with open(os.devnull, "wb") as nowhere:
+            out = nowhere.fileno()
+            process = shell.start([*_UNINTERRUPTED, *command], stdout=out, stderr=out, env=self._env)
+        if not shell.end_within(process, self._timeout):  # ssh waits for a master of connections without end
+            shell.hang_up(process)
+            return False
+        return process.returncode != FAILED
 
     def close(self) -> None:
-        """Do nothing: each program has its own connection, or its master's, which is ssh's to close."""
+        """End what still runs: each program has its own connection, or its master's, which is ssh's to close."""
+        for process in self._running:
+            if process.poll() is None:
+                shell.hang_up(process)
 
 
 class _Pipe:
@@ -237,8 +248,8 @@ class OpenSshProcess:
     def interrupt(self) -> None:
         """End the program; see `streams.Process`."""
         for name, patience in SIGNALS:
-            if self.beginning.pid:
-                self._connection.signal(name, self.beginning.pid)
+            if self.beginning.pid and not self._connection.signal(name, self.beginning.pid):
+                break
             self._pumps.end_within(patience)
         self._process.kill()
         self._close()

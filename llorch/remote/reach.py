@@ -109,7 +109,8 @@ def run_on(
             code = process.wait()
     except BaseException:
         if process is not None:
-            process.interrupt()
+            with shell.uninterrupted():  # or a second Ctrl-C would leave half of it running
+                process.interrupt()
         raise
     return Ended(code, process.beginning.state, process.beginning.more)
 

@@ -34,14 +34,18 @@ def shares(workspace: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> Sh
     (workspace / "sysroot/bin").mkdir(parents=True)
 
     def make(
-        identity: Identity | None = None, wrapper: str = "", env: tuple[str, ...] = (), **environ: str
+        identity: Identity | None = None,
+        wrapper: str = "",
+        env: tuple[str, ...] = (),
+        backend: str = "",
+        **environ: str,
     ) -> BinaryShare:
         identity = identity or Identity(EXACT, workspace / "sysroot", "")
         monkeypatch.setattr(toolchain, "identify", lambda folder: identity if identity.exact else None)
         place = Workspace(workspace, declared=True)
         manifest = workspace / "app/Cargo.toml"
         settings = Build(manifest="app/Cargo.toml", env=env)
-        plan = Plan(name="app", backend="", settings=settings, manifest=manifest, target_folder="target")
+        plan = Plan(name="app", backend=backend, settings=settings, manifest=manifest, target_folder="target")
         recipe = Recipe(
             "build:app", (Target("target/release/app"),), (), plan.recipe(wrapper, {}, environ).definition, True
         )
@@ -87,6 +91,20 @@ def test_what_says_only_where_or_how_many(shares: Shares, environ: dict[str, str
 def test_what_does_decide(shares: Shares, environ: dict[str, str]) -> None:
     """All other variables that cargo and rustc go by are in."""
     assert facts(shares(**environ)) != facts(shares())
+
+
+def test_which_cards_decide(shares: Shares, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA build is for those of its machine, another build for none."""
+    asked = workspace / "bin/nvidia-smi"
+    asked.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{asked.parent}:{os.environ['PATH']}")
+    found = []
+    for capability in ("8.6", "8.9"):
+        asked.write_text(f"#!/bin/sh\necho {capability}\n")
+        asked.chmod(0o755)
+        found.append(facts(shares(backend="cuda")))
+        assert "gpus" not in facts(shares(backend="cpu"))
+    assert [each["gpus"] for each in found] == ["8.6", "8.9"]
 
 
 def test_the_toolchain(shares: Shares, workspace: Path) -> None:
@@ -151,6 +169,16 @@ def test_what_has_made_it(shares: Shares) -> None:
     share.here()
     assert share.values(Maker({}, EXACT), (CPU,))["bound"] == CPU
     assert json.loads(share.values(Maker({}, EXACT), ())["toolchain"]) == EXACT
+
+
+@pytest.mark.parametrize("name", ["CARGO_BUILD_RUSTC", "CARGO_BUILD_RUSTC_WRAPPER"])
+def test_variables_that_name_another_rustc(shares: Shares, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """They stand for cargo's configuration, which is not asked what it names; sccache changes nothing."""
+    monkeypatch.setenv(name, "/opt/rustc")
+    with pytest.raises(Unshared, match=f"the variable `{name}` is set"):
+        shares().here()
+    monkeypatch.setenv(name, "/opt/sccache")
+    shares().here()
 
 
 def test_what_the_maker_stands_for(shares: Shares, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """What would have another checkout's binary restored, if it did not count: each time the sources' own text is told."""
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -72,14 +74,18 @@ def a_vendored_package(checkout: Checkout, text: str) -> dict[str, str]:
     return {}
 
 
-def linked(checkout: Checkout, text: str, instruction: str, attribute: str) -> dict[str, str]:
-    """Link C code that is compiled already, which a build script tells to cargo."""
-    folder = checkout.root / "app/native"
-    folder.mkdir()
+def compiled(folder: Path, text: str) -> None:
+    """Write C code that is compiled already, as an object and as a library."""
+    folder.mkdir(exist_ok=True)
     (folder / "f.c").write_text(f'const char text[4] = "{text}";\n')
     subprocess.run(["cc", "-c", "f.c"], cwd=folder, check=True)
     subprocess.run(["ar", "rcsD", "libf.a", "f.o"], cwd=folder, check=True)
     (folder / "f.c").unlink()
+
+
+def linked(checkout: Checkout, text: str, instruction: str, attribute: str) -> dict[str, str]:
+    """Link C code that is compiled already, which a build script tells to cargo."""
+    compiled(checkout.root / "app/native", text)
     here = 'let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();'
     script = f'fn main() {{ {here} println!("cargo:rerun-if-changed=build.rs\\n{instruction}"); }}\n'
     checkout.write("app/build.rs", script)
@@ -100,7 +106,48 @@ def an_object_for_the_linker(checkout: Checkout, text: str) -> dict[str, str]:
     return linked(checkout, text, "cargo:rustc-link-arg={here}/native/f.o", "")
 
 
+def an_object_for_the_linker_where_it_runs(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a build script name an object by its path in the workspace."""
+    return linked(checkout, text, "cargo:rustc-link-arg=app/native/f.o", "")
+
+
+def an_object_in_cargos_configuration(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a flag of the configuration name an object to the linker."""
+    checkout.write(".cargo/config.toml", '[build]\nrustflags = ["-Clink-arg=app/native/f.o"]\n')
+    return linked(checkout, text, "", "")
+
+
+def a_library_in_a_folder_of_flags(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a flag of the environment say where libraries are, and a source which one."""
+    linked(checkout, text, "", '#[link(name = "f", kind = "static")]')
+    return {"RUSTFLAGS": "-L native=app/native"}
+
+
+def flags_in_a_file(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have a flag name a file with more flags, which cargo reads in the package and in the workspace."""
+    for name in ("flags.txt", "app/flags.txt"):
+        checkout.write(name, f"--cfg={text}\n--check-cfg=cfg(one)\n")
+    checkout.write("app/src/main.rs", 'fn main() { print!("{}", if cfg!(one) { "one" } else { "two" }); }\n')
+    return {"CARGO_ENCODED_RUSTFLAGS": "@flags.txt"}
+
+
+def a_linker_of_the_repository(checkout: Checkout, text: str) -> dict[str, str]:
+    """Have the configuration name a script that links, and writes something behind the binary."""
+    script = f'#!/bin/sh\ncc "$@" || exit\nwhile [ "$1" != -o ]; do shift; done\nprintf {text} >>"$2"\n'
+    checkout.write("tools/our-gcc", script).chmod(0o755)
+    checkout.write(".cargo/config.toml", "[target.'cfg(unix)']\nlinker = \"tools/our-gcc\"\n")
+    read = "std::fs::read(std::env::current_exe().unwrap()).unwrap()"
+    main = f'let all = {read}; print!("{{}}", std::str::from_utf8(&all[all.len() - 3..]).unwrap());'
+    checkout.write("app/src/main.rs", f"fn main() {{ {main} }}\n")
+    return {}
+
+
 CASES = [
+    a_library_in_a_folder_of_flags,
+    a_linker_of_the_repository,
+    an_object_for_the_linker_where_it_runs,
+    an_object_in_cargos_configuration,
+    flags_in_a_file,
     a_library_that_a_source_names,
     an_object_for_the_linker,
     a_package_beside,
@@ -136,6 +183,38 @@ def test_a_vendored_package_that_is_edited(lab: Lab) -> None:
     for name in ("src/lib.rs", ".cargo-checksum.json"):
         checkout.edit(f"vendor/beside/{name}", '"one"', '"two"')
     assert (checkout.build(), checkout.says()) == ("done", "two")
+
+
+def test_an_object_of_flags_that_changes(lab: Lab) -> None:
+    """Cargo does not look at it, so all is built again; what is then shared is of the new one."""
+    first, second = lab.checkout("first"), lab.checkout("second")
+    an_object_in_cargos_configuration(first, "one")
+    assert (first.build(), first.says()) == ("done", "one")
+    compiled(first.root / "app/native", "two")
+    assert (first.build(), first.says()) == ("done", "two")
+    an_object_in_cargos_configuration(second, "two")
+    assert (second.build(cargo=False), second.says()) == ("restored", "two")
+
+
+@pytest.mark.parametrize("name", ["lib/src/lib.rs", "app/native/f.o"])
+def test_an_older_file_that_nobody_has_noted(lab: Lab, name: str) -> None:
+    """With llorch's records gone it counts all the same, though cargo goes by times, or does not look at it at all."""
+    first, second = lab.checkout("first"), lab.checkout("second")
+    for checkout in (first, second):
+        an_object_in_cargos_configuration(checkout, "one")
+        checkout.edit("app/src/main.rs", 'println!("{}",', 'println!("{} {}", lib::text(),')
+    assert (first.build(), first.says()) == ("done", "lib1 one")
+    shutil.rmtree(first.root / ".llorch")
+    for checkout in (first, second):
+        if name.endswith(".o"):
+            compiled(checkout.root / "app/native", "two")
+        else:
+            checkout.edit(name, "lib1", "lib2")
+    os.utime(first.root / name, (1_000_000_000, 1_000_000_000))
+    said = "lib1 two" if name.endswith(".o") else "lib2 one"
+    assert (first.build("--no-cache"), first.says()) == ("done", said)
+    assert first.llorch("cache", "push", "build:app").code == 0
+    assert (second.build(cargo=False), second.says()) == ("restored", said)
 
 
 def test_a_text_behind_a_link_and_back(lab: Lab) -> None:

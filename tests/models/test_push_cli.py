@@ -97,6 +97,28 @@ def test_what_was_converted_goes_along(workspace: Path, box: Box, llorch: Llorch
     assert llorch("models", "download", "tiny-gpt2").err.endswith("is up to date\n")
 
 
+@pytest.mark.parametrize("transport", ["paramiko", "openssh"])
+def test_a_push_that_is_interrupted_while_nothing_moves(
+    workspace: Path, box: Box, llorch: Llorch, transport: str
+) -> None:
+    """Nothing is left at this end, and nothing is said of a connection that is broken thereby."""
+    declare(workspace, box, there=False, transport=transport)
+    have(llorch)
+    begun = box.repository.parent / "begun"
+    os.mkfifo(begun)
+    box.program("cat", f'echo begun >"{begun}"; exec sleep 600')
+    command = [str(BIN / "llorch"), "models", "push", "m", "--to", "box"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, process_group=0) as process:
+        assert process.stderr is not None
+        begun.read_text()
+        with box.sshd.held():
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            with pytest.raises(ProcessLookupError):
+                os.killpg(process.pid, 0)
+        assert b"error" not in process.stderr.read()
+
+
 def test_a_push_that_was_killed_is_gone_on_with(workspace: Path, box: Box, llorch: Llorch) -> None:
     """After kill -9 half way the part has what came; the next push sends the rest, and all is verified."""
     declare(workspace, box)

@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -75,6 +75,20 @@ class Sshd:
                 os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it answer nothing: it, and all that it has started, is stopped meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        stopped = [self._process.pid, *_descendants(self._process.pid)]
+        try:
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def known_hosts_line(self, kind: str = "ed25519", name: str | None = None) -> str:
         """Return the line of a host key, under its address and port or another name."""

@@ -153,6 +153,26 @@ def test_ctrl_c_ends_the_other_end(box: Path, sshd: Sshd, name: str) -> None:
             wait_for(lambda pids=pids: not any(is_there(pid) for pid in pids))  # type: ignore[misc] # a default
 
 
+@pytest.mark.parametrize("name", ["box", "tin", "box,tin"])
+def test_a_second_request_to_end_leaves_nothing_either(box: Path, name: str) -> None:
+    """A second signal, at once or while the first is being passed on, cuts nothing short, here or on the host."""
+    for seconds in (0.0, 0.3):
+        script = 'trap "" INT; echo $$ >&2; sleep 600'  # so that the first that is passed on does not end it
+        command = [str(BIN / "llorch"), "remote", "exec", name, "--", "sh", "-c", script]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, process_group=0) as process:
+            assert process.stderr is not None
+            pids = [int(process.stderr.readline().split()[-1]) for _ in name.split(",")]
+            os.killpg(process.pid, signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(seconds)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(20) == 130
+            assert b"Traceback" not in process.stderr.read()
+            with pytest.raises(ProcessLookupError):  # ssh, which does not heed Ctrl-C, is gone as well
+                os.killpg(process.pid, 0)
+        wait_for(lambda pids=pids: not any(is_there(pid) for pid in pids))  # type: ignore[misc] # a default
+
+
 def test_a_reader_that_goes_away(box: Path) -> None:
     """Where nobody reads any more, the program is ended, as in a pipe."""
     command = [str(BIN / "llorch"), "remote", "exec", "box", "--", "sh", "-c", "echo $$; exec cat /dev/zero"]

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import ConnectionFailed, DiskFull, HostKeyRefused, LlorchError
+from llorch.remote import connection as by_paramiko
 from llorch.remote.command import RUN
+from llorch.remote.openssh import OpenSshConnection
 from llorch.remote.reach import Reach
 from llorch.remote.streams import Request, Terminal
 from tests.conftest import BIN
@@ -145,6 +147,33 @@ def test_megabytes_on_both_streams(box: Path, name: str) -> None:
     script = "head -c 5000000 /dev/zero >&2; head -c 5000000 /dev/zero; head -c 5000000 /dev/zero >&2"
     assert heard.run(reach_of(box), name, sh(script)).code == 0
     assert (len(heard.out), len(heard.err)) == (5_000_000, 10_000_000)
+
+
+def test_an_interrupt_of_a_server_that_does_not_answer(
+    box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be passed on in time is given up on, also where ssh waits for a master's answer without end."""
+    monkeypatch.setattr(by_paramiko, "_FOR_A_SIGNAL", 0.3)
+    for name, transport in (("box", "paramiko"), ("tin", "openssh")):
+        with Sshd(tmp_path / name) as server:
+            declare(box, entry(name, server, transport=transport))
+            (box.parent / "ssh_config").write_text(
+                f'Host *\nUserKnownHostsFile "{server.known_hosts}"\nIdentityAgent none\n'
+                f'ControlMaster auto\nControlPath "{tmp_path}/master"\nControlPersist 60\n'
+            )
+            reach = reach_of(box, 10.0)
+            connection = reach.connect(reach.hosts[name])
+            process = connection.start(sh("sleep 600"), lambda _: None, lambda _: None)
+            assert process.beginning.came.wait(10)
+            if isinstance(connection, OpenSshConnection):
+                connection._timeout = 0.3
+            with server.held():
+                process.interrupt()  # ends
+                connection.close()
+        if transport == "openssh":
+            subprocess.run(
+                ["ssh", "-F", "none", "-o", f"ControlPath={tmp_path}/master", "-O", "exit", "x"], check=False
+            )
 
 
 @BOTH
