@@ -210,7 +210,7 @@ def slug(path: str) -> str:
     """
     name = path.rsplit("/", 1)[-1]
     shard = _SHARD.fullmatch(name)
-    stem = shard["stem"] if shard else name.removesuffix(".gguf")
+    stem = shard["stem"] if shard else re.sub(r"\.gguf\Z", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:100]
 
 
@@ -330,7 +330,7 @@ def _series(usable: Mapping[str, Listed]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(usable):
         shard = _SHARD.fullmatch(path)
-        if path.endswith(".gguf"):
+        if path.lower().endswith(".gguf"):
             found.setdefault(f"{shard['stem']}-of-{shard['count']}" if shard else path, []).append(path)
     return found
 
@@ -354,6 +354,8 @@ def _with_shards(there: Repository, usable: Mapping[str, Listed], path: str) -> 
 
 def _candidates(there: Repository, series: Mapping[str, list[str]]) -> str:
     """Return what can be chosen from, with sizes."""
+    if not series and "config.json" in there.files and any(path.endswith(".safetensors") for path in there.files):
+        return "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows"
     if not series:
         return f"see {hub.endpoint()}/{there.repo}/tree/{there.commit} for its files"
     lines = []

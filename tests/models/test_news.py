@@ -115,7 +115,8 @@ def test_a_repository_is_described(hub: Hub) -> None:
     ("repo", "revision", "error", "words"),
     [
         ("org/none", None, NotFound, "there is no public repository `org/none`"),
-        ("org/m", "v9", NotFound, "`org/m` has no revision `v9` any more"),
+        ("org/m", "v9", NotFound, "`org/m` has no revision `v9`"),
+        ("org/m", "0" * 40, NotFound, f"`org/m` has no revision `{'0' * 40}` any more"),
         ("org/gated", "main", AccessDenied, "`org/gated` is gated, and there is no token"),
         ("org/a--b", None, NotFound, "`org/a--b` is no repository of the Hub"),
     ],
@@ -336,12 +337,19 @@ def test_what_is_chosen() -> None:
     assert chosen("README.md", "README.md", "a.gguf", "b.gguf") == ["README.md"]
     assert chosen("", *reversed(series)) == series
     assert chosen(series[1], *series, "b.gguf") == series
+    assert chosen("", "a.GGUF") == ["a.GGUF"]
     assert chosen("", "a.gguf", "../b.gguf", "/c.gguf", "d\x1b.gguf", "e.gguf.part") == ["a.gguf"]
 
 
 @pytest.mark.parametrize(
     ("file", "paths", "message", "hint"),
     [
+        (
+            "",
+            ("config.json", "model.safetensors"),
+            "`org/m` has no GGUF file: say which file to add",
+            "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows",
+        ),
         (
             "",
             ("a.gguf", "b-00001-of-00002.gguf", "b-00002-of-00002.gguf"),
@@ -404,7 +412,14 @@ def test_thousands_of_files(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("path", "id"),
-    [("A B.gguf", "a-b"), ("x/.Ü.gguf", ""), ("--", ""), ("m-00001-of-00002.gguf", "m"), ("a" * 300, "a" * 100)],
+    [
+        ("A B.gguf", "a-b"),
+        ("A.GGUF", "a"),
+        ("x/.Ü.gguf", ""),
+        ("--", ""),
+        ("m-00001-of-00002.gguf", "m"),
+        ("a" * 300, "a" * 100),
+    ],
 )
 def test_an_id_is_made_of_a_name(path: str, id: str) -> None:
     """It has no other characters than an id may have."""
