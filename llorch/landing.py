@@ -3,8 +3,10 @@
 What the file is to be, and what becomes of one that is in its place, is the business of who writes it.
 """
 
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -40,6 +42,9 @@ def open_part(path: Path, *, keep: bool = False) -> BinaryIO:
         except FileNotFoundError:
             same = False
         if same:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise OSError(errno.EINVAL, f"`{path}` is no file")  # reading a pipe would never end
             if not keep:
                 os.ftruncate(fd, 0)
             return os.fdopen(fd, "r+b", buffering=0)

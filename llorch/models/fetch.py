@@ -69,7 +69,7 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
     if not wanted:
         return Fetched(taken=taken, kept=kept)
     with _source(model, workspace, progress) as source:
-        asked = _ask(source, wanted, promises)
+        asked = _ask(model, source, wanted, promises)
         here, _ = _sort_out(model, asked, promises, workspace, state, progress)
         more = _take(
             model, [file for file in asked if model.path(file) not in here], promises, workspace, state, progress
@@ -170,7 +170,7 @@ def _take(
     return tuple(taken)
 
 
-def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> list[File]:
+def _ask(model: Model, source: Source, files: Sequence[File], promises: dict[str, Remote]) -> list[File]:
     """Complete what is promised of files that the catalog does not pin; return those files."""
     asked = []
     if source.look is None:
@@ -185,6 +185,10 @@ def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> 
             continue  # fetching will try again, and say so
         if promise.sha256 is None:
             asked.append(file)
+        elif file.sha256 is None and found.sha256 not in (None, promise.sha256):
+            hint = f"`{model.receipt}` says what it was; without that receipt the source's file is taken"
+            is_now = f"sha256 {found.sha256} at the source"
+            raise IntegrityError(model.path(file), f"sha256 {promise.sha256}", is_now, hint=hint)
         promises[file.path] = replace(found, size=promise.size or found.size, sha256=promise.sha256 or found.sha256)
     return asked
 

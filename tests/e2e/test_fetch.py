@@ -234,6 +234,21 @@ def test_changed_upstream_is_said_before_it_is_fetched(workspace: Path, hub: Hub
     assert hub.bytes_sent("model.gguf") == 0
 
 
+def test_a_receipt_that_says_otherwise_is_named(workspace: Path, hub: Hub) -> None:
+    """Where only the receipt promises something, and the source has something else, the way out is the receipt."""
+    declare(workspace, hub, pinned=False)
+    assert download().code == 0
+    receipt = Path(".test-models/m/receipt.json")
+    receipt.write_text(receipt.read_text().replace(sha256(WEIGHTS), "0" * 64))
+    Path(".test-models/m/model.gguf").unlink()
+    run = download()
+    assert run.code == 6
+    assert f"expected sha256 {'0' * 64}, found sha256 {sha256(WEIGHTS)} at the source" in error_of(run)["message"]
+    assert error_of(run)["hint"].startswith(f"`{receipt}` says what it was")
+    receipt.unlink()
+    assert download().code == 0
+
+
 def test_the_token_is_shown_to_the_hub_alone(workspace: Path, hub: Hub) -> None:
     """The Hub sees the token, the server of the bytes does not, nor does a log, a message or a file."""
     hub.tokens[TOKEN] = {"org/gated"}
