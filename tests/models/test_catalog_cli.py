@@ -116,6 +116,18 @@ def test_pin_writes_what_fixes_a_model(workspace: Path, hub: Hub) -> None:
     assert (third.code, third.out) == (0, f"nothing to do: m is pinned to {commit[:12]}, 2 files\n")
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_pin_keeps_what_windows_wrote(workspace: Path, hub: Hub, mark: str) -> None:
+    """A byte order mark and line ends stay, and so does what is added behind."""
+    Path("catalog.toml").write_bytes((mark + UNPINNED).replace("\n", "\r\n").encode())
+    assert llorch_models("pin", "m").code == 0
+    assert llorch_models("add", "org/model", "--id", "other").code == 0
+    raw = Path("catalog.toml").read_bytes().decode()
+    assert raw.startswith(f"{mark}# Ours.\r\n[models.m]\r\n")
+    assert raw.count("\n") == raw.count("\r\n")
+    assert llorch_models("catalog", "--json").json["models"][1]["revision"] == hub.commit("org/model", "main")[0]
+
+
 def test_pin_can_be_tried_and_take_another_revision(workspace: Path, hub: Hub) -> None:
     """A dry run writes nothing; changed contents are refused unless the revision is named."""
     Path("catalog.toml").write_text(UNPINNED.replace('"model.gguf"', f'"model.gguf", sha256 = "{"0" * 64}"'))
