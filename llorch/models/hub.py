@@ -143,6 +143,11 @@ def _check_endpoint(address: str) -> None:
 def _check_settings(client: Any) -> None:
     """Have the client read what it would otherwise stumble over in the middle of a question."""
     import httpx2
+    from huggingface_hub import constants
+
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        if getattr(constants, name) < 0:
+            raise ConfigError([Problem(name, None, "", "is a number of seconds, and not below 0")])
 
     proxies = ", ".join(name for name in sorted(os.environ) if name.lower() in PROXIES and os.environ[name])
     try:

@@ -13,7 +13,7 @@ from llorch.config import Workspace
 from llorch.errors import IntegrityError, LlorchError, NotFound, Unreachable, nearest
 from llorch.models import hub
 from llorch.models.adopt import git_oid_of
-from llorch.models.catalog import File, Model, check_target
+from llorch.models.catalog import File, Model, check_repo, check_target
 from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.parallel import in_parallel
 from llorch.state import sha256_of
@@ -250,8 +250,10 @@ def _parse(repo: str, info: Any) -> Repository:
     licenses = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
     license = "".join(char for char in (licenses or [""])[0] if char.isprintable())[:100]
     modified = info.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if info.last_modified else None
+    # A repository that was renamed answers under its old name too, until somebody else takes that.
+    now = info.id if isinstance(info.id, str) and check_repo(info.id) is None else repo
     return Repository(
-        repo=repo, commit=info.sha, files=files, license=license, gated=bool(info.gated), last_modified=modified
+        repo=now, commit=info.sha, files=files, license=license, gated=bool(info.gated), last_modified=modified
     )
 
 

@@ -98,6 +98,16 @@ def test_a_revision_that_is_not_there_is_told(revision: str, hint: str) -> None:
     assert (caught.value.hint or "").endswith(hint)
 
 
+@pytest.mark.parametrize("name", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_a_time_below_0_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The client would take it, and the system would not."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, name, -1)
+    with pytest.raises(ConfigError, match=f"^{name}: is a number of seconds"):
+        hub.client()
+
+
 @pytest.mark.parametrize("address", ["http://me:secret@hub.example", "secret@hub.example", "hub.example?token=secret"])
 def test_an_address_with_a_secret_is_told_without_it(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """HF_ENDPOINT may not have a user or a query; the message shows neither."""

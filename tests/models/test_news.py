@@ -131,6 +131,13 @@ def test_what_is_not_there_is_said(
         ask_repository(repo, revision)
 
 
+def test_a_repository_that_was_renamed_has_its_new_name(hub: Hub) -> None:
+    """The Hub sends on who asks for the old one, which may be another's tomorrow."""
+    there = {"Location": "/api/models/org/m/revision/main?blobs=true"}
+    hub.fault("org/old", Fault("status", code=307, headers=there))
+    assert ask_repository("org/old", "main") == ask_repository("org/m", "main")
+
+
 def test_what_is_no_hub_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A login page, or another service that speaks JSON, is not asked four times."""
     hub.fault("org/m", Fault("portal"), Fault("portal_redirect"))
@@ -169,7 +176,12 @@ def test_a_hostile_answer_is_cut_down(monkeypatch: pytest.MonkeyPatch, hub: Hub)
         SimpleNamespace(rfilename="c", size=1 << 64, lfs=None, blob_id=None),
     ]
     answer = SimpleNamespace(
-        sha="f" * 40, siblings=files, tags=["x", "license:\x1b[31m" + "m" * 200], gated="auto", last_modified=None
+        id="../x",
+        sha="f" * 40,
+        siblings=files,
+        tags=["x", "license:\x1b[31m" + "m" * 200],
+        gated="auto",
+        last_modified=None,
     )
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: answer)
     found = ask_repository("org/m")
