@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -48,6 +50,17 @@ def open_part(path: Path, *, keep: bool = False) -> BinaryIO:
             if not keep:
                 os.ftruncate(fd, 0)
             return os.fdopen(fd, "r+b", buffering=0)
+        os.close(fd)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have the kernel's lock on a temporary folder, for who clears up to know that it is in use."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(fd)
 
 

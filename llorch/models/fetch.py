@@ -11,9 +11,10 @@ from pathlib import Path
 
 from llorch.config import Workspace
 from llorch.errors import IntegrityError, LlorchError
+from llorch.landing import held
 from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
-from llorch.models.catalog import SHIPPED_FILES, File, Model
+from llorch.models.catalog import BY_CLIENT, SHIPPED_FILES, File, Model
 from llorch.models.hub import Passing, Remote
 from llorch.models.part import AlreadyThere, Part, landing, when_free
 from llorch.models.receipt import Receipt, load_receipt, origin_of
@@ -309,7 +310,8 @@ def _hub_source(model: Model, receipt: Receipt | None, workspace: Workspace) -> 
         part.promise(size=found.size, sha256=found.sha256, git_oid=found.git_oid)
         part.restart()
         progress.say(f"{file.path}, by the Hub's client")
-        with tempfile.TemporaryDirectory(dir=workspace.path(model.folder), prefix=".xet-") as folder:
+        own = workspace.path(model.folder)
+        with tempfile.TemporaryDirectory(dir=own, prefix=BY_CLIENT) as folder, held(Path(folder)):
             brought = hub.download(repo, file.path, revision, Path(folder))
             with brought.open("rb", buffering=0) as source:
                 part.take(source)

@@ -292,6 +292,26 @@ def test_the_client_can_bring_the_files(workspace: Path, hub: Hub) -> None:
     assert "without LLORCH_XET" in failed["hint"]
 
 
+def test_what_a_killed_client_has_left_is_removed(workspace: Path, hub: Hub) -> None:
+    """Its folder goes with `gc`, but not while it is in use; the next download does without it."""
+    declare(workspace, hub)
+    hub.fault("model.gguf", Fault("stall", after=1000))
+    command = [str(BIN / "llorch"), "models", "download", "m"]
+    env = {**os.environ, "LLORCH_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        other = Path(".test-models/m/config.json")
+        while (hub.bytes_sent("model.gguf") < 1000 or not other.exists()) and running.poll() is None:
+            os.sched_yield()
+        (folder,) = Path(".test-models/m").glob(".xet-*")
+        assert program("llorch", "models", "gc", "--yes", "--json").json["removed"] == []
+        running.kill()
+    assert folder.is_dir()
+    removed = program("llorch", "models", "gc", "--yes", "--json").json["removed"]
+    assert ([item["path"] for item in removed], folder.exists()) == ([str(folder)], False)
+    assert download(LLORCH_XET="1").code == 0
+    assert sorted(os.listdir(".test-models/m")) == ["config.json", "model.gguf", "receipt.json"]
+
+
 def test_many_siblings_do_not_matter(workspace: Path, hub: Hub) -> None:
     """Two files of a repository with ten thousand come by themselves."""
     files = {f"extra/{number}.txt": b"x" for number in range(10_000)}
