@@ -91,6 +91,11 @@ def _stream(part: Part, remote: Remote, progress: Progress) -> None:
         with session.stream("GET", remote.url, headers=headers, timeout=timeout) as response:
             _check_status(response, part, remote, progress)
             _check_body(response, part)
+            if remote.url.startswith("https:") and response.url.scheme != "https" and not part.provable:
+                raise LlorchError(
+                    f"`{part.name}` would come unencrypted: its address leads to one of http",
+                    hint="give its sha256 in the catalog, or another address",
+                )
             if remote.size is None and (size := _told_size(response)) is not None:
                 part.promise(size=size)
                 progress.total(size, part.size)

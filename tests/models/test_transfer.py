@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from llorch.models.transfer import transfer
 from llorch.progress import Silent
 from tests.conftest import sha256
 from tests.hub import Fault, Generated, Hub
+from tests.tls import https_server
 
 DATA = bytes(range(256)) * 4096
 SIZE = len(DATA)
@@ -185,6 +187,39 @@ def test_a_part_of_a_file_is_not_taken_for_all(tmp_path: Path, hub: Hub, heard: 
         bring(hub, tmp_path / "a.bin", heard, pinned=False)
     assert caught.value.hint == "run the same command again when the server or the line is better"
     assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
+def test_what_nothing_proves_has_to_come_encrypted(
+    tmp_path: Path, hub: Hub, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An https address that leads to an http one is good enough for what has a sha256."""
+    from huggingface_hub import close_session
+
+    elsewhere = hub.link("org/m", "a.bin")
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Send on to where nothing is encrypted."""
+            self.send_response(302)
+            self.send_header("Location", elsewhere)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    place, chain = tmp_path / "a.bin", tmp_path / "chain.pem"
+    with https_server(Redirects, chain) as address:
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        close_session()  # the next one reads the variable
+        with (
+            pytest.raises(LlorchError, match="would come unencrypted"),
+            landing(place, "a.bin", size=None, sha256=None) as part,
+        ):
+            transfer(part, lambda: Remote(url=f"{address}/a.bin"), heard)
+        with landing(place, "a.bin", size=None, sha256=SHA) as part:
+            transfer(part, lambda: Remote(url=f"{address}/a.bin"), heard)
+        close_session()
+    assert place.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("url", ["https://[::1", "https://a..b/x", "https://me:secret@xn--ü.example/x?sig=secret"])
