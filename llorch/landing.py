@@ -3,8 +3,12 @@
 What the file is to be, and what becomes of one that is in its place, is the business of who writes it.
 """
 
+import errno
 import fcntl
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -40,9 +44,23 @@ def open_part(path: Path, *, keep: bool = False) -> BinaryIO:
         except FileNotFoundError:
             same = False
         if same:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise OSError(errno.EINVAL, f"`{path}` is no file")  # reading a pipe would never end
             if not keep:
                 os.ftruncate(fd, 0)
             return os.fdopen(fd, "r+b", buffering=0)
+        os.close(fd)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have the kernel's lock on a temporary folder, for who clears up to know that it is in use."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(fd)
 
 

@@ -17,7 +17,8 @@ from llorch.errors import DiskFull
 PART = ".part"
 
 Edit = Callable[[str | None], str]
-"""From what a file says, None where there is none, to what it is to say. Lines end in `\\n` on both sides."""
+"""From what a file says, None where there is none, to what it is to say. Lines end in `\\n` on both sides, and
+there is no byte order mark."""
 
 
 def rewrite(place: Path, name: str, edit: Edit) -> None:
@@ -53,8 +54,10 @@ def edited(place: Path, edit: Edit) -> bytes:
         old = place.read_bytes().decode()
     except FileNotFoundError:
         return edit(None).encode()
-    text = edit(old.replace("\r\n", "\n"))
-    return (text.replace("\n", "\r\n") if "\r\n" in old else text).encode()
+    mark = "\ufeff" if old.startswith("\ufeff") else ""  # of some Windows editors
+    text = edit(old.removeprefix(mark).replace("\r\n", "\n"))
+    windows = 2 * old.count("\r\n") > old.count("\n")
+    return (mark + (text.replace("\n", "\r\n") if windows else text)).encode()
 
 
 def sync_folder(folder: Path) -> None:

@@ -422,9 +422,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _signed(self) -> None:
         assert self.blob
-        name = self.seen.file.rpartition("/")[2]
+        name = quote(self.seen.file.rpartition("/")[2])
         etag = self.blob.xet  # not the file's sha256, as with the real one
-        self._send_file(self.blob, {"ETag": f'"{etag}"', "Content-Disposition": f'inline; filename="{name}";'})
+        named = f"inline; filename*=UTF-8''{name};"
+        self._send_file(self.blob, {"ETag": f'"{etag}"', "Content-Disposition": named})
 
     def _api(self) -> None:
         """Answer `/api/models/{repo}` and what is below it: who a gated one is not open to may read the former only."""

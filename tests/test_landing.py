@@ -28,6 +28,13 @@ def test_a_part_is_ones_own(tmp_path: Path, keep: bool, left: bytes) -> None:
     open_part(path).close()
 
 
+def test_a_pipe_is_no_part(tmp_path: Path) -> None:
+    """It would be read for ever."""
+    os.mkfifo(tmp_path / "a.part")
+    with pytest.raises(OSError, match="is no file"):
+        open_part(tmp_path / "a.part", keep=True)
+
+
 def test_a_part_that_was_given_its_name_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has waited for the lock opens what has the name of the part then."""
     path = tmp_path / "a.part"

@@ -32,6 +32,21 @@ def test_a_file_is_made_or_edited(folder: Path) -> None:
     assert os.listdir(folder) == ["f.toml"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("\ufeffa\n", "\ufeffA\n+\n"),
+        ("\ufeffa\r\n", "\ufeffA\r\n+\r\n"),
+        ("a\r\nb\r\nc\n", "A\r\nB\r\nC\r\n+\r\n"),
+        ("a\r\nb\nc\n", "A\nB\nC\n+\n"),
+    ],
+)
+def test_marks_and_line_ends_stay(folder: Path, old: str, new: str) -> None:
+    """A byte order mark is not for who edits; of mixed line ends those that most lines have are kept."""
+    (folder / "f.toml").write_bytes(old.encode())
+    assert edited(folder / "f.toml", lambda text: f"{(text or '').upper()}+\n").decode() == new
+
+
 def test_what_would_be_written_can_be_asked(folder: Path) -> None:
     """Asking for the outcome writes nothing."""
     assert edited(folder / "f.toml", lambda old: f"{old}\n") == b"None\n"

@@ -64,10 +64,11 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
     config = Config(checkpoint)
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and len(names) == 1 else names
-    planner = _PLANNERS.get(name) if isinstance(name, str) else None
+    kind, planner = _PLANNERS.get(name, ("", None)) if isinstance(name, str) else ("", None)
     if planner is None:
         known = ", ".join(sorted(_PLANNERS))
         raise Unsupported(f"`{config.name}` is of {shown(name)}, and what can be converted here is {known}", hint=_HINT)
+    config.must("model_type", kind)  # what transformers goes by
     for key in ("quantization_config", "auto_map", "text_config", "vision_config"):
         config.must(key, None)
     return planner(config, Tensors(checkpoint))
@@ -143,7 +144,7 @@ class Tensors:
         if stored is None:
             raise Malformed(self._config, f"the model needs a tensor `{name}`, and the weights have none")
         if stored.shape != shape:
-            there, needed = (" x ".join(map(str, each)) for each in (stored.shape, shape))
+            there, needed = (" x ".join(map(str, each)) or "one number" for each in (stored.shape, shape))
             raise Malformed(stored.file.name, f"tensor `{name}` is {there}, and by `{self._config}` it is {needed}")
         return stored
 
@@ -374,7 +375,11 @@ def _rope_base(config: Config) -> float:
             raise Unsupported(f"`{config.name}` has `{key}` = {shown(found)}, which is not proven here", hint=_HINT)
         if found.get("partial_rotary_factor", 1) != 1:
             raise Unsupported(f"`{config.name}` turns only a part of each head, which is not proven here", hint=_HINT)
-        base = found.get("rope_theta", base)
+        base = said = found.get("rope_theta", base)
+        # transformers 4 heeds the one, 5 the other.
+        if "rope_theta" in found and config.get("rope_theta") not in (None, said):
+            both = f"{shown(said)} in `{key}`, and {shown(config.get('rope_theta'))} beside it"
+            raise Malformed(config.name, f"`rope_theta` is {both}")
     config.must("partial_rotary_factor", 1)
     if config.get("rope_theta") is not None:
         base = config.get("rope_theta")
@@ -401,10 +406,10 @@ def _all(pieces: Iterator[Piece], tensors: Tensors) -> tuple[Piece, ...]:
     return found
 
 
-_PLANNERS: Mapping[str, Callable[[Config, Tensors], Plan]] = {
-    "GPT2LMHeadModel": _plan_gpt2,
-    "GraniteForCausalLM": _plan_granite,
-    "GraniteMoeHybridForCausalLM": _plan_granite4,
-    "LlamaForCausalLM": _plan_llama,
-    "Qwen2ForCausalLM": _plan_qwen2,
+_PLANNERS: Mapping[str, tuple[str, Callable[[Config, Tensors], Plan]]] = {
+    "GPT2LMHeadModel": ("gpt2", _plan_gpt2),
+    "GraniteForCausalLM": ("granite", _plan_granite),
+    "GraniteMoeHybridForCausalLM": ("granitemoehybrid", _plan_granite4),
+    "LlamaForCausalLM": ("llama", _plan_llama),
+    "Qwen2ForCausalLM": ("qwen2", _plan_qwen2),
 }

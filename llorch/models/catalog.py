@@ -20,6 +20,8 @@ from llorch.toml import Document, left_out, load
 RECEIPT = "receipt.json"
 PART = ".part"
 REPLACED = ".replaced"
+BY_CLIENT = ".xet-"
+"""How folders begin, in a model's own, in which the Hub's client has what it brings."""
 DEFAULT = "catalog.toml"
 SHIPPED = Path(__file__).parent.parent / "catalog.toml"
 SHIPPED_NAME = "catalog.toml (shipped)"
@@ -59,7 +61,7 @@ def check_path(path: str) -> str | None:
 def check_target(path: str) -> str | None:
     """Return what is wrong with a path that a model's file is to have, or None."""
     parts = path.casefold().split("/")  # macOS keeps `A` and `a` in one place
-    if parts[0] == RECEIPT or any(part.endswith((PART, REPLACED)) for part in parts):
+    if parts[0] == RECEIPT or any(part.endswith((PART, REPLACED)) or part.startswith(BY_CLIENT) for part in parts):
         return f"`{path}` is a name that llorch uses itself"
     return check_path(path)
 

@@ -9,7 +9,7 @@ import click
 from llorch import ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.errors import LlorchError, Refused, UnknownName
-from llorch.models.catalog import Model, check_id, check_repo, check_revision, load_models
+from llorch.models.catalog import Model, check_id, check_revision, load_models
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
@@ -107,19 +107,24 @@ def _pin_document(pin: "Pin") -> dict[str, Any]:
 def add(what: str, id: str | None, revision: str) -> None:
     """Write a pinned entry for a model of the Hub into the workspace's catalog, which is made if there is none.
 
-    FILE can be left out if the repository has only one GGUF. Of a split one, all files are taken.
+    The address of the repository's page, or of the file's, will do as well. FILE can be left out if the repository has
+    only one GGUF. Of a split one, all files are taken.
     """
     from llorch.models import edit, news
+    from llorch.models.address import parse_named
 
     run = session()
-    repo, _, file = what.partition(":")
-    _check(check_repo(repo))
+    try:
+        named = parse_named(what)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+    revision = revision or named.revision
     _check(check_revision(revision) if revision else None)
     _check(check_id(id) if id is not None else None)
     known = load_models(run.workspace, run.settings)
     _refuse_known(id, known)
-    there = news.ask_repository(repo, revision or None)
-    files = news.choose(there, file)
+    there = news.ask_repository(named.repo, revision or None)
+    files = news.choose(there, named.file)
     id = id or news.slug(files[0].path)
     if check_id(id) is not None:
         raise Refused(f"no id can be made of `{files[0].path}`", hint="give one with `--id`")

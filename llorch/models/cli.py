@@ -374,6 +374,7 @@ def _verified(model: Model, reports: list[Any]) -> dict[str, Any]:
 
 
 def _remove_empty(folder: Path, base: Path) -> None:
-    while base in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+    # A link is its owner's, and so is what it leads to.
+    while base in folder.parents and folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

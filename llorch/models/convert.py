@@ -47,6 +47,8 @@ _NUMBERS: Mapping[Type, tuple[int, int, int, int]] = {
     "Q8_0": (8, 7, 32, 34),
 }
 _ALIGNMENT = 32
+_NOTHING = 3.8e-37
+"""A block of Q8_0 whose numbers are all nearer to 0 has no scale that F32 could divide by; F16 has 0 for that scale."""
 
 
 def convert(files: Files, place: Path, name: str, *, model: str, outtype: Outtype, progress: Progress) -> None:
@@ -242,6 +244,8 @@ def _encode(values: "Array", type: Type, piece: Piece) -> "Array":
         return values
     if stored == "BF16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
+    if type == "Q8_0":
+        values = np.where(np.abs(values) < _NOTHING, values.dtype.type(0), values)
     try:
         with np.errstate(over="raise"):
             encoded: Array = quantize(values, GGMLQuantizationType(_NUMBERS[type][0]))

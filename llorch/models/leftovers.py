@@ -16,7 +16,7 @@ from pathlib import Path
 from llorch.config import Settings, Workspace
 from llorch.errors import DiskFull
 from llorch.models.adopt import hub_cache
-from llorch.models.catalog import PART, REPLACED, Model
+from llorch.models.catalog import BY_CLIENT, PART, REPLACED, Model
 
 INCOMPLETE = ".incomplete"
 """How the Hub client's unfinished files end; it never goes on with one."""
@@ -93,6 +93,8 @@ def _remove(path: str, identity: tuple[int, int, int]) -> bool:
         if _identity(os.lstat(path)) != identity:
             return False
         if os.path.isdir(path):
+            if _is_held(path):
+                return False
             shutil.rmtree(path)
             return True
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -134,8 +136,11 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def _in_models(base: str) -> Iterator[str]:
-    """Yield the files below the model folder whose names are of things on their way."""
-    for parent, _, names in os.walk(base):
+    """Yield the files and folders below the model folder whose names are of things on their way."""
+    for parent, folders, names in os.walk(base):
+        for folder in sorted(folder for folder in folders if folder.startswith(BY_CLIENT)):
+            folders.remove(folder)
+            yield os.path.join(os.path.normpath(parent), folder)
         parts = tuple(parent.split(os.sep))
         of_hub = any(parts[n : n + 3] == _HUB_FOLDER for n in range(len(parts)))
         for name in sorted(names):

@@ -13,7 +13,7 @@ from llorch.config import Workspace
 from llorch.errors import IntegrityError, LlorchError, NotFound, Unreachable, nearest
 from llorch.models import hub
 from llorch.models.adopt import git_oid_of
-from llorch.models.catalog import File, Model, check_target
+from llorch.models.catalog import File, Model, check_repo, check_target
 from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.parallel import in_parallel
 from llorch.state import sha256_of
@@ -210,7 +210,7 @@ def slug(path: str) -> str:
     """
     name = path.rsplit("/", 1)[-1]
     shard = _SHARD.fullmatch(name)
-    stem = shard["stem"] if shard else name.removesuffix(".gguf")
+    stem = shard["stem"] if shard else re.sub(r"\.gguf\Z", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:100]
 
 
@@ -250,8 +250,10 @@ def _parse(repo: str, info: Any) -> Repository:
     licenses = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
     license = "".join(char for char in (licenses or [""])[0] if char.isprintable())[:100]
     modified = info.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if info.last_modified else None
+    # A repository that was renamed answers under its old name too, until somebody else takes that.
+    now = info.id if isinstance(info.id, str) and check_repo(info.id) is None else repo
     return Repository(
-        repo=repo, commit=info.sha, files=files, license=license, gated=bool(info.gated), last_modified=modified
+        repo=now, commit=info.sha, files=files, license=license, gated=bool(info.gated), last_modified=modified
     )
 
 
@@ -330,7 +332,7 @@ def _series(usable: Mapping[str, Listed]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(usable):
         shard = _SHARD.fullmatch(path)
-        if path.endswith(".gguf"):
+        if path.lower().endswith(".gguf"):
             found.setdefault(f"{shard['stem']}-of-{shard['count']}" if shard else path, []).append(path)
     return found
 
@@ -354,6 +356,8 @@ def _with_shards(there: Repository, usable: Mapping[str, Listed], path: str) -> 
 
 def _candidates(there: Repository, series: Mapping[str, list[str]]) -> str:
     """Return what can be chosen from, with sizes."""
+    if not series and "config.json" in there.files and any(path.endswith(".safetensors") for path in there.files):
+        return "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows"
     if not series:
         return f"see {hub.endpoint()}/{there.repo}/tree/{there.commit} for its files"
     lines = []

@@ -48,9 +48,9 @@ class Part:
         Raises:
             IntegrityError: it is to become something else already.
         """
-        for what, was, now in (("bytes", self._size, size), ("sha256", self._sha256, sha256)):
+        for words, was, now in (("{} bytes", self._size, size), ("sha256 {}", self._sha256, sha256)):
             if was is not None and now is not None and was != now:
-                raise self.wrong(f"{was} {what}", f"{now} {what} at the source")
+                raise self.wrong(words.format(was), words.format(now) + " at the source")
         self._size = self._size if size is None else size
         self._sha256 = self._sha256 or sha256
         self._git_oid = git_oid or self._git_oid
@@ -253,6 +253,12 @@ def cannot_write(error: OSError, name: str, place: Path) -> DiskFull:
     """Say why `name` cannot be written at `place`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"the disk is full: `{name}` cannot be written", hint=f"make room below `{place.parent}`")
+    nowhere = next((folder for folder in place.parents if folder.is_symlink() and not folder.exists()), None)
+    if nowhere is not None:
+        return DiskFull(
+            f"`{name}` cannot be written: `{nowhere}` is a link to `{nowhere.readlink()}`, which is not there",
+            hint="connect what it is on, make that folder, or remove the link",
+        )
     return DiskFull(
         f"`{name}` cannot be written: {error.strerror}",
         hint=f"check who may write to `{place.parent}`, or set LLORCH_MODEL_BASE_DIR to another folder",

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,4 +160,6 @@ def save_receipt(path: Path, name: str, text: str) -> None:
         except OSError as error:
             # Another workspace may write the same receipt of a shared model folder at this moment.
             if not isinstance(error, (FileExistsError, FileNotFoundError)) or attempt == _ATTEMPTS - 1:
+                with suppress(OSError):
+                    part.unlink()
                 raise cannot_write(error, name, path) from error

@@ -58,6 +58,6 @@ def outstanding(files: Mapping[Path, int]) -> int:
         part = place.with_name(place.name + PART)
         try:
             total += max(0, size - os.stat(part).st_blocks * 512)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter is said when it is to be written
             total += size
     return total

@@ -91,7 +91,8 @@ def leftovers(model: Model, workspace: Workspace) -> list[str]:
     """Return all that llorch has put on disk for the model: files, parts, what was replaced, the receipt."""
     names = [place + ending for place in (*model.paths, *model.made) for ending in ("", PART, REPLACED)]
     names += [f"{model.folder}/{RECEIPT}", f"{model.folder}/{RECEIPT}{PART}"]
-    return [name for name in names if os.path.lexists(workspace.path(name))]
+    places = ((name, workspace.path(name)) for name in names)  # a folder in a file's place is not llorch's
+    return [name for name, place in places if os.path.lexists(place) and (place.is_symlink() or not place.is_dir())]
 
 
 def folder_size(folder: str, workspace: Workspace) -> int:

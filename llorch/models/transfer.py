@@ -5,17 +5,16 @@ when the server limits it, takes no chunk size, and is not public.
 """
 
 import random
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llorch.errors import AccessDenied, LlorchError, NotFound, Unreachable
 from llorch.models import hub
 from llorch.models.hub import Passing, Remote
 from llorch.models.part import Part
 from llorch.progress import Progress
-
-if TYPE_CHECKING:
-    pass
+from llorch.text import shown, without_credentials
 
 TRIES = 6
 """Attempts in a row that may bring nothing."""
@@ -52,9 +51,10 @@ def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> None
         except Passing as error:
             failures = 0 if part.size - best >= WORTH else failures + 1
             if failures >= TRIES:
+                kept = "what has come is kept; " if part.size and part.provable else ""
                 raise Unreachable(
                     f"`{part.name}` cannot be fetched: {error}, {TRIES} times in a row",
-                    hint="what has come is kept; run the same command again when the server or the line is better",
+                    hint=f"{kept}run the same command again when the server or the line is better",
                 ) from None
             _wait(error, failures, progress)
             continue
@@ -89,12 +89,28 @@ def _stream(part: Part, remote: Remote, progress: Progress) -> None:
     try:
         with session.stream("GET", remote.url, headers=headers, timeout=timeout) as response:
             _check_status(response, part, remote, progress)
-            if remote.size is None and (length := response.headers.get("content-length", "")).isdigit():
-                part.promise(size=part.size + int(length))
-                progress.total(part.size + int(length), part.size)
+            _check_body(response, part)
+            if remote.url.startswith("https:") and response.url.scheme != "https" and not part.provable:
+                raise LlorchError(
+                    f"`{part.name}` would come unencrypted: its address leads to one of http",
+                    hint="give its sha256 in the catalog, or another address",
+                )
+            if remote.size is None and (size := _told_size(response)) is not None:
+                part.promise(size=size)
+                progress.total(size, part.size)
             for chunk in response.iter_raw():  # as it comes: gathering larger chunks loses what a cut line had brought
                 part.write(chunk)
                 progress.advance(len(chunk))
+    except (httpx2.InvalidURL, UnicodeError):  # the latter of a host whose name cannot be one
+        raise LlorchError(
+            f"`{part.name}` cannot be fetched: `{_address(remote)}` is not an address",
+            hint="correct `url` in the catalog",
+        ) from None
+    except (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol):
+        raise Unreachable(
+            f"`{part.name}` cannot be fetched: its address leads to others without end, or to no http address",
+            hint="try again later, or another source",
+        ) from None
     except httpx2.TimeoutException as error:
         raise Passing(f"nothing came for {_read_timeout():.0f} s") from error
     except (httpx2.TransportError, httpx2.StreamError) as error:
@@ -118,12 +134,45 @@ def _check_status(response: Any, part: Part, remote: Remote, progress: Progress)
     if remote.renewable and status in (401, 403, 404, 410):
         raise Passing(f"the file's address has expired ({status})")  # `find` gets a new one, or says what is wrong
     if status in (404, 410):
-        raise NotFound(f"there is no `{remote.url}` ({status})", hint="correct `url` in the catalog")
+        raise NotFound(f"there is no `{_address(remote)}` ({status})", hint="correct `url` in the catalog")
     if status in (401, 403):
-        raise AccessDenied(f"`{remote.url}` is refused ({status})", hint="it must be readable without a login")
+        raise AccessDenied(f"`{_address(remote)}` is refused ({status})", hint="it must be readable without a login")
     if status in (408, 429) or status >= 500:
         raise hub.trouble(status, response.headers)
     raise LlorchError(f"the server answers {status} for `{part.name}`", hint="try again later, or another source")
+
+
+def _check_body(response: Any, part: Part) -> None:
+    """Refuse what is not the file itself, as far as the headers tell."""
+    headers = response.headers
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise LlorchError(
+            f"the server sends `{part.name}` in another form than it is ({shown(encoding)})",
+            hint="it was asked for the file as it is; take another address, or another source",
+        )
+    fits = part.provable and headers.get("content-length", str(part.missing)) == str(part.missing)
+    is_page = headers.get("content-type", "").lower().startswith("text/html")
+    if is_page and not fits and not part.name.lower().endswith((".html", ".htm")):
+        raise Unreachable(
+            f"a web page came instead of `{part.name}`",
+            hint="a login page, of the network or of the server, may stand before it; open any page in a browser, "
+            "or take another address",
+        )
+
+
+def _told_size(response: Any) -> int | None:
+    """Return how many bytes the whole file has, by the answer; one may bring a part of it unasked."""
+    if response.status_code == 206:
+        found = re.fullmatch(r"bytes \d+-\d+/(\d{1,18})", response.headers.get("content-range", ""))
+    else:
+        found = re.fullmatch(r"(\d{1,18})", response.headers.get("content-length", ""))
+    return int(found[1]) if found else None
+
+
+def _address(remote: Remote) -> str:
+    """Return where a file is, without what may be a secret."""
+    return shown(without_credentials(remote.url.partition("?")[0]))
 
 
 def _restart(part: Part, remote: Remote, progress: Progress) -> None:

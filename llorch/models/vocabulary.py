@@ -235,6 +235,8 @@ def _fill(tokenizer: _Tokenizer, size: int) -> tuple[tuple[str, ...], tuple[int,
         raise Malformed(tokenizer.source.name, f"the model has {size:,} embeddings, more than {STRINGS_LIMIT:,}")
     tokens: dict[int, tuple[str, int]] = {id: (text, NORMAL) for text, id in tokenizer.tokens.items()}
     for text, (id, special) in tokenizer.added.items():
+        if tokens.get(id, (text,))[0] != text:
+            raise Malformed(tokenizer.source.name, f"the tokens {tokens[id][0]!r} and {text!r} have one id, {id:,}")
         tokens[id] = (text, CONTROL if special else USER_DEFINED)
     if max(tokens) >= size:
         raise Malformed(

@@ -2,18 +2,11 @@
 
 import os
 import socket
-import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from llorch.cache import web as module
 from llorch.cache.store import CHUNK, Store, open_store
@@ -21,6 +14,7 @@ from llorch.cache.web import SMALL
 from llorch.config import Workspace
 from llorch.errors import AccessDenied, ConfigError, DiskFull, LlorchError, NotFound, Refused, Unreachable
 from tests.cache.servers import PutServer
+from tests.tls import https_server
 
 
 def at(server: PutServer, here: Workspace, login: str = "", folder: str = "store") -> Store:
@@ -223,26 +217,10 @@ def test_an_answer_without_end(here: Workspace) -> None:
     server.server_close()
 
 
-def self_signed(name: str) -> bytes:
-    """Return a key and a certificate for a name that nobody but itself vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + timedelta(days=1))
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate
-
-
 def test_certificates_are_checked(web: PutServer, here: Workspace, tmp_path: Path) -> None:
     """A server that cannot prove to be the one that was asked for is not talked to."""
-    chain = tmp_path / "chain.pem"
-    chain.write_bytes(self_signed("localhost"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    with pytest.raises(Unreachable, match="certificate"):
-        open_store(f"https://127.0.0.1:{server.server_address[1]}", here).replace("a", b"x")
-    server.shutdown()
-    server.server_close()
+    with (
+        https_server(Endless, tmp_path / "chain.pem") as url,
+        pytest.raises(Unreachable, match="certificate"),
+    ):
+        open_store(url, here).replace("a", b"x")

@@ -234,6 +234,21 @@ def test_changed_upstream_is_said_before_it_is_fetched(workspace: Path, hub: Hub
     assert hub.bytes_sent("model.gguf") == 0
 
 
+def test_a_receipt_that_says_otherwise_is_named(workspace: Path, hub: Hub) -> None:
+    """Where only the receipt promises something, and the source has something else, the way out is the receipt."""
+    declare(workspace, hub, pinned=False)
+    assert download().code == 0
+    receipt = Path(".test-models/m/receipt.json")
+    receipt.write_text(receipt.read_text().replace(sha256(WEIGHTS), "0" * 64))
+    Path(".test-models/m/model.gguf").unlink()
+    run = download()
+    assert run.code == 6
+    assert f"expected sha256 {'0' * 64}, found sha256 {sha256(WEIGHTS)} at the source" in error_of(run)["message"]
+    assert error_of(run)["hint"].startswith(f"`{receipt}` says what it was")
+    receipt.unlink()
+    assert download().code == 0
+
+
 def test_the_token_is_shown_to_the_hub_alone(workspace: Path, hub: Hub) -> None:
     """The Hub sees the token, the server of the bytes does not, nor does a log, a message or a file."""
     hub.tokens[TOKEN] = {"org/gated"}
@@ -275,6 +290,26 @@ def test_the_client_can_bring_the_files(workspace: Path, hub: Hub) -> None:
     failed = error_of(download(LLORCH_XET="1"))
     assert failed["code"] == "unreachable", failed["message"]
     assert "without LLORCH_XET" in failed["hint"]
+
+
+def test_what_a_killed_client_has_left_is_removed(workspace: Path, hub: Hub) -> None:
+    """Its folder goes with `gc`, but not while it is in use; the next download does without it."""
+    declare(workspace, hub)
+    hub.fault("model.gguf", Fault("stall", after=1000))
+    command = [str(BIN / "llorch"), "models", "download", "m"]
+    env = {**os.environ, "LLORCH_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        other = Path(".test-models/m/config.json")
+        while (hub.bytes_sent("model.gguf") < 1000 or not other.exists()) and running.poll() is None:
+            os.sched_yield()
+        (folder,) = Path(".test-models/m").glob(".xet-*")
+        assert program("llorch", "models", "gc", "--yes", "--json").json["removed"] == []
+        running.kill()
+    assert folder.is_dir()
+    removed = program("llorch", "models", "gc", "--yes", "--json").json["removed"]
+    assert ([item["path"] for item in removed], folder.exists()) == ([str(folder)], False)
+    assert download(LLORCH_XET="1").code == 0
+    assert sorted(os.listdir(".test-models/m")) == ["config.json", "model.gguf", "receipt.json"]
 
 
 def test_many_siblings_do_not_matter(workspace: Path, hub: Hub) -> None:

@@ -237,6 +237,7 @@ def test_mistakes_have_file_line_and_key(workspace: Path, lines: str, problem: s
         ("a.part", "is a name that llorch uses itself"),
         ("a.PART", "is a name that llorch uses itself"),
         ("a.replaced/b", "is a name that llorch uses itself"),
+        (".xet-a/b", "is a name that llorch uses itself"),
         ("receipt.json", "is a name that llorch uses itself"),
         ("Receipt.json/b", "is a name that llorch uses itself"),
     ],

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import tomli
@@ -115,6 +116,18 @@ def test_pin_writes_what_fixes_a_model(workspace: Path, hub: Hub) -> None:
     assert (third.code, third.out) == (0, f"nothing to do: m is pinned to {commit[:12]}, 2 files\n")
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_pin_keeps_what_windows_wrote(workspace: Path, hub: Hub, mark: str) -> None:
+    """A byte order mark and line ends stay, and so does what is added behind."""
+    Path("catalog.toml").write_bytes((mark + UNPINNED).replace("\n", "\r\n").encode())
+    assert llorch_models("pin", "m").code == 0
+    assert llorch_models("add", "org/model", "--id", "other").code == 0
+    raw = Path("catalog.toml").read_bytes().decode()
+    assert raw.startswith(f"{mark}# Ours.\r\n[models.m]\r\n")
+    assert raw.count("\n") == raw.count("\r\n")
+    assert llorch_models("catalog", "--json").json["models"][1]["revision"] == hub.commit("org/model", "main")[0]
+
+
 def test_pin_can_be_tried_and_take_another_revision(workspace: Path, hub: Hub) -> None:
     """A dry run writes nothing; changed contents are refused unless the revision is named."""
     Path("catalog.toml").write_text(UNPINNED.replace('"model.gguf"', f'"model.gguf", sha256 = "{"0" * 64}"'))
@@ -198,6 +211,17 @@ def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub) -> None:
         "big-00001-of-00002.gguf",
         "big-00002-of-00002.gguf",
     ]
+
+
+@pytest.mark.parametrize("name", ["模型 ü.gguf", "a%20b#c?d&e=f;g.gguf", "$(id)'\".gguf", "-rf.gguf", "e\u0301.GGUF"])
+def test_add_takes_a_pasted_address_of_any_name(workspace: Path, hub: Hub, name: str) -> None:
+    """What a browser has in its bar names repository, revision and file, and the file comes under its name."""
+    hub.add("org/odd", {f"a b/{name}": Generated(99), "other.gguf": b""}, branch="v/1")
+    address = f"{hub.endpoint}/org/odd/blob/v%2F1/{quote(f'a b/{name}')}?download=true"
+    assert llorch_models("add", address, "--id", "odd").code == 0
+    assert [file["path"] for file in entries()["odd"]["files"]] == [f"a b/{name}"]
+    assert llorch_models("download", "odd").code == 0
+    assert Path(".test-models/odd/a b", name).stat().st_size == 99
 
 
 def test_add_wants_to_know_which(workspace: Path, hub: Hub) -> None:

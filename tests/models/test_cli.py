@@ -307,6 +307,20 @@ def test_delete_asks_first(tiny: Path, llorch: Llorch) -> None:
     assert os.listdir(".test-models") == []
 
 
+def test_delete_leaves_links_and_folders_to_their_owner(tiny: Path, llorch: Llorch) -> None:
+    """A link in place of the model's folder stays, with what it leads to, and so does a folder in a file's place."""
+    FILE.parent.rename(FILE.parent.with_name("real"))
+    FILE.parent.symlink_to("real")
+    FILE.with_name(FILE.name + ".part").mkdir()
+    done = llorch("models", "delete", "tiny", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert os.listdir(FILE.parent) == [f"{FILE.name}.part"]
+    FILE.with_name(FILE.name + ".part").rmdir()
+    assert llorch("models", "download", "tiny").code == 0
+    assert llorch("models", "delete", "tiny", "--yes").code == 0
+    assert (FILE.parent.is_symlink(), os.listdir(FILE.parent)) == (True, [])
+
+
 @pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 8)])
 def test_delete_is_answered(tiny: Path, typed: str, code: int) -> None:
     """At a terminal the answer decides."""

@@ -289,6 +289,21 @@ def test_numbers_too_large_for_f16_are_refused(tmp_path: Path, dtype: Dtype) -> 
     make(written.folder, "bf16")
 
 
+@pytest.mark.parametrize("tiny", [1e-45, 1e-41, 3.7e-37, 3.9e-37])
+def test_numbers_too_small_for_a_scale_are_nothing(tmp_path: Path, tiny: float) -> None:
+    """A row that was never trained, next to 0, is 0 in Q8_0, and the others are what they are."""
+    config = configure("llama")
+    tensors = random_tensors(config)
+    row = tensors["model.layers.1.mlp.up_proj.weight"][3]
+    row[:] = 0
+    zero = make(write_model(tmp_path / "zero", config, tensors, small("smollm2")).folder, "q8_0")
+    row[:] = tiny
+    written = write_model(tmp_path / "tiny", config, tensors, small("smollm2"))
+    small_ones = make(written.folder, "q8_0")
+    assert small_ones.stat().st_size == zero.stat().st_size
+    assert difference(small_ones, written) <= ROUNDED["q8_0"]
+
+
 @pytest.mark.parametrize("outtype", get_args(Outtype))
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])

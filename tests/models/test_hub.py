@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline
+from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Offline, Unreachable
 from llorch.models import hub
 from llorch.models.hub import Passing
 
@@ -52,6 +52,7 @@ def answer(status: int, headers: dict[str, str] | None = None) -> Exception:
         (answer(418), LlorchError, "answers 418 for `org/m`"),
         (httpx2.ConnectError("refused"), Passing, r"does not answer \(ConnectError\)"),
         (httpx2.ReadTimeout(""), Passing, r"does not answer \(ReadTimeout\)"),
+        (httpx2.TooManyRedirects("20"), Unreachable, "sends from one address to the next without end"),
         (ValueError("no JSON"), Passing, "no JSON"),
     ],
 )
@@ -79,13 +80,32 @@ def test_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise errors.OfflineModeIsEnabled("off")
 
 
-def test_a_revision_that_is_gone_is_told() -> None:
-    """The message names the repository and the revision."""
+@pytest.mark.parametrize(
+    ("revision", "hint"),
+    [
+        ("v1", "/org/m/tree/main shows its branches and tags"),
+        ("607a30d", "shows its branches and tags; a commit is named by all of its 40 digits"),
+        ("6" * 40, "pin another with `llorch models pin`"),
+    ],
+)
+def test_a_revision_that_is_not_there_is_told(revision: str, hint: str) -> None:
+    """The message names the repository and the revision, and the hint is for what was meant."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     response = httpx2.Response(404, request=httpx2.Request("GET", "https://hub.example/x"))
-    with pytest.raises(NotFound, match="`org/m` has no revision `v1`"), hub.told("org/m", "v1"):
+    with pytest.raises(NotFound, match=f"`org/m` has no revision `{revision}`") as caught, hub.told("org/m", revision):
         raise RevisionNotFoundError("gone", response=response)
+    assert (caught.value.hint or "").endswith(hint)
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_a_time_below_0_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The client would take it, and the system would not."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, name, -1)
+    with pytest.raises(ConfigError, match=f"^{name}: is a number of seconds"):
+        hub.client()
 
 
 @pytest.mark.parametrize("address", ["http://me:secret@hub.example", "secret@hub.example", "hub.example?token=secret"])

@@ -115,7 +115,8 @@ def test_a_repository_is_described(hub: Hub) -> None:
     ("repo", "revision", "error", "words"),
     [
         ("org/none", None, NotFound, "there is no public repository `org/none`"),
-        ("org/m", "v9", NotFound, "`org/m` has no revision `v9` any more"),
+        ("org/m", "v9", NotFound, "`org/m` has no revision `v9`"),
+        ("org/m", "0" * 40, NotFound, f"`org/m` has no revision `{'0' * 40}` any more"),
         ("org/gated", "main", AccessDenied, "`org/gated` is gated, and there is no token"),
         ("org/a--b", None, NotFound, "`org/a--b` is no repository of the Hub"),
     ],
@@ -128,6 +129,13 @@ def test_what_is_not_there_is_said(
     assert ask_repository("org/gated").gated
     with pytest.raises(error, match=words):
         ask_repository(repo, revision)
+
+
+def test_a_repository_that_was_renamed_has_its_new_name(hub: Hub) -> None:
+    """The Hub sends on who asks for the old one, which may be another's tomorrow."""
+    there = {"Location": "/api/models/org/m/revision/main?blobs=true"}
+    hub.fault("org/old", Fault("status", code=307, headers=there))
+    assert ask_repository("org/old", "main") == ask_repository("org/m", "main")
 
 
 def test_what_is_no_hub_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +176,12 @@ def test_a_hostile_answer_is_cut_down(monkeypatch: pytest.MonkeyPatch, hub: Hub)
         SimpleNamespace(rfilename="c", size=1 << 64, lfs=None, blob_id=None),
     ]
     answer = SimpleNamespace(
-        sha="f" * 40, siblings=files, tags=["x", "license:\x1b[31m" + "m" * 200], gated="auto", last_modified=None
+        id="../x",
+        sha="f" * 40,
+        siblings=files,
+        tags=["x", "license:\x1b[31m" + "m" * 200],
+        gated="auto",
+        last_modified=None,
     )
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: answer)
     found = ask_repository("org/m")
@@ -336,12 +349,19 @@ def test_what_is_chosen() -> None:
     assert chosen("README.md", "README.md", "a.gguf", "b.gguf") == ["README.md"]
     assert chosen("", *reversed(series)) == series
     assert chosen(series[1], *series, "b.gguf") == series
+    assert chosen("", "a.GGUF") == ["a.GGUF"]
     assert chosen("", "a.gguf", "../b.gguf", "/c.gguf", "d\x1b.gguf", "e.gguf.part") == ["a.gguf"]
 
 
 @pytest.mark.parametrize(
     ("file", "paths", "message", "hint"),
     [
+        (
+            "",
+            ("config.json", "model.safetensors"),
+            "`org/m` has no GGUF file: say which file to add",
+            "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows",
+        ),
         (
             "",
             ("a.gguf", "b-00001-of-00002.gguf", "b-00002-of-00002.gguf"),
@@ -404,7 +424,14 @@ def test_thousands_of_files(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("path", "id"),
-    [("A B.gguf", "a-b"), ("x/.Ü.gguf", ""), ("--", ""), ("m-00001-of-00002.gguf", "m"), ("a" * 300, "a" * 100)],
+    [
+        ("A B.gguf", "a-b"),
+        ("A.GGUF", "a"),
+        ("x/.Ü.gguf", ""),
+        ("--", ""),
+        ("m-00001-of-00002.gguf", "m"),
+        ("a" * 300, "a" * 100),
+    ],
 )
 def test_an_id_is_made_of_a_name(path: str, id: str) -> None:
     """It has no other characters than an id may have."""

@@ -168,6 +168,19 @@ def test_a_folder_that_cannot_be_made_is_said(place: Path) -> None:
     assert place.parent.read_text() == "a file"
 
 
+@pytest.mark.parametrize("name", ["models", "models/sub"])
+def test_a_link_that_leads_nowhere_is_said(tmp_path: Path, name: str) -> None:
+    """As when the disk that the models are on is not connected; the link is named."""
+    link = tmp_path / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("/mnt/none")
+    with (
+        pytest.raises(DiskFull, match=f"`{link}` is a link to `/mnt/none`, which is not there"),
+        landing(tmp_path / "models/sub/a.gguf", "a.gguf", size=1, sha256=None),
+    ):
+        raise AssertionError("nothing can be written")
+
+
 def test_a_folder_that_may_not_be_written_is_said(place: Path) -> None:
     """A read-only folder is no place to land in, and stays as it is."""
     place.parent.mkdir(mode=0o555)

@@ -172,7 +172,11 @@ def test_no_receipt_is_none(tmp_path: Path, name: str) -> None:
 
 
 def test_a_receipt_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """The message names the receipt, and what is in the way."""
+    """The message names the receipt, and what is in the way; nothing is left of it."""
+    (tmp_path / "receipt.json").mkdir()
+    with pytest.raises(DiskFull, match=r"`tiny/receipt.json` cannot be written: Is a directory"):
+        save_receipt(tmp_path / "receipt.json", "tiny/receipt.json", TEXT)
+    assert not (tmp_path / "receipt.json.part").exists()
     (tmp_path / "file").touch()
     with pytest.raises(DiskFull, match=r"`tiny/receipt.json` cannot be written: Not a directory"):
         save_receipt(tmp_path / "file" / "receipt.json", "tiny/receipt.json", TEXT)

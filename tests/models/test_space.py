@@ -32,6 +32,14 @@ def test_tasks_know_of_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("disk")
+def test_a_file_in_place_of_a_folder_is_not_met_here(tmp_path: Path) -> None:
+    """Who writes there says what is in the way."""
+    (tmp_path / "m").touch()
+    with room("it", {tmp_path / "m/a": 100}):
+        pass
+
+
+@pytest.mark.usefixtures("disk")
 def test_what_a_part_takes_already_is_not_needed_again(tmp_path: Path) -> None:
     """A `.part` that is there takes its room already, whatever the file is to have in the end."""
     (tmp_path / "a.part").write_bytes(bytes(100_000))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from llorch.models.transfer import transfer
 from llorch.progress import Silent
 from tests.conftest import sha256
 from tests.hub import Fault, Generated, Hub
+from tests.tls import https_server
 
 DATA = bytes(range(256)) * 4096
 SIZE = len(DATA)
@@ -139,6 +141,14 @@ def test_parts_of_unknown_files_are_not_mixed(tmp_path: Path, hub: Hub, heard: H
         ([Fault("stall", forever=True)], Unreachable, "nothing came for 0 s, 6 times in a row"),
         ([Fault("status", "cdn", code=503, forever=True)], Unreachable, "the server answers 503, 6 times in a row"),
         ([Fault("status", "cdn", code=403, forever=True)], Unreachable, r"address has expired \(403\), 6 times"),
+        ([Fault("portal", "cdn", forever=True)], Unreachable, "a web page came instead of `a.bin`"),
+        ([Fault("redirect", forever=True)], Unreachable, "its address leads to others without end"),
+        ([Fault("redirect", url="file:///etc/passwd")], Unreachable, "or to no http address"),
+        (
+            [Fault("status", "cdn", code=200, headers={"Content-Encoding": "gzip"})],
+            LlorchError,
+            r"in another form than it is \(gzip\)",
+        ),
         ([Fault("status", "cdn", code=418)], LlorchError, "the server answers 418 for `a.bin`"),
         (
             [Fault("status", "cdn", code=429, headers={"Retry-After": "3600"})],
@@ -146,7 +156,7 @@ def test_parts_of_unknown_files_are_not_mixed(tmp_path: Path, hub: Hub, heard: H
             "the server answers 429 and asks to wait 3600 s",
         ),
     ],
-    ids=["corrupt", "truncated", "reset", "stall", "503", "403", "418", "an hour"],
+    ids=["corrupt", "truncated", "reset", "stall", "503", "403", "page", "loop", "file", "gzip", "418", "an hour"],
 )
 def test_what_stays_is_said(
     tmp_path: Path, hub: Hub, heard: Heard, faults: list[Fault], error: type[LlorchError], words: str
@@ -158,6 +168,69 @@ def test_what_stays_is_said(
     assert caught.value.hint
     assert not (tmp_path / "a.bin").exists()
     assert len(heard.pauses) <= module.TRIES
+
+
+def test_a_page_is_taken_where_it_is_the_file(tmp_path: Path, hub: Hub, heard: Heard) -> None:
+    """A server that calls everything a web page is believed where size and digest tell."""
+    hub.fault("a.bin", Fault("status", "cdn", code=200, headers={"Content-Type": "text/html"}))
+    url, data = hub.link("org/m", "a.bin"), b"200"
+    with landing(tmp_path / "a.bin", "a.bin", size=None, sha256=None) as part:
+        transfer(part, lambda: Remote(url=url, size=len(data), sha256=sha256(data)), heard)
+    assert (tmp_path / "a.bin").read_bytes() == data
+
+
+def test_a_part_of_a_file_is_not_taken_for_all(tmp_path: Path, hub: Hub, heard: Heard) -> None:
+    """A server that sends a range unasked has more, and nothing is kept that could not be gone on with."""
+    ranged = Fault("status", "cdn", code=206, headers={"Content-Range": "bytes 0-2/100"}, forever=True)
+    hub.fault("a.bin", ranged)
+    with pytest.raises(Unreachable, match="ended 97 bytes early, 6 times") as caught:
+        bring(hub, tmp_path / "a.bin", heard, pinned=False)
+    assert caught.value.hint == "run the same command again when the server or the line is better"
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
+def test_what_nothing_proves_has_to_come_encrypted(
+    tmp_path: Path, hub: Hub, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An https address that leads to an http one is good enough for what has a sha256."""
+    from huggingface_hub import close_session
+
+    elsewhere = hub.link("org/m", "a.bin")
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Send on to where nothing is encrypted."""
+            self.send_response(302)
+            self.send_header("Location", elsewhere)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    place, chain = tmp_path / "a.bin", tmp_path / "chain.pem"
+    with https_server(Redirects, chain) as address:
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        close_session()  # the next one reads the variable
+        with (
+            pytest.raises(LlorchError, match="would come unencrypted"),
+            landing(place, "a.bin", size=None, sha256=None) as part,
+        ):
+            transfer(part, lambda: Remote(url=f"{address}/a.bin"), heard)
+        with landing(place, "a.bin", size=None, sha256=SHA) as part:
+            transfer(part, lambda: Remote(url=f"{address}/a.bin"), heard)
+        close_session()
+    assert place.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://a..b/x", "https://me:secret@xn--ü.example/x?sig=secret"])
+def test_what_is_no_address_is_said(tmp_path: Path, heard: Heard, url: str) -> None:
+    """It is shown without what may be a secret, and not tried again."""
+    with (
+        pytest.raises(LlorchError, match="is not an address") as caught,
+        landing(tmp_path / "a.bin", "a.bin", size=None, sha256=None) as part,
+    ):
+        transfer(part, lambda: Remote(url=url), heard)
+    assert ("secret" in str(caught.value), heard.pauses) == (False, [])
 
 
 def test_what_came_is_kept_for_the_next_run(tmp_path: Path, hub: Hub, heard: Heard) -> None:
