@@ -119,6 +119,19 @@ CACHE: Mapping[str, Place] = {
     "gc": Place("llorch.cache.status_cli", "gc", "Keep your own store within its limit"),
 }
 
+TABLES: Mapping[str, Mapping[str, Place]] = {
+    "": TOP,
+    "models": MODELS,
+    "build": BUILD,
+    "git": GIT,
+    "git submodules": SUBMODULES,
+    "remote": REMOTE,
+    "remote hosts": HOSTS,
+    "dev": DEV,
+    "cache": CACHE,
+}
+"""By its path, the commands of each group."""
+
 
 class Parsed(click.Command):
     """A command whose mistaken options are told with its own name."""
@@ -155,9 +168,9 @@ class Command(Parsed):
         workspace = enter_workspace()
         named = ctx.find_root().meta.get("remote")
         if named is not None and not named.strip():
-            raise click.UsageError("`--remote` names no host")
+            raise click.UsageError("`--remote` names no host", ctx)
         if self.local is not None and named:
-            raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
+            raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}", ctx)
         if not self.looks:
             from llorch.log import begin
 
@@ -198,12 +211,11 @@ class Table(Parsed, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may be meant."""
         if args and args[0] not in self.table and not args[0].startswith("-"):
-            from llorch.errors import nearest
+            from llorch import meant
 
-            near = nearest(args[0], list(self.table))
-            raise click.UsageError(
-                f"there is no command `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""), ctx
-            )
+            lines = meant.commands(ctx.command_path.partition(" ")[2], args, TABLES)
+            also = "; did you mean " + " or ".join(f"`{line}`" for line in lines) + "?" if lines else ""
+            raise click.UsageError(f"there is no command `{args[0]}`{also}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -436,6 +448,10 @@ def _show_usage_error(error: click.ClickException) -> int:
         ui.print_err(error.format_message())
         return error.exit_code
     hint = f"`{path} --help` shows what it takes"
+    if isinstance(error, click.NoSuchOption):
+        from llorch import meant
+
+        hint = meant.option(path.partition(" ")[2], error.option_name) or hint
     if ui.mode.json:
         ui.emit_json({"error": {"code": "usage", "message": error.format_message(), "hint": hint}})
     else:
