@@ -226,6 +226,7 @@ def _crates(files: Files) -> Found:
             table=("test", suite.name),
             manifest=suite.manifest,
             package=suite.settings.package,
+            every=True,
             features=each(suite.settings.features, backend),
         )
         for suite in files.suites.values()
