@@ -311,15 +311,18 @@ def _switch_option(flag: str, variable: str, help: str) -> Any:
 def enter_workspace() -> "Workspace":
     """Make the workspace's root the current folder, say so where none is declared, and return it."""
     from pathlib import Path
+    from shlex import quote
 
-    from llorch.workspace import find_workspace
+    from llorch.workspace import find_workspace, repository_of
 
     meta = click.get_current_context().find_root().meta
     named = meta.get("directory")
     meta["LLORCH_REPO_ROOT"] = os.environ.get("LLORCH_REPO_ROOT")
     workspace = find_workspace(Path(named) if named is not None else None)
     if not workspace.declared:
-        ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}")
+        repository = repository_of(str(workspace.root))
+        above = f"; `-C {quote(repository)}` works in the whole repository" if repository != str(workspace.root) else ""
+        ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}{above}")
     os.environ["LLORCH_REPO_ROOT"] = str(workspace.root)
     os.chdir(workspace.root)
     return workspace

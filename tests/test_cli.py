@@ -1,6 +1,7 @@
 """The command line: help, options, mistakes, and how every run ends."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -189,6 +190,11 @@ def test_an_undeclared_workspace_is_said(workspace: Path, llorch: Llorch) -> Non
     assert llorch("models", "list").err.startswith(said)
     assert llorch("models", "list", "-q").err == ""
     assert llorch("models", "list", "--json").err == ""
+    (workspace / ".git").mkdir()
+    assert llorch("models", "list").err.startswith(said)
+    (workspace / "bin").mkdir()
+    below = llorch("-C", "bin", "models", "list").err.splitlines()[0]
+    assert below == f"{said.strip()}/bin; `-C {shlex.quote(str(workspace))}` works in the whole repository"
     (workspace / "llorch.toml").write_text("version = 1\n")
     assert said not in llorch("models", "list").err
 
