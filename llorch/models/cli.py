@@ -156,13 +156,17 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
         for report in found:
             word = ui.style(f"{report.state:<10}", _STYLES.get(report.state, "note"))
             ui.emit(f"{word} {report.path}" + (f": {report.detail}" if report.detail else ""))
-    wrong = {model.id: found for model, found in reports.items() if not all(report.ok for report in found)}
-    flawed = " ".join(id for id, found in wrong.items() if any(report.flaw for report in found))
+    wrong = {model: found for model, found in reports.items() if not all(report.ok for report in found)}
+    # What came malformed comes so again; what was made here is made anew.
+    flawed = [
+        model.id for model, found in wrong.items() if any(each.flaw and each.path in model.paths for each in found)
+    ]
+    if others := [model.id for model in wrong if model.id not in flawed]:
+        ui.print_err(f"\nhint: `llorch models download {' '.join(others)}` repairs what is wrong")
     if flawed:
-        ui.print_err(f"\nhint: the source may have it so; else `llorch models delete {flawed}`, then download it again")
-    elif wrong:
-        ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` repairs what is wrong")
-    elif not reports:
+        delete = f"`llorch models delete {' '.join(flawed)}`"
+        ui.print_err(f"\nhint: the source may have it so; else {delete}, then download it again")
+    if not reports:
         ui.tell("no models here yet")
     return 0 if ok else 6
 

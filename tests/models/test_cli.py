@@ -289,6 +289,25 @@ def test_verify_judges_what_nobody_promised(workspace: Path, llorch: Llorch) -> 
     assert done.err.endswith(f"\nhint: {hint}\n")
 
 
+def test_what_was_made_is_repaired_by_making_it_again(workspace: Path, llorch: Llorch) -> None:
+    """Each kind of damage has its own way out, and the one that is named works."""
+    shipped = 'version = 1\nextends = "shipped"\n'
+    write_catalog(workspace, {"odd": {"a.gguf": b"data"}}, pinned=False)
+    Path("catalog.toml").write_text(shipped + Path("catalog.toml").read_text().replace("version = 1\n", ""))
+    assert llorch("models", "download", "tiny-gpt2", "odd").code == 6
+    made = Path(".test-models/tiny-gpt2/tiny-gpt2-f32.gguf")
+    Path(".test-models/tiny-gpt2/receipt.json").unlink()
+    made.write_bytes(b"half")
+    assert llorch("models", "verify", "--all").err.splitlines()[-3:] == [
+        "hint: `llorch models download tiny-gpt2` repairs what is wrong",
+        "",
+        "hint: the source may have it so; else `llorch models delete odd`, then download it again",
+    ]
+    assert llorch("models", "download", "tiny-gpt2").code == 0
+    assert llorch("models", "verify", "tiny-gpt2").code == 0
+    assert made.read_bytes()[:4] == b"GGUF"
+
+
 # delete
 
 
