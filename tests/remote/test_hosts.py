@@ -236,7 +236,7 @@ def test_unknown_names_are_refused(text: str, message: str) -> None:
 
 def test_an_address_has_the_host_that_is_there() -> None:
     """As `llorch-remote` took it; it is told, since another host may be declared by the same address."""
-    with pytest.raises(UnknownName, match="there is no host `w.lan`") as caught:
+    with pytest.raises(UnknownName, match=r"there is no host `w\.lan`") as caught:
         select_hosts("mac,w.lan", HOSTS)
     assert caught.value.hint == "it is the address of `workstation`"
 
