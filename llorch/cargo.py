@@ -118,7 +118,7 @@ def run(
 
 
 def _way_to_manifest(said: str) -> str | None:
-    """Return how a manifest comes that cargo has not found below an empty folder, as a submodule is before it is cloned."""
+    """Return how a manifest comes that cargo has not found below an empty folder, such as a submodule to be cloned."""
     for name in _UNREAD.findall(said):
         folder = next(above for above in Path(name).parents if above.is_dir())
         if not os.listdir(folder):
