@@ -455,8 +455,11 @@ def _show_usage_error(error: click.ClickException) -> int:
         from llorch import meant
 
         hint = meant.option(path.partition(" ")[2], error.option_name) or hint
+    message = error.format_message()
+    if ui.log is not None:
+        ui.log.event("error", "error", code="usage", text=message, hint=hint)
     if ui.mode.json:
-        ui.emit_json({"error": {"code": "usage", "message": error.format_message(), "hint": hint}})
+        ui.emit_json({"error": {"code": "usage", "message": message, "hint": hint}})
     else:
-        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {error.format_message()}\n\nhint: {hint}")
+        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {ui.harmless(message)}\n\nhint: {ui.harmless(hint)}")
     return error.exit_code

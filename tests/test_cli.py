@@ -90,6 +90,7 @@ def test_a_group_alone_shows_its_help(workspace: Path, llorch: Llorch, group: tu
             "there is no command `downlaod`; did you mean `download`?\n\nhint: `llorch models --",
         ),
         (("zzz",), "there is no command `zzz`\n\n"),
+        (("\x1b[31m",), "there is no command `\\x1b[31m`\n\n"),
         (("--nope",), "No such option '--nope'"),
         (("models", "info"), "Missing argument 'ID'.\n\nhint: `llorch models info --help` shows what it takes\n"),
         (("git", "--nope"), "No such option '--nope'.\n\nhint: `llorch git --help` shows"),
