@@ -12,10 +12,11 @@ from llorch.cli import MODELS, Command, Table, dry_run_option, no_cache_option, 
 from llorch.errors import Malformed, UnknownName
 from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
-from llorch.models.status import Status, folder_size, leftovers, status_of
+from llorch.models.status import Other, Status, find_others, folder_size, leftovers, other_folders, status_of
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.models.gguf import Gguf
@@ -42,13 +43,17 @@ def catalog() -> None:
 
 @click.command("list", cls=Command, looks=True, example="llorch models list")
 def list_models() -> None:
-    """Show the models on disk and their state.
+    """Show the models on disk and their state, and other GGUF and safetensors files in the model folder.
 
     ok: verified. unverified: there, and not compared with the catalog yet. corrupt: not the promised file. partial:
-    something is missing.
+    something is missing. undeclared: the catalog does not have it.
     """
-    there = [status for status in _statuses() if status.present]
-    _show(there, "no models here yet; `llorch models download smollm2` gets the smallest")
+    run = session()
+    every = _statuses()
+    base = run.workspace.name(run.settings.paths.models)
+    others = find_others([status.model for status in every], base, run.workspace)
+    there = [status for status in every if status.present]
+    _show(there, "no models here yet; `llorch models download smollm2` gets the smallest", others)
 
 
 @click.command(cls=Command, example="llorch models download smollm2\nllorch models download tinyllama qwen --json")
@@ -207,7 +212,7 @@ def delete(ids: tuple[str, ...]) -> None:
 
 @click.command("disk-usage", cls=Command, looks=True, example="llorch models disk-usage")
 def disk_usage() -> None:
-    """Show the room that each model's folder takes, and what else is in the model folder."""
+    """Show the room that each model's folder takes, and each other one in the model folder."""
     run = session()
     base = run.workspace.name(run.settings.paths.models)
     rows: list[dict[str, Any]] = [
@@ -216,13 +221,16 @@ def disk_usage() -> None:
         if run.workspace.path(model.folder).is_dir()
     ]
     total = folder_size(base, run.workspace)
-    known = sum(row["size"] for row in rows)
+    others = other_folders([row["folder"] for row in rows], base, run.workspace)
+    rest = total - sum(row["size"] for row in rows)
     if ui.mode.json:
-        ui.emit_json({"models": rows, "other_size": total - known, "total_size": total})
+        folders = [{"folder": other.path, "size": other.size} for other in others]
+        ui.emit_json({"models": rows, "others": folders, "other_size": rest, "total_size": total})
         return
     cells = [[row["id"], ui.bytes_text(row["size"]), row["folder"]] for row in rows]
-    if total > known:
-        cells.append(["(other)", ui.bytes_text(total - known), base])
+    cells += [["(other)", ui.bytes_text(other.size), shown(other.path)] for other in others]
+    if loose := rest - sum(other.size for other in others):
+        cells.append(["(other)", ui.bytes_text(loose), base])
     ui.table(["model", "size>", "folder"], [*cells, ["total", ui.bytes_text(total), base]])
 
 
@@ -254,13 +262,17 @@ def _statuses() -> list[Status]:
     return found
 
 
-def _show(statuses: list[Status], nothing: str) -> None:
+def _show(statuses: list[Status], nothing: str, others: list[Other] | None = None) -> None:
     total = sum(status.size for status in statuses)
     if ui.mode.json:
         run = session()
         base = run.workspace.name(run.settings.paths.models)
-        ui.emit_json({"folder": base, "models": [_summary(status) for status in statuses], "total_size": total})
+        more = {} if others is None else {"others": [other._asdict() for other in others]}
+        models = [_summary(status) for status in statuses]
+        ui.emit_json({"folder": base, "models": models, **more, "total_size": total})
         return
+    others = others or []
+    total += sum(other.size for other in others)
     ui.table(
         ["id", "state", "size>", "license", "name"],
         [
@@ -272,9 +284,10 @@ def _show(statuses: list[Status], nothing: str) -> None:
                 status.model.entry.name,
             ]
             for status in statuses
-        ],
+        ]
+        + [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others],
     )
-    ui.tell(f"{ui.bytes_text(total)} in all" if statuses else nothing)
+    ui.tell(f"{ui.bytes_text(total)} in all" if statuses or others else nothing)
 
 
 def _summary(status: Status) -> dict[str, Any]:
