@@ -27,6 +27,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "remove": "models delete",
         "rm": "models delete",
     },
+    "remote hosts": {
+        "delete": "remote hosts remove",
+        "rm": "remote hosts remove",
+    },
 }
 """By a group's path, what other programs call its commands."""
 ON_A_HOST: Mapping[str, str] = {
@@ -54,6 +58,9 @@ ON_A_HOST: Mapping[str, str] = {
 """The actions of `llorch-remote HOST`."""
 BACKENDS = ("cpu", "cuda", "metal")
 OPTIONS: Mapping[tuple[str, str], str] = {
+    ("build", "--backend"): "a backend is named as it is: `llorch build NAME BACKEND`",
+    ("build", "--features"): "`features` of `[build.NAME]` in llorch.toml says which",
+    ("build", "--release"): "it is so without, unless `profile` of `[build.NAME]` in llorch.toml is another",
     ("git submodules branch", "--branch"): "a branch is named as it is: `llorch git submodules branch NAME BRANCH`",
     ("git submodules branch", "--submodule"): "a submodule is named as it is: `llorch git submodules branch NAME`",
     ("git submodules reset", "--force"): "`--yes` resets without asking",
@@ -62,8 +69,10 @@ OPTIONS: Mapping[tuple[str, str], str] = {
     ("models delete", "--force"): "`--yes` deletes without asking",
     ("models download", "--force"): "a wrong file is replaced in any case;"
     " `llorch models delete ID` first has a right one fetched anew",
+    ("test", "--features"): "`--backend` chooses them; `features` of `[test.NAME]` in llorch.toml says which",
+    ("test", "--nocapture"): "what follows `--` is the test program's: `llorch test SUITE -v -- --nocapture`",
 }
-"""By a command's path and an option of the scripts, what there is instead."""
+"""By a command's path and an option of the scripts, or of cargo, what there is instead."""
 
 
 def commands(group: str, words: Sequence[str], tables: Mapping[str, Collection[str]]) -> Sequence[str]:
@@ -101,7 +110,7 @@ def option(command: str, name: str) -> str | None:
     """Return what there is instead of an option that a command does not have, None if nothing is known of it."""
     if name == "--version":
         return "`llorch --version` tells it"
-    return OPTIONS.get((command, name))
+    return OPTIONS.get((command, name)) or OPTIONS.get((command.partition(" ")[0], name))
 
 
 def _on_a_host(words: Sequence[str], *, alone: bool) -> str | None:

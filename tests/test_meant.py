@@ -9,6 +9,7 @@ import pytest
 from llorch.cli import TABLES
 from llorch.dev.replaced import ACTIONS
 from llorch.meant import BACKENDS, ON_A_HOST, OPTIONS, WORDS, commands
+from llorch.meant import option as option_hint
 from tests.conftest import Run
 from tests.pages import flaw
 
@@ -56,6 +57,7 @@ def test_words_at_the_top(line: str, lines: list[str]) -> None:
         ("git submodules", "doctor", ["llorch dev doctor"]),
         ("models", "rm tinyllama", ["llorch models delete"]),
         ("models", "status", []),
+        ("remote hosts", "rm mac", ["llorch remote hosts remove"]),
         ("remote", "add mac", ["llorch remote hosts add"]),
         ("remote", "mac status", ["llorch git status --remote mac"]),
         ("remote", "status mac", ["llorch git status --remote mac"]),
@@ -98,6 +100,8 @@ def test_what_is_suggested_is_there() -> None:
     for command, option in OPTIONS:
         assert flaw(f"llorch {command}") is None
         assert flaw(f"llorch {command} {option}") is not None
+    assert option_hint("build worker", "--release") == OPTIONS["build", "--release"]
+    assert option_hint("git log", "--release") is None
     assert set(ON_A_HOST) == ACTIONS["llorch-remote"]
     assert not set(BACKENDS) & set(ON_A_HOST)
 

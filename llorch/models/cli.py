@@ -251,7 +251,8 @@ def choose(ids: tuple[str, ...], every: bool) -> list[Model]:
     known = _models()
     for id in ids:
         if id not in known:
-            raise UnknownName("model", id, list(known), hint="`llorch models catalog` shows them")
+            hint = "`--all` is every model" if id == "all" else "`llorch models catalog` shows them"
+            raise UnknownName("model", id, list(known), hint=hint)
     return [known[id] for id in dict.fromkeys(ids)] if ids else list(known.values())
 
 

@@ -53,6 +53,7 @@ def test_download_of_an_unknown_model(catalog: Path, llorch: Llorch) -> None:
     """Nothing is fetched when one of the names is wrong."""
     done = llorch("models", "download", "tiny", "tow")
     assert (done.code, done.err.splitlines()[0]) == (3, "error: there is no model `tow`; did you mean `two`?")
+    assert llorch("models", "download", "all").err.endswith("hint: `--all` is every model\n")
     assert not FILE.exists()
 
 
