@@ -28,7 +28,7 @@ def _root(needs: Needs) -> str | None:
 
 def check_git(needs: Needs, need: str) -> Iterator[Finding]:
     """Look for git, and whether it works in the repository."""
-    from llorch.git.repo import find_repo
+    from llorch.git.repo import OLDEST, find_repo
 
     severity: Severity = "error" if need else "warn"
     try:
@@ -42,6 +42,12 @@ def check_git(needs: Needs, need: str) -> Iterator[Finding]:
     if not version:
         text = f"`git --version` does not say it is git: {first_line(said)}"
         yield Finding(id="git", severity=severity, found="does not work", needed_for=need, text=text)
+        return
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[: len(OLDEST)])
+    if numbers < OLDEST:
+        text = f"this git is too old: {'.'.join(map(str, OLDEST))} or newer is needed"
+        fix = needs.system.install("git")
+        yield Finding(id="git", severity=severity, found=version, needed_for=need, text=text, fix=fix)
         return
     try:
         if need:
