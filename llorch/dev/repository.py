@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llorch.dev.finding import Finding, Severity, ask, first_line, listing, own, words_of
@@ -120,8 +121,15 @@ def _broken(each: "Submodule", needs: Needs) -> Finding:
 
 
 def _inside(submodules: "Sequence[Submodule]", needs: Needs) -> str:
-    """Return the tasks whose crate, or whose script, is in one of the submodules."""
+    """Return the tasks whose crate, or one that it depends on by a path, is in one of the submodules."""
+    from llorch.build.sources import find_packages
+
     roots = [str(each.declared.repo.root) + os.sep for each in submodules]
     crates = [(plan.task, plan.manifest) for plan in needs.builds]
     crates += [(suite.task, suite.manifest) for suite in needs.suites if suite.manifest]
-    return listing([task for task, path in crates if os.path.realpath(path).startswith(tuple(roots))])
+
+    def is_inside(manifest: Path) -> bool:
+        packages = (os.path.join(os.path.realpath(folder), "") for folder in find_packages(manifest.parent))
+        return any(package.startswith(tuple(roots)) for package in packages)
+
+    return listing([task for task, manifest in crates if is_inside(manifest)])

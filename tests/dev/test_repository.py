@@ -118,6 +118,9 @@ def test_a_submodule_that_a_build_needs(world: World) -> None:
         assert finding.needed_for == "build:app" + (", test:unit" if suite else "")
     (world.work / "llorch.toml").write_text('[build.app]\nmanifest = "reference/candlelight/Cargo.toml"\n')
     assert look(check_submodules, world.work)[0].severity == "warn"
+    (world.work / "reference/candlelight").mkdir()
+    (world.work / "reference/candlelight/Cargo.toml").write_text('[dependencies]\ncore = { path = "../candle/core" }\n')
+    assert look(check_submodules, world.work)[0].needed_for == "build:app"
 
 
 def test_a_submodule_that_leads_nowhere(world: World) -> None:
