@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from llorch import shell
@@ -30,6 +31,7 @@ _VERBS = (
     "Adding", "Blocking", "Checking", "Compiling", "Dirty", "Downloaded", "Downloading", "Finished", "Fresh", "Locking",
     "Running", "Unpacking", "Updating",
 )  # fmt: skip
+_UNREAD = re.compile(r"failed to read `(/.*/Cargo\.toml)`")
 _WARNED = re.compile(r"warning: `.*` \(.*\) generated (\d+) warnings?\b")
 
 
@@ -111,7 +113,18 @@ def run(
     try:
         shell.run(command, cwd=folder, env={**bar, **environ}, on_line=output, hint=INSTALL)
     except CommandFailed as error:
-        raise CommandFailed(command, error.returncode, output.errors(), hint=hint) from None
+        said = output.errors()
+        raise CommandFailed(command, error.returncode, said, hint=hint or _way_to_manifest(said)) from None
+
+
+def _way_to_manifest(said: str) -> str | None:
+    """Return how a manifest comes that cargo has not found below an empty folder, such as a submodule to be cloned."""
+    for name in _UNREAD.findall(said):
+        folder = next(above for above in Path(name).parents if above.is_dir())
+        if not os.listdir(folder):
+            path = os.path.relpath(folder)
+            return f"`{path}` is empty; a submodule is cloned by `llorch git submodules update --pinned {quote(path)}`"
+    return None
 
 
 def load_metadata(folder: Path, *, timeout: float | None = None) -> dict[str, Any]:

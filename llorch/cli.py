@@ -121,6 +121,19 @@ CACHE: Mapping[str, Place] = {
     "gc": Place("llorch.cache.status_cli", "gc", "Keep your own store within its limit"),
 }
 
+TABLES: Mapping[str, Mapping[str, Place]] = {
+    "": TOP,
+    "models": MODELS,
+    "build": BUILD,
+    "git": GIT,
+    "git submodules": SUBMODULES,
+    "remote": REMOTE,
+    "remote hosts": HOSTS,
+    "dev": DEV,
+    "cache": CACHE,
+}
+"""By its path, the commands of each group."""
+
 
 class Parsed(click.Command):
     """A command whose mistaken options are told with its own name."""
@@ -157,9 +170,9 @@ class Command(Parsed):
         workspace = enter_workspace()
         named = ctx.find_root().meta.get("remote")
         if named is not None and not named.strip():
-            raise click.UsageError("`--remote` names no host")
+            raise click.UsageError("`--remote` names no host", ctx)
         if self.local is not None and named:
-            raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}")
+            raise click.UsageError(f"`{ctx.command_path}` takes no `--remote`: {self.local}", ctx)
         if not self.looks:
             from llorch.log import begin
 
@@ -201,12 +214,11 @@ class Table(Parsed, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may be meant."""
         if args and args[0] not in self.table and not args[0].startswith("-"):
-            from llorch.errors import nearest
+            from llorch import meant
 
-            near = nearest(args[0], list(self.table))
-            raise click.UsageError(
-                f"there is no command `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""), ctx
-            )
+            lines = meant.commands(ctx.command_path.partition(" ")[2], args, TABLES)
+            also = "; did you mean " + " or ".join(f"`{line}`" for line in lines) + "?" if lines else ""
+            raise click.UsageError(f"there is no command `{args[0]}`{also}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -302,15 +314,18 @@ def _switch_option(flag: str, variable: str, help: str) -> Any:
 def enter_workspace() -> "Workspace":
     """Make the workspace's root the current folder, say so where none is declared, and return it."""
     from pathlib import Path
+    from shlex import quote
 
-    from llorch.workspace import find_workspace
+    from llorch.workspace import find_workspace, repository_of
 
     meta = click.get_current_context().find_root().meta
     named = meta.get("directory")
     meta["LLORCH_REPO_ROOT"] = os.environ.get("LLORCH_REPO_ROOT")
     workspace = find_workspace(Path(named) if named is not None else None)
     if not workspace.declared:
-        ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}")
+        repository = repository_of(str(workspace.root))
+        above = f"; `-C {quote(repository)}` works in the whole repository" if repository != str(workspace.root) else ""
+        ui.tell(f"no llorch.toml, catalog.toml or dodo.py here or above: working in {workspace.root}{above}")
     os.environ["LLORCH_REPO_ROOT"] = str(workspace.root)
     os.chdir(workspace.root)
     return workspace
@@ -438,11 +453,18 @@ def _show_usage_error(error: click.ClickException) -> int:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())) and not ui.mode.json:
         ui.print_err(error.format_message())
         return error.exit_code
-    message, hint = in_our_words(error.format_message()), f"`{path} --help` shows what it takes"
+    hint = f"`{path} --help` shows what it takes"
+    if isinstance(error, click.NoSuchOption):
+        from llorch import meant
+
+        hint = meant.option(path.partition(" ")[2], error.option_name) or hint
+    message = in_our_words(error.format_message())
+    if ui.log is not None:
+        ui.log.event("error", "error", code="usage", text=message, hint=hint)
     if ui.mode.json:
         ui.emit_json({"error": {"code": "usage", "message": message, "hint": hint}})
     else:
-        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {message}\n\nhint: {hint}")
+        ui.print_err(ui.style("error:", "bad", sys.stderr) + f" {ui.harmless(message)}\n\nhint: {ui.harmless(hint)}")
     return error.exit_code
 
 

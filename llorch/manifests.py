@@ -31,6 +31,8 @@ class Wanted:
     table: tuple[str, str]
     manifest: Path
     package: str = ""
+    every: bool = False
+    """Cargo takes all packages of the workspace where none is named, and the manifest is none's own."""
     bins: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
@@ -91,24 +93,32 @@ def _has_cargo(folder: Path) -> bool:
 
 def _compare(table: Wanted, metadata: Metadata) -> Iterator[Mistake]:
     package = cargo.find_package(metadata, table.manifest, table.package)
-    if package is None:
+    if package is None and table.every and not table.package and metadata["packages"]:
+        yield from _features(table, "the workspace", metadata["packages"])
+    elif package is None:
         yield cargo.no_package(metadata, table.table, table.package)
     else:
         bins = [target["name"] for target in package["targets"] if "bin" in target["kind"]]
         for name in table.bins:
             if name not in bins:
                 yield _unknown(table, "bin", f"`{package['name']}` has no binary `{name}`", name, bins)
-        optional = [each["rename"] or each["name"] for each in package["dependencies"] if each["optional"]]
-        features = list(dict.fromkeys(["default", *package["features"], *optional]))
-        for name in table.features:
-            if "/" not in name and name not in features:
-                yield _unknown(table, "features", f"`{package['name']}` has no feature `{name}`", name, features)
+        yield from _features(table, f"`{package['name']}`", [package])
     own = _own_profiles(Path(metadata["workspace_root"]), table.manifest.parent)
     profiles = list(dict.fromkeys([*PROFILES, *own]))
     for name in table.profiles:
         if name not in profiles:
             message = f"there is no profile `{name}` in the workspace's Cargo.toml"
             yield _unknown(table, "profile", message, name, profiles)
+
+
+def _features(table: Wanted, where: str, packages: Sequence[Metadata]) -> Iterator[Mistake]:
+    dependencies = [each for package in packages for each in package["dependencies"]]
+    optional = [each["rename"] or each["name"] for each in dependencies if each["optional"]]
+    own = [name for package in packages for name in package["features"]]
+    known = list(dict.fromkeys(["default", *own, *optional]))
+    for name in table.features:
+        if "/" not in name and name not in known:
+            yield _unknown(table, "features", f"{where} has no feature `{name}`", name, known)
 
 
 def _unknown(table: Wanted, field: str, message: str, name: str, known: Sequence[str]) -> Mistake:

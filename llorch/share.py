@@ -55,6 +55,7 @@ class Share:
 
         Raises:
             Unshared: that cannot be told, or not so that it would mean the same elsewhere.
+            NotInWorkspace: what it would be made of is not there.
         """
         return Maker({"definition": dict(self.recipe.definition)}, {})
 

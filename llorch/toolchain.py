@@ -237,7 +237,8 @@ def require_backend(backend: str, folder: Path, platform: str = sys.platform) ->
     if backend == "metal":
         if platform != "darwin":
             raise ToolMissing(
-                "a metal build needs a Mac", hint="build it there: `llorch build … --remote` a Mac, or cpu"
+                "a metal build needs a Mac",
+                hint="name another backend, or build it on a Mac: `llorch build … --remote HOST`",
             )
         if shutil.which("xcrun") is None:
             raise ToolMissing("a metal build needs Apple's command line tools", hint="`xcode-select --install`")

@@ -1,5 +1,6 @@
 """What cargo says, read: messages, the bar, warnings and errors; and what sccache has counted."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from llorch import cargo
 from llorch.cargo import Output, cache_counts, load_metadata
 from llorch.errors import CommandFailed, ToolMissing
 from llorch.progress import Silent
+from tests.rust import SYSROOT, needs_cargo
 
 
 class Words(Silent):
@@ -113,6 +115,33 @@ def test_cargo_fails_with_its_errors(workspace: Path, program: Callable[[str, st
         cargo.run(["build"], workspace, {"WORD": "word"}, output, hint="so")
     assert (caught.value.message, caught.value.hint) == ("`cargo` exited with 101:\nerror: no", "so")
     assert list(output.text) == ["word always", "error: no"]
+
+
+@needs_cargo
+@pytest.mark.parametrize(
+    ("there", "hint"),
+    [
+        ("", "`ref erence` is empty; a submodule is cloned by `llorch git submodules update --pinned 'ref erence'`"),
+        ("README", None),
+    ],
+)
+def test_a_crate_in_a_submodule_that_is_not_there(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, there: str, hint: str | None
+) -> None:
+    """The hint has what clones it; of a folder that has other files nobody knows."""
+    monkeypatch.setenv("PATH", f"{SYSROOT}/bin:{os.environ['PATH']}")
+    depends = '[dependencies]\nlib = { path = "../ref erence/crates/lib" }\n'
+    (workspace / "app/src").mkdir(parents=True)
+    (workspace / "app/src/main.rs").write_text("fn main() {}\n")
+    (workspace / "app/Cargo.toml").write_text(
+        f'[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n{depends}'
+    )
+    (workspace / "ref erence").mkdir()
+    if there:
+        (workspace / "ref erence" / there).touch()
+    with pytest.raises(CommandFailed) as caught:
+        cargo.run(["build"], workspace / "app", {}, Output(Silent()))
+    assert caught.value.hint == hint
 
 
 def test_metadata_is_among_what_is_said(workspace: Path, program: Callable[[str, str], None]) -> None:

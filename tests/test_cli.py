@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def test_a_group_alone_shows_its_help(workspace: Path, llorch: Llorch, group: tu
             "there is no command `downlaod`; did you mean `download`?\n\nhint: `llorch models --",
         ),
         (("zzz",), "there is no command `zzz`\n\n"),
+        (("\x1b[31m",), "there is no command `\\x1b[31m`\n\n"),
         (("--nope",), "no such option `--nope`"),
         (("models", "check", "m", "--tokens", "x"), "invalid value for `--tokens`: `x` is not a whole number\n"),
         (("models", "info"), "missing argument `ID`\n\nhint: `llorch models info --help` shows what it takes\n"),
@@ -194,6 +196,11 @@ def test_an_undeclared_workspace_is_said(workspace: Path, llorch: Llorch) -> Non
     assert llorch("models", "list").err.startswith(said)
     assert llorch("models", "list", "-q").err == ""
     assert llorch("models", "list", "--json").err == ""
+    (workspace / ".git").mkdir()
+    assert llorch("models", "list").err.startswith(said)
+    (workspace / "bin").mkdir()
+    below = llorch("-C", "bin", "models", "list").err.splitlines()[0]
+    assert below == f"{said.strip()}/bin; `-C {shlex.quote(str(workspace))}` works in the whole repository"
     (workspace / "llorch.toml").write_text("version = 1\n")
     assert said not in llorch("models", "list").err
 

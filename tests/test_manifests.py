@@ -27,7 +27,7 @@ def rust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rust:
 def said(rust: Rust) -> Callable[..., list[str]]:
     """Return what is wrong with a table, a line each."""
 
-    def look(manifest: str = "app/Cargo.toml", **values: tuple[str, ...] | str) -> list[str]:
+    def look(manifest: str = "app/Cargo.toml", **values: tuple[str, ...] | str | bool) -> list[str]:
         wanted = Wanted(table=TABLE, manifest=rust.root / manifest, **values)  # type: ignore[arg-type]  # as the tests say
         mistakes, skipped = check([wanted], Workspace(root=rust.root, declared=True))
         assert skipped == ""
@@ -61,6 +61,16 @@ def test_what_is_not_there_is_said(said: Callable[..., list[str]]) -> None:
         "profile: there is no profile `zzz` in the workspace's Cargo.toml (there are dev, release, test, bench)",
     ]
     assert said("crates/unused/Cargo.toml", bins=("x",)) == ["bin: `unused` has no binary `x` (there are none)"]
+
+
+def test_tests_may_be_of_all_packages(said: Callable[..., list[str]]) -> None:
+    """Cargo takes the features that any of them has; a package that is named has to be there."""
+    assert said("Cargo.toml", every=True, features=("cuda", "base/x")) == []
+    assert said("Cargo.toml", every=True, features=("cud",)) == [
+        "features: the workspace has no feature `cud` (did you mean `cuda`?)"
+    ]
+    assert said("Cargo.toml", every=True, package="wroker")[0].startswith("package: there is no package `wroker`")
+    assert said(every=True, bins=("zzz",))[0].startswith("bin: `worker` has no binary `zzz`")
 
 
 def test_a_manifest_that_cargo_cannot_use_is_said(said: Callable[..., list[str]], rust: Rust) -> None:

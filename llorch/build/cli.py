@@ -135,9 +135,8 @@ def _choose(name: str, backend: str | None) -> list[Plan]:
     if not chosen and name in DEFAULTS:
         require_folder(session().workspace.path(DEFAULTS[name].manifest), DEFAULTS[name].manifest, f"build:{name}")
     if not chosen:
-        raise UnknownName(
-            "build", name, list({plan.name: plan for plan in plans}), hint="`llorch build list` shows them"
-        )
+        hint = " or ".join(f"`{line}`" for line in _meant(name, plans)) or "`llorch build list` shows them"
+        raise UnknownName("build", name, list({plan.name: plan for plan in plans}), hint=hint)
     if backend is None:
         return chosen
     found = [plan for plan in chosen if plan.backend == backend]
@@ -146,6 +145,17 @@ def _choose(name: str, backend: str | None) -> list[Plan]:
         hint = f"{name} is built for {', '.join(known)}" if known else f"{name} has no backends"
         raise UnknownName("backend", backend, known, hint=hint)
     return found
+
+
+def _meant(name: str, plans: list[Plan]) -> list[str]:
+    """Return the lines, three at most, that build what a backend, a task, a binary or a package is called."""
+    lines = {}
+    for plan in plans:
+        if name == plan.package:
+            lines[f"llorch build {plan.name}"] = plan
+        elif name in (plan.backend, plan.bin, plan.task.removeprefix("build:")):
+            lines[f"llorch build {plan.name} {plan.backend}".rstrip()] = plan
+    return [*lines][:3]
 
 
 def _row(plan: Plan) -> dict[str, Any]:

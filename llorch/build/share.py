@@ -40,8 +40,7 @@ class BinaryShare(Share):
 
     def here(self) -> Maker:
         """Return the toolchain that would build, or the one that is pinned where there is none."""
-        if not self._plan.manifest.is_file():
-            raise Unshared(f"`{self._workspace.name(self._plan.manifest)}` is not there")
+        toolchain.require_folder(self._plan.manifest, self._workspace.name(self._plan.manifest), self.recipe.name)
         self._refuse_other_rustc()
         identity = toolchain.identify(self._plan.folder)
         if identity is not None:

@@ -23,16 +23,24 @@ def find_sources(plan: Plan) -> set[str]:
     found = {str(root / "Cargo.lock"), *map(str, _members(root, workspace))}
     # Not what is the user's own or the machine's: the same contents are to have the same key everywhere.
     found |= {path for path in above(plan.folder) if Path(path).is_relative_to(root)}
-    waiting = [plan.folder, *_patched(root, workspace)]
+    for folder in find_packages(plan.folder):
+        if (folder / "Cargo.toml").is_file():
+            found |= {path for path in walk(str(folder)) if not path.endswith("/")}
+    return {path for path in found if os.path.isfile(path)}
+
+
+def find_packages(folder: Path) -> set[Path]:
+    """Return the folders of a package and of those that it reaches by paths, there or not."""
+    root = cargo_root(folder)
+    workspace = _load(root / "Cargo.toml")
+    waiting = [folder, *_patched(root, workspace)]
     seen: set[Path] = set()
     while waiting:
         folder = Path(os.path.normpath(waiting.pop()))
-        if folder in seen or not (folder / "Cargo.toml").is_file():
-            continue
-        seen.add(folder)
-        found |= {path for path in walk(str(folder)) if not path.endswith("/")}
-        waiting += _dependencies(folder, _load(folder / "Cargo.toml"), root, workspace)
-    return {path for path in found if os.path.isfile(path)}
+        if folder not in seen:
+            seen.add(folder)
+            waiting += _dependencies(folder, _load(folder / "Cargo.toml"), root, workspace)
+    return seen
 
 
 def _load(manifest: Path) -> Table:

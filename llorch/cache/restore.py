@@ -11,7 +11,7 @@ from llorch.cache.records import Made, Names, Seal, load_made, load_names
 from llorch.cache.shelf import Shelf, Signed
 from llorch.cache.store import Store
 from llorch.cache.stores import Stores
-from llorch.errors import Busy, DiskFull, Malformed, Unshared
+from llorch.errors import Busy, DiskFull, Malformed, NotInWorkspace, Unshared
 from llorch.progress import Progress
 from llorch.share import CPU, WORKSPACE, Inputs, Maker, Share
 from llorch.state import Recipe, Target
@@ -54,6 +54,8 @@ def restore(stores: Stores, recipe: Recipe, share: Share, progress: Progress) ->
         return None
     try:
         maker = share.here()
+    except NotInWorkspace:  # the work will say so
+        return None
     except Unshared as error:
         if recipe.learns:  # of others it is their nature
             stores.warn(f"{recipe.name} is not looked for in the cache: {error.message}")

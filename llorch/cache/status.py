@@ -6,7 +6,7 @@ from llorch.cache.keys import blob_key
 from llorch.cache.restore import find
 from llorch.cache.shelf import Shelf
 from llorch.cache.stores import Stores
-from llorch.errors import Unshared
+from llorch.errors import NotInWorkspace, Unshared
 from llorch.progress import Silent
 from llorch.share import Share
 
@@ -30,7 +30,7 @@ def look(stores: Stores, share: Share) -> Held:
         return Held(*(_has(shelf, digests) for shelf in stores.both))
     try:
         maker = share.here()
-    except Unshared as error:
+    except (NotInWorkspace, Unshared) as error:
         return Held("unknown", "unknown", error.message)
     found: list[Has] = []
     for shelf in stores.both:

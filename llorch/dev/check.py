@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llorch import shell
 from llorch.config import Loaded, Mistake, Workspace, read_jobs, read_settings
 from llorch.dev.replaced import find_scripts
+from llorch.dev.values import find_ignored
 from llorch.errors import ConfigError, LlorchError, Offline, Problem, nearest
 from llorch.log import wanted_level
 from llorch.parallel import in_parallel
@@ -127,6 +128,7 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     files = read_files(workspace, environ)
     found: list[Problem | Mistake | Skipped] = [*files.wrong, *_environment(environ), *_dodo(workspace)]
     found += _needs(files, None if found else tasks)
+    found += _variables(files, environ)
     looks = (_crates, _programs, _hub, _hosts, _cache, _leftovers, _locks, _scripts)
     try:
         for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
@@ -150,6 +152,15 @@ def _environment(environ: Mapping[str, str]) -> Found:
             look()
         except ConfigError as error:
             yield from error.problems
+
+
+def _variables(files: Files, environ: Mapping[str, str]) -> Found:
+    """Look for variables that are misspelt, or were the scripts'."""
+    settings = files.loaded.settings
+    known = {name for plan in files.plans.values() for name in plan.settings.env}
+    known |= {settings.cache.sign_key.removeprefix("env:")}
+    for name, hint in find_ignored(environ, known):
+        yield Problem(shown(name), None, "", "nothing reads this variable", hint, "warn")
 
 
 def _dodo(workspace: Workspace) -> Found:
@@ -226,6 +237,7 @@ def _crates(files: Files) -> Found:
             table=("test", suite.name),
             manifest=suite.manifest,
             package=suite.settings.package,
+            every=True,
             features=each(suite.settings.features, backend),
         )
         for suite in files.suites.values()

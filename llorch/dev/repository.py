@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llorch.dev.finding import Finding, Severity, ask, first_line, listing, own, words_of
@@ -28,7 +29,7 @@ def _root(needs: Needs) -> str | None:
 
 def check_git(needs: Needs, need: str) -> Iterator[Finding]:
     """Look for git, and whether it works in the repository."""
-    from llorch.git.repo import find_repo
+    from llorch.git.repo import OLDEST, find_repo
 
     severity: Severity = "error" if need else "warn"
     try:
@@ -42,6 +43,12 @@ def check_git(needs: Needs, need: str) -> Iterator[Finding]:
     if not version:
         text = f"`git --version` does not say it is git: {first_line(said)}"
         yield Finding(id="git", severity=severity, found="does not work", needed_for=need, text=text)
+        return
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[: len(OLDEST)])
+    if numbers < OLDEST:
+        text = f"this git is too old: {'.'.join(map(str, OLDEST))} or newer is needed"
+        fix = needs.system.install("git")
+        yield Finding(id="git", severity=severity, found=version, needed_for=need, text=text, fix=fix)
         return
     try:
         if need:
@@ -114,8 +121,15 @@ def _broken(each: "Submodule", needs: Needs) -> Finding:
 
 
 def _inside(submodules: "Sequence[Submodule]", needs: Needs) -> str:
-    """Return the tasks whose crate, or whose script, is in one of the submodules."""
+    """Return the tasks whose crate, or one that it depends on by a path, is in one of the submodules."""
+    from llorch.build.sources import find_packages
+
     roots = [str(each.declared.repo.root) + os.sep for each in submodules]
     crates = [(plan.task, plan.manifest) for plan in needs.builds]
     crates += [(suite.task, suite.manifest) for suite in needs.suites if suite.manifest]
-    return listing([task for task, path in crates if os.path.realpath(path).startswith(tuple(roots))])
+
+    def is_inside(manifest: Path) -> bool:
+        packages = (os.path.join(os.path.realpath(folder), "") for folder in find_packages(manifest.parent))
+        return any(package.startswith(tuple(roots)) for package in packages)
+
+    return listing([task for task, manifest in crates if is_inside(manifest)])

@@ -1,11 +1,12 @@
 """Every value of the configuration, and where it is from."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from llorch.config import Build, Loaded, Origin, Test
+from llorch.errors import nearest
 from llorch.secrets import HIDDEN, Hider
 from llorch.typed import Key, render_key
 
@@ -13,6 +14,21 @@ SHOWN = ("LLORCH_", "HF_", "DOIT_")
 """How variables begin that change what llorch does."""
 _SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 """How variables and keys end whose values are hidden, however short."""
+PREFIX = "LLORCH_"
+VARIABLES = frozenset(
+    PREFIX + name
+    for name in (
+        "CACHE_DIR", "CACHE_URL", "CATALOG", "CONFIG_PATH", "DRY_RUN", "FORWARDED", "JOBS", "LOG_LEVEL",
+        "MODEL_BASE_DIR", "NO_CACHE", "NO_COLOR", "NO_WAIT", "OFFLINE", "REMOTE_HOST", "REPO_ROOT", "SIGN_KEY",
+        "SSH_CONFIG", "TEST_MODEL_PATH", "XET",
+    )
+)  # fmt: skip
+"""Those of llorch's own that mean something."""
+OF_THE_SCRIPTS: Mapping[str, str] = {
+    "LLORCH_REMOTE_PATH": "`repo_path` of a host in hosts.toml says where its repository is",
+    "LLORCH_REPO_URL": "`llorch remote sync HOST` brings the commits from here",
+}
+"""Those that the scripts had, and what there is instead."""
 ALSO = ("CI", "NO_COLOR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 
 
@@ -42,6 +58,22 @@ def list_variables(environ: Mapping[str, str] = os.environ) -> list[Value]:
     """Return the variables that are set and change what llorch does."""
     names = sorted(name for name in environ if name.startswith(SHOWN) or name in ALSO)
     return [Value(name, _harmless((name,), environ[name], environ), "environment") for name in names]
+
+
+def find_ignored(environ: Mapping[str, str], known: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield the variables that nobody reads and somebody means for llorch, each with what there is instead.
+
+    Args:
+        known: variables that the files name.
+    """
+    names = sorted(name.removeprefix(PREFIX) for name in VARIABLES)
+    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+        if variable in VARIABLES or variable in known:
+            continue
+        if variable in OF_THE_SCRIPTS:
+            yield variable, OF_THE_SCRIPTS[variable]
+        elif near := nearest(variable.removeprefix(PREFIX), names):
+            yield variable, f"did you mean `{PREFIX}{near}`?"
 
 
 def describe(origin: Origin) -> str:

@@ -158,9 +158,10 @@ def show_log() -> None:
 
 
 @click.command(cls=Command, example="llorch git clean --dry-run\nllorch git clean")
+@click.option("--force", is_flag=True, help="The same as --yes.")
 @yes_option
 @dry_run_option
-def clean() -> None:
+def clean(force: bool) -> None:
     """Remove files that git neither tracks nor ignores, after listing them and asking; a command brings them back.
 
     Models and llorch's own files stay, and so do repositories in the work tree.
@@ -169,6 +170,7 @@ def clean() -> None:
     from llorch.git.clean import plan_clean
     from llorch.git.disk import remove
 
+    ui.mode.yes = ui.mode.yes or force
     repo = find_repo(Path.cwd())
     workspace, settings = _workspace()
     protected = [workspace.path(settings.paths.models), workspace.state]

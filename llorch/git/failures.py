@@ -20,14 +20,17 @@ from llorch.errors import (
     Malformed,
     NotFound,
     Refused,
+    ToolMissing,
     Unreachable,
 )
-from llorch.git.repo import Repo
+from llorch.git.repo import OLDEST, Repo
 from llorch.text import quoted, shown, without_credentials
 
 _NOISE = re.compile(r"remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision")
 _OWN = re.compile(r"(?!error: could not apply )(fatal|error|warning): ")
 """What git says itself: not a hook of the user's, and not with a commit's subject in it."""
+_MISUSED = 129
+"""git's exit code where it does not know an option."""
 _REMOTE = ("fetch", "ls-remote", "submodule")
 """git's verbs that talk to a server."""
 
@@ -36,9 +39,9 @@ def own_error(error: CommandFailed, root: Path) -> LlorchError:
     """Return the error that tells what git's failure in the repository at `root` means.
 
     Returns:
-        AccessDenied, Unreachable or NotFound for what a server does, and for nothing else; Busy, DiskFull, Malformed
-        or Refused for what is recognised of the rest; else CommandFailed with git's last words and no more of the
-        command than git's own verb.
+        AccessDenied, Unreachable or NotFound for what a server does, and for nothing else; Busy, DiskFull, Malformed,
+        Refused or ToolMissing for what is recognised of the rest; else CommandFailed with git's last words and no more
+        of the command than git's own verb.
     """
     said = without_credentials("\n".join(shown(line, keep="\t") for line in error.tail.splitlines()))
     lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
@@ -49,6 +52,9 @@ def own_error(error: CommandFailed, root: Path) -> LlorchError:
         for words, make in kinds:
             if re.search(words, text, re.IGNORECASE):
                 return make(root, reason)
+    if error.returncode == _MISUSED:
+        hint = f"`git --version` tells which it is; {'.'.join(map(str, OLDEST))} or newer is needed"
+        return ToolMissing(f"the `git` here is too old for `git {verb}` as it is called: {reason}", hint=hint)
     known = CommandFailed(error.command, error.returncode, said, hint=f"`git {verb}` ran in `{root}`")
     known.message = f"`git {verb}` exited with {error.returncode}" + (f":\n{said}" if said else "")
     known.args = (known.message,)

@@ -33,6 +33,8 @@ _ENVIRONMENT: dict[str, str | None] = {
     **dict.fromkeys(("GIT_PREFIX", "GIT_NAMESPACE", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF")),
 }
 _HINT = "install it: `apt install git`, `dnf install git` or `brew install git`"
+OLDEST = (2, 26)
+"""The git that is needed: it takes the names of files from a file (`--pathspec-from-file`) in every command."""
 GITS = (os.cpu_count() or 1) + 1
 """Gits that look at once: one starts while others work. With more, each would only wait for the others."""
 NETWORK = 8

@@ -1,5 +1,6 @@
 """`llorch git submodules …`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from llorch.git.show import (
     tell_restore,
 )
 from llorch.git.status import Declared, load_states, load_submodules
-from llorch.git.submodules import choose, load_every, move_all, outermost, to_recorded, to_tip
+from llorch.git.submodules import Move, choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
 from llorch.text import shown
 
@@ -38,8 +39,7 @@ def list_submodules() -> None:
         rows = [{**submodule_json(each), **extra} for each, extra in zip(found, more, strict=True)]
         ui.emit_json({"submodules": rows})
         return
-    if not found:
-        ui.tell("no submodules")
+    _tell_none(found)
     ui.table(
         ["path", "commit", "branch", "url"],
         [
@@ -65,6 +65,7 @@ def status(names: tuple[str, ...]) -> None:
     if ui.mode.json:
         ui.emit_json({"submodules": [submodule_json(each) for each in found]})
         return
+    _tell_none(found)
     ui.table(["path", "state", "where it is"], [[shown(each.path), each.state, describe(each)] for each in found])
 
 
@@ -90,7 +91,10 @@ def update(names: tuple[str, ...], every: bool, pinned: bool) -> int:
     act = to_recorded if pinned else to_tip
     if is_on("LLORCH_DRY_RUN"):
         return _tell_plan(chosen, pinned)
-    return finish_moves(move_all(chosen, act, to_recorded))
+    moves = move_all(chosen, act, to_recorded)
+    _tell_none(known)
+    _tell_same(moves)
+    return finish_moves(moves)
 
 
 @click.command(cls=Command, example="llorch git submodules reset candle")
@@ -115,6 +119,8 @@ def reset(names: tuple[str, ...]) -> int:
     if plan.lost:
         ui.confirm("Reset them?", f"this takes away what is listed above, from {count(len(plan.lost), 'submodule')}")
     result = carry_out(plan, tell_restore)
+    if not plan.lost:
+        _tell_same(result.moves)
     return finish_moves(result.moves, lost=lost_json(repo, plan.lost), restore=result.restore, dry_run=False)
 
 
@@ -150,6 +156,17 @@ def branch(name: str, branch: str | None, create: bool) -> None:
     if branch is None:
         for each in branches:
             ui.emit(f"{'*' if each.local and each.short == now.status.branch else ' '} {shown(each.short)}")
+
+
+def _tell_none(found: Sequence[object]) -> None:
+    if not found:
+        ui.tell("there are no submodules here")
+
+
+def _tell_same(moves: Sequence[Move]) -> None:
+    if moves and not ui.mode.verbose and all(move.outcome == "same" for move in moves):
+        what = shown(moves[0].declared.path) if len(moves) == 1 else count(len(moves), "submodule")
+        ui.tell(f"nothing to do: {what} {'is' if len(moves) == 1 else 'are'} there already")
 
 
 def _tell_plan(chosen: list[Declared], pinned: bool) -> int:

@@ -12,10 +12,11 @@ from llorch.cli import MODELS, Command, Table, dry_run_option, no_cache_option, 
 from llorch.errors import Malformed, UnknownName
 from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
-from llorch.models.status import Status, folder_size, leftovers, status_of
+from llorch.models.status import Other, Status, find_others, folder_size, leftovers, other_folders, status_of
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.models.gguf import Gguf
@@ -42,13 +43,17 @@ def catalog() -> None:
 
 @click.command("list", cls=Command, looks=True, example="llorch models list")
 def list_models() -> None:
-    """Show the models on disk and their state.
+    """Show the models on disk and their state, and other GGUF and safetensors files in the model folder.
 
     ok: verified. unverified: there, and not compared with the catalog yet. corrupt: not the promised file. partial:
-    something is missing.
+    something is missing. undeclared: the catalog does not have it.
     """
-    there = [status for status in _statuses() if status.present]
-    _show(there, "no models here yet; `llorch models download smollm2` gets the smallest")
+    run = session()
+    every = _statuses()
+    base = run.workspace.name(run.settings.paths.models)
+    others = find_others([status.model for status in every], base, run.workspace)
+    there = [status for status in every if status.present]
+    _show(there, "no models here yet; `llorch models download smollm2` gets the smallest", others)
 
 
 @click.command(cls=Command, example="llorch models download smollm2\nllorch models download tinyllama qwen --json")
@@ -156,13 +161,17 @@ def verify(ids: tuple[str, ...], every: bool) -> int:
         for report in found:
             word = ui.style(f"{report.state:<10}", _STYLES.get(report.state, "note"))
             ui.emit(f"{word} {report.path}" + (f": {report.detail}" if report.detail else ""))
-    wrong = {model.id: found for model, found in reports.items() if not all(report.ok for report in found)}
-    flawed = " ".join(id for id, found in wrong.items() if any(report.flaw for report in found))
+    wrong = {model: found for model, found in reports.items() if not all(report.ok for report in found)}
+    # What came malformed comes so again; what was made here is made anew.
+    flawed = [
+        model.id for model, found in wrong.items() if any(each.flaw and each.path in model.paths for each in found)
+    ]
+    if others := [model.id for model in wrong if model.id not in flawed]:
+        ui.print_err(f"\nhint: `llorch models download {' '.join(others)}` repairs what is wrong")
     if flawed:
-        ui.print_err(f"\nhint: the source may have it so; else `llorch models delete {flawed}`, then download it again")
-    elif wrong:
-        ui.print_err(f"\nhint: `llorch models download {' '.join(wrong)}` repairs what is wrong")
-    elif not reports:
+        delete = f"`llorch models delete {' '.join(flawed)}`"
+        ui.print_err(f"\nhint: the source may have it so; else {delete}, then download it again")
+    if not reports:
         ui.tell("no models here yet")
     return 0 if ok else 6
 
@@ -203,7 +212,7 @@ def delete(ids: tuple[str, ...]) -> None:
 
 @click.command("disk-usage", cls=Command, looks=True, example="llorch models disk-usage")
 def disk_usage() -> None:
-    """Show the room that each model's folder takes, and what else is in the model folder."""
+    """Show the room that each model's folder takes, and each other one in the model folder."""
     run = session()
     base = run.workspace.name(run.settings.paths.models)
     rows: list[dict[str, Any]] = [
@@ -212,13 +221,16 @@ def disk_usage() -> None:
         if run.workspace.path(model.folder).is_dir()
     ]
     total = folder_size(base, run.workspace)
-    known = sum(row["size"] for row in rows)
+    others = other_folders([row["folder"] for row in rows], base, run.workspace)
+    rest = total - sum(row["size"] for row in rows)
     if ui.mode.json:
-        ui.emit_json({"models": rows, "other_size": total - known, "total_size": total})
+        folders = [{"folder": other.path, "size": other.size} for other in others]
+        ui.emit_json({"models": rows, "others": folders, "other_size": rest, "total_size": total})
         return
     cells = [[row["id"], ui.bytes_text(row["size"]), row["folder"]] for row in rows]
-    if total > known:
-        cells.append(["(other)", ui.bytes_text(total - known), base])
+    cells += [["(other)", ui.bytes_text(other.size), shown(other.path)] for other in others]
+    if loose := rest - sum(other.size for other in others):
+        cells.append(["(other)", ui.bytes_text(loose), base])
     ui.table(["model", "size>", "folder"], [*cells, ["total", ui.bytes_text(total), base]])
 
 
@@ -239,7 +251,8 @@ def choose(ids: tuple[str, ...], every: bool) -> list[Model]:
     known = _models()
     for id in ids:
         if id not in known:
-            raise UnknownName("model", id, list(known), hint="`llorch models catalog` shows them")
+            hint = "`--all` is every model" if id == "all" else "`llorch models catalog` shows them"
+            raise UnknownName("model", id, list(known), hint=hint)
     return [known[id] for id in dict.fromkeys(ids)] if ids else list(known.values())
 
 
@@ -250,13 +263,17 @@ def _statuses() -> list[Status]:
     return found
 
 
-def _show(statuses: list[Status], nothing: str) -> None:
+def _show(statuses: list[Status], nothing: str, others: list[Other] | None = None) -> None:
     total = sum(status.size for status in statuses)
     if ui.mode.json:
         run = session()
         base = run.workspace.name(run.settings.paths.models)
-        ui.emit_json({"folder": base, "models": [_summary(status) for status in statuses], "total_size": total})
+        more = {} if others is None else {"others": [other._asdict() for other in others]}
+        models = [_summary(status) for status in statuses]
+        ui.emit_json({"folder": base, "models": models, **more, "total_size": total})
         return
+    others = others or []
+    total += sum(other.size for other in others)
     ui.table(
         ["id", "state", "size>", "license", "name"],
         [
@@ -268,11 +285,12 @@ def _show(statuses: list[Status], nothing: str) -> None:
                 status.model.entry.name,
             ]
             for status in statuses
-        ],
+        ]
+        + [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others],
     )
     unknown = sum(not status.is_sized for status in statuses)
     more = f", and {unknown} of unknown size" if unknown else ""
-    ui.tell(f"{ui.bytes_text(total)} in all{more}" if statuses else nothing)
+    ui.tell(f"{ui.bytes_text(total)} in all{more}" if statuses or others else nothing)
 
 
 def _size(status: Status) -> str:

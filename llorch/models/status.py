@@ -1,14 +1,16 @@
 """What is on disk of each model, as far as it can be told without reading big files."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from llorch.config import Workspace
 from llorch.models.catalog import PART, RECEIPT, REPLACED, Model
 from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.state import State
 
+WEIGHTS = (".gguf", ".safetensors")
 Condition = Literal["ok", "partial", "missing", "unverified", "corrupt"]
 
 
@@ -21,6 +23,13 @@ class FileStatus:
     sha256: str | None
     state: Condition
     present: bool
+
+
+class Other(NamedTuple):
+    """A file that no model of the catalog has; `size` in bytes."""
+
+    path: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,28 @@ def leftovers(model: Model, workspace: Workspace) -> list[str]:
     names += [f"{model.folder}/{RECEIPT}", f"{model.folder}/{RECEIPT}{PART}"]
     places = ((name, workspace.path(name)) for name in names)  # a folder in a file's place is not llorch's
     return [name for name, place in places if os.path.lexists(place) and (place.is_symlink() or not place.is_dir())]
+
+
+def find_others(models: Iterable[Model], base: str, workspace: Workspace) -> list[Other]:
+    """Return the weights in the model folder that no model of the catalog has, links not followed."""
+    known = {str(workspace.path(path)) for model in models for path in (*model.paths, *model.made)}
+    found = []
+    for parent, _, names in os.walk(workspace.path(base)):
+        for path in (os.path.join(parent, name) for name in names if name.lower().endswith(WEIGHTS)):
+            if path not in known:
+                found.append(Other(workspace.name(path), os.lstat(path).st_size))
+    return sorted(found)
+
+
+def other_folders(folders: Iterable[str], base: str, workspace: Workspace) -> list[Other]:
+    """Return the folders right in the model folder that are no model's, nor on the way to one, with all in them."""
+    known = {str(workspace.path(folder)) + os.sep for folder in folders}
+    try:
+        entries = [entry.path for entry in os.scandir(workspace.path(base)) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    free = (path for path in entries if not any(folder.startswith(path + os.sep) for folder in known))
+    return sorted(Other(workspace.name(path), folder_size(path, workspace)) for path in free)
 
 
 def folder_size(folder: str, workspace: Workspace) -> int:

@@ -63,13 +63,16 @@ class Exec(Command):
 def exec_(host: str, command: tuple[str, ...], tty: bool) -> int:
     """Run a program on a host, or on several (`mac,box`, `@TAG`, `all`) at once.
 
-    It gets its arguments as they are: `-- sh -c '…'` has a shell there read them. It runs in the folder that hosts.toml
-    names as `repo_path`, else in the home folder, and its exit code is this command's.
+    It gets its arguments as they are. One word alone that has a blank in it, such as `'du -sh * | sort -h'`, is read by
+    sh there. It runs in the folder that hosts.toml names as `repo_path`, else in the home folder, and its exit code is
+    this command's.
     """
     from llorch.remote.command import RUN
     from llorch.remote.streams import Request
     from llorch.remote.terminal import this_terminal
 
+    if len(command) == 1 and any(map(str.isspace, command[0])):  # as ssh does, and no program is called so
+        command = ("sh", "-c", command[0])
     reach, chosen = choose_hosts(host, declared=False)
     if len(chosen) == 1 and not ui.mode.json:
         terminal = this_terminal() if tty else None

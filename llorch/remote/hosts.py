@@ -265,7 +265,10 @@ def _meant(word: str, hosts: Mapping[str, Host]) -> list[Host]:
             raise _unknown("tag or backend", word[1:], hosts, sorted(tags))
         return [host for host in hosts.values() if word[1:] in (*host.tags, *host.backends)]
     if word not in hosts:
-        raise _unknown("host", word, hosts, tuple(hosts))
+        unknown = _unknown("host", word, hosts, tuple(hosts))
+        if same := next((host for host in hosts.values() if host.host == word), None):  # as the scripts had it
+            unknown.hint = f"it is the address of `{same.name}`"
+        raise unknown
     return [hosts[word]]
 
 

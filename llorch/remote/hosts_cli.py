@@ -109,6 +109,8 @@ def add(
     reach, _ = choose_hosts("all", declared=True, none=True)
     reach = reach._replace(hosts={**reach.hosts, name: new})
     (outcome,) = _accepted(reach, [new], _try(reach, [new]), accept)
+    if isinstance(outcome.error, HostKeyRefused) and outcome.error.accept is not None:  # `check` knows no such host yet
+        outcome.error.hint = "compare the fingerprint with what who runs it says, then repeat it with `--accept`"
     if outcome.error is not None:
         raise outcome.error
     file = add_host(run.workspace, new, user_file=user_file)

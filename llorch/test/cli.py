@@ -1,5 +1,6 @@
 """`llorch test …`."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,13 @@ def test(name: str, backend: str, junit: Path | None, filters: tuple[str, ...]) 
         raise NotInWorkspace(
             f"there is nothing to test as `{name}` in this workspace", hint="declare `[test.NAME]` in llorch.toml"
         )
+    backends = {each for suite in suites.values() for each in suite.settings.backends}
     if name != ALL and name not in suites:
-        raise UnknownName("test suite", name, [*suites, ALL], hint="`llorch list test` shows them")
+        hint = f"`llorch test all --backend {name}` tests it" if name in backends else "`llorch list test` shows them"
+        raise UnknownName("test suite", name, [*suites, ALL], hint=hint)
+    context = click.get_current_context()
+    if filters and filters[0] in backends and "--" not in context.find_root().obj:
+        raise click.UsageError(f"`{filters[0]}` is a backend: give it as `--backend {filters[0]}`", context)
     if backend and name != ALL:
         suites[name].backend(backend)
     namespace = overview.load_namespace(run.workspace, vars(dodo))
@@ -48,6 +54,9 @@ def test(name: str, backend: str, junit: Path | None, filters: tuple[str, ...]) 
     needed = next((each.error for each in results if each.error and not each.name.startswith("test:")), None)
     ended = {each.name: each.error or (needed if each.outcome == "skipped" else None) for each in results}
     tasks = [suite.task for suite in suites.values() if suite.task in ended]
+    shown = [run.products[task] for task in tasks if task in run.products]
+    if filters and shown and failed is None and not any(result.passed + result.ignored for result in shown):
+        ui.warn(f"no test was run: `{shlex.join(filters)}` leaves none")
     if junit is not None:
         _write_junit(junit, tasks, ended)
     if ui.mode.json:

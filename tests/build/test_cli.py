@@ -30,6 +30,24 @@ def test_unknown_names(workspace: Path, llorch: Llorch, arguments: tuple[str, ..
     assert (done.code, said in done.err) == (3, True), done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("cuda", "`llorch build worker cuda`"),
+        ("worker-cuda", "`llorch build worker cuda`"),
+        ("llorch-cuda-candled", "`llorch build worker cuda`"),
+        ("llorch-candled", "`llorch build worker`"),
+        ("orchestratord", "`llorch build orchestrator`"),
+        ("all", "`llorch build list` shows them"),
+    ],
+)
+def test_other_names_of_a_build(workspace: Path, llorch: Llorch, name: str, hint: str) -> None:
+    """A backend, a task, a binary or a package has the line that builds it for its hint."""
+    Path("Cargo.toml").write_text("[workspace]\n")
+    done = llorch("build", name)
+    assert (done.code, done.err.splitlines()[-1]) == (3, f"hint: {hint}")
+
+
 def test_build_alone_shows_its_help(workspace: Path, llorch: Llorch) -> None:
     """The help says how a binary is named, and an option that is none is refused."""
     assert "llorch build NAME [BACKEND]" in " ".join(llorch("build", "--help").out.split())

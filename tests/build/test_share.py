@@ -14,7 +14,7 @@ from llorch.build.found import CACHE_TAG
 from llorch.build.plan import Plan
 from llorch.build.share import BinaryShare, noted
 from llorch.config import Build, Workspace
-from llorch.errors import Unshared
+from llorch.errors import NotInWorkspace, Unshared
 from llorch.share import CPU, WORKSPACE, Maker
 from llorch.state import Recipe, State, Target
 from llorch.toolchain import Identity
@@ -121,7 +121,7 @@ def test_the_toolchain(shares: Shares, workspace: Path) -> None:
     (workspace / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.95.0"\n')
     assert shares(nothing).here() == Maker(facts(shares()), None)
     (workspace / "app/Cargo.toml").unlink()
-    with pytest.raises(Unshared, match=r"`app/Cargo\.toml` is not there"):
+    with pytest.raises(NotInWorkspace, match=r"needs `app/Cargo\.toml`"):
         shares().here()
 
 

@@ -42,6 +42,12 @@ def test_a_crate_that_is_not_there(workspace: Path, llorch: Llorch) -> None:
     (task,) = done.json["tasks"]
     assert (done.code, task["outcome"], task["error"]["code"]) == (3, "failed", "not-in-workspace")
     assert "`bin/orchestratord/Cargo.toml`" in task["error"]["message"]
+    looked_for = llorch("build", "orchestrator", env={"LLORCH_NO_CACHE": ""})
+    assert (looked_for.code, "warning" in looked_for.err, task["error"]["message"] in looked_for.err) == (
+        3,
+        False,
+        True,
+    )
     Path("dodo.py").write_text("from llorch.dodo import *\n")
     plain = program("doit", "build:orchestrator")
     assert (plain.code, "Traceback" in plain.err, "warning" in plain.err) == (1, False, False)

@@ -108,6 +108,19 @@ def test_one_broken_file_hides_no_other(look: Look, workspace: Path, monkeypatch
     ]
 
 
+def test_variables_that_nobody_reads_are_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a warning; those that builds watch, and the one of the key, are read."""
+    for name in ("LLORCH_MODEL_DIR", "LLORCH_REPO_URL", "LLORCH_CATALOGS", "LLORCH_SIGN_KEYS"):
+        monkeypatch.setenv(name, "x")
+    settings = (
+        '[cache]\nsign_key = "env:LLORCH_SIGN_KEYS"\n[build.a]\nmanifest = "a/Cargo.toml"\nenv = ["LLORCH_CATALOGS"]\n'
+    )
+    assert [line for line in look({"llorch.toml": settings}) if line.startswith("warn")] == [
+        "warn LLORCH_MODEL_DIR: nothing reads this variable (did you mean `LLORCH_MODEL_BASE_DIR`?)",
+        "warn LLORCH_REPO_URL: nothing reads this variable (`llorch remote sync HOST` brings the commits from here)",
+    ]
+
+
 def test_what_is_no_source_is_told(look: Look, workspace: Path) -> None:
     """A dodo.py may be anything; it is not run, and its warnings are its own."""
     (workspace / "dodo.py").write_bytes(b"x = '\0'\n")

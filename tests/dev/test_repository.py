@@ -39,6 +39,18 @@ def test_no_git(world: World, workspace: Path, programs: Programs) -> None:
     assert look(check_submodules, world.work) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "severity"), [("2.25.9", "error"), ("1.9", "error"), ("2.26", "ok"), ("3.0.1", "ok")]
+)
+def test_an_old_git(world: World, programs: Programs, version: str, severity: str) -> None:
+    """It is a failure by its version, whatever it can do, with the command that installs a newer one."""
+    git = shutil.which("git", path="/usr/local/bin:/usr/bin:/bin")
+    programs.write("git", f'[ "$1" = --version ] && echo git version {version} || exec {git} "$@"')
+    (finding,) = look(check_git, world.work, "the repository")
+    assert (finding.severity, finding.found) == (severity, version)
+    assert ("2.26 or newer" in finding.text, bool(finding.fix)) == (severity == "error", severity == "error")
+
+
 def test_a_repository_of_another_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is done in it by git, and the fix is its own; whether to trust it is not for `--fix` to say."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
@@ -106,6 +118,9 @@ def test_a_submodule_that_a_build_needs(world: World) -> None:
         assert finding.needed_for == "build:app" + (", test:unit" if suite else "")
     (world.work / "llorch.toml").write_text('[build.app]\nmanifest = "reference/candlelight/Cargo.toml"\n')
     assert look(check_submodules, world.work)[0].severity == "warn"
+    (world.work / "reference/candlelight").mkdir()
+    (world.work / "reference/candlelight/Cargo.toml").write_text('[dependencies]\ncore = { path = "../candle/core" }\n')
+    assert look(check_submodules, world.work)[0].needed_for == "build:app"
 
 
 def test_a_submodule_that_leads_nowhere(world: World) -> None:

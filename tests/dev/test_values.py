@@ -1,5 +1,6 @@
 """Every value of the configuration, without secrets, and where it is from."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from llorch.build.plan import every_build
 from llorch.config import Settings, Workspace, read_settings
-from llorch.dev.values import Value, list_settings, list_variables
+from llorch.dev.values import OF_THE_SCRIPTS, VARIABLES, Value, find_ignored, list_settings, list_variables
 from llorch.test.plan import every_suite
+from tests.conftest import ROOT
 
 FILE = """\
 [paths]
@@ -84,3 +86,23 @@ def test_variables_are_those_that_change_something() -> None:
         Value("HF_TOKEN", "***", "environment"),
         Value("LLORCH_JOBS", "2", "environment"),
     ]
+
+
+def test_variables_that_nobody_reads_are_found() -> None:
+    """A misspelt one and one of the scripts; not what a file names, nor what resembles none and may be a program's."""
+    environ = dict.fromkeys(
+        [*VARIABLES, "LLORCH_MODLE_BASE_DIR", "LLORCH_REMOTE_PATH", "LLORCH_COLOUR_OF_OURS", "HOME"], "x"
+    )
+    assert list(find_ignored(environ)) == [
+        ("LLORCH_MODLE_BASE_DIR", "did you mean `LLORCH_MODEL_BASE_DIR`?"),
+        ("LLORCH_REMOTE_PATH", "`repo_path` of a host in hosts.toml says where its repository is"),
+    ]
+    assert list(find_ignored({"LLORCH_SIGN_KEYS": "x"}, {"LLORCH_SIGN_KEYS"})) == []
+
+
+def test_every_variable_is_known() -> None:
+    """Those of the reference, and of the scripts those that the guide tells."""
+    rows = re.findall(r"^\| (.*?) \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"LLORCH_[A-Z_]+", row)} == VARIABLES
+    rows = re.findall(r"^\| `(LLORCH_\w+)` \|", (ROOT / "docs/migration.md").read_text(), re.MULTILINE)
+    assert set(rows) == {*OF_THE_SCRIPTS, "LLORCH_TEST_MODEL_PATH"}

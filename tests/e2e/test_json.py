@@ -54,7 +54,7 @@ convert = { to = "made.gguf", outtype = "f16" }
 """
 SHAPES: dict[tuple[str, ...], Any] = {
     ("models", "catalog"): {"folder": str, "models": [MODEL], "total_size": int},
-    ("models", "list"): {"folder": str, "models": [MODEL], "total_size": int},
+    ("models", "list"): {"folder": str, "models": [MODEL], "others": [{"path": str, "size": int}], "total_size": int},
     ("models", "download", "tiny"): TASKS,
     ("models", "convert", "made"): TASKS,
     ("models", "info", "tiny"): {
@@ -93,6 +93,7 @@ SHAPES: dict[tuple[str, ...], Any] = {
     },
     ("models", "disk-usage"): {
         "models": [{"id": str, "folder": str, "size": int}],
+        "others": [{"folder": str, "size": int}],
         "other_size": int,
         "total_size": int,
     },

@@ -107,6 +107,9 @@ def test_errors_and_exit_codes_are_those_of_the_command(root: Path) -> None:
     failed = program("llorch", "git", "pull", cwd=root)
     assert (failed.code, events(root)[-1]["exit"]) == (1, 1)
     assert "not in a git repository" in events(root)[-2]["text"]
+    wrong = program("llorch", "models", "download", cwd=root)
+    assert (wrong.code, events(root)[-1]["exit"]) == (2, 2)
+    assert (events(root)[-2]["code"], events(root)[-2]["text"]) == ("usage", "name one or more models, or give --all")
 
 
 def test_secrets_that_programs_say_are_left_out(root: Path) -> None:

@@ -232,7 +232,7 @@ def test_clean_asks_and_gives_back(world: World, tmp_path: Path, llorch: Llorch)
     assert (world.work / "m/tiny/model.gguf").exists()
     subprocess.run(["sh", "-c", done.out.splitlines()[0]], cwd=tmp_path, check=True)
     assert state(world.work) == before
-    document = llorch("git", "clean", "--yes", "--json", env=env).json
+    document = llorch("git", "clean", "--force", "--json", env=env).json
     assert document["removed"] == ["folder/b", "new ü"]
     assert "nothing to remove" in llorch("git", "clean", env=env).err
 

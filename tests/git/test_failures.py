@@ -16,6 +16,7 @@ from llorch.errors import (
     Malformed,
     NotFound,
     Refused,
+    ToolMissing,
     Unreachable,
 )
 from llorch.git.failures import own_error
@@ -144,3 +145,13 @@ def test_a_repository_without_an_origin_is_one(tmp_path: Path) -> None:
     (root / ".git/HEAD").unlink()
     with pytest.raises(Malformed, match="not a git repository"):
         Repo(root=root).run("ls-remote", "--symref", "origin", "HEAD")
+
+
+def test_an_option_that_git_does_not_know_yet(tmp_path: Path) -> None:
+    """The real git's words for it, told as a tool that is too old."""
+    repo = Repo(root=repository(tmp_path / "r"))
+    with pytest.raises(ToolMissing) as caught:
+        repo.run("status", "--porcelain=v2", "--of-the-future")
+    assert caught.value.message.startswith("the `git` here is too old for `git status` as it is called: ")
+    assert "of-the-future" in caught.value.message
+    assert "2.26 or newer" in str(caught.value.hint)

@@ -85,6 +85,24 @@ def test_reset(world: World, tmp_path: Path, llorch: Llorch) -> None:
     assert state(world.work) == before
 
 
+def test_nothing_to_move_is_said(world: World, llorch: Llorch) -> None:
+    """Not that everything is there already, nor that there is nothing at all, is told by silence; quiet is."""
+    one = llorch("git", "submodules", "update", "llama ü")
+    assert (one.code, one.out, one.err) == (0, "", "nothing to do: reference/llama ü is there already\n")
+    assert llorch("git", "submodules", "reset", "candle").err == "nothing to do: 2 submodules are there already\n"
+    every = llorch("git", "submodules", "update", "--all")
+    assert (every.code, every.out, every.err) == (0, "", "nothing to do: 3 submodules are there already\n")
+    assert "is at" in llorch("git", "submodules", "update", "candle", "-v").out
+    (world.work / "reference/candle/README").write_text("changed")
+    assert "nothing to do" not in llorch("git", "submodules", "reset", "candle", "--yes").err
+    git(world.work, "rm", "-rq", "reference", ".gitmodules")
+    for command in (["list"], ["status"], ["update", "--all"]):
+        none = llorch("git", "submodules", *command)
+        assert (none.code, none.out, none.err) == (0, "", "there are no submodules here\n")
+        assert llorch("git", "submodules", *command, "-q").err == ""
+        assert llorch("git", "submodules", *command, "--json").json["submodules"] == []
+
+
 def test_branch(world: World, llorch: Llorch) -> None:
     """A submodule's branches are shown; switching and making one works, and says what it keeps."""
     candle = world.work / "reference/candle"

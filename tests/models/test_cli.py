@@ -1,6 +1,7 @@
 """`llorch models …`, in this process."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_download_of_an_unknown_model(catalog: Path, llorch: Llorch) -> None:
     """Nothing is fetched when one of the names is wrong."""
     done = llorch("models", "download", "tiny", "tow")
     assert (done.code, done.err.splitlines()[0]) == (3, "error: there is no model `tow`; did you mean `two`?")
+    assert llorch("models", "download", "all").err.endswith("hint: `--all` is every model\n")
     assert not FILE.exists()
 
 
@@ -244,6 +246,27 @@ def test_a_hostile_name_is_shown_as_it_is(workspace: Path) -> None:
         assert "[bold]x[/bold] [red]" in in_terminal(str(BIN / "llorch"), *command, columns=120).out
 
 
+def test_files_that_nobody_has_declared_are_listed(tiny: Path, llorch: Llorch) -> None:
+    """Weights alone, wherever they are below the model folder; also where no model of the catalog is there."""
+    for name in ("mine/own.GGUF", "tiny/model.safetensors", "tiny/notes.txt", "loose \x1b.gguf", "tiny/b.gguf.part"):
+        place = Path(".test-models") / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b"x" * 5)
+    listed = llorch("models", "list")
+    assert [line.split("\t") for line in listed.out.splitlines()[1:]] == [
+        ["(other)", "undeclared", "5 B", "", f".test-models/{name}"]
+        for name in ("loose \\x1b.gguf", "mine/own.GGUF", "tiny/model.safetensors")
+    ]
+    assert listed.err == "19 B in all\n"
+    document = llorch("models", "list", "--json").json
+    assert document["others"][1] == {"path": ".test-models/mine/own.GGUF", "size": 5}
+    assert document["total_size"] == 4
+    assert "others" not in llorch("models", "catalog", "--json").json
+    FILE.unlink()
+    alone = llorch("models", "list")
+    assert ([line[:7] for line in alone.out.splitlines()], alone.err) == (["(other)"] * 3, "15 B in all\n")
+
+
 # verify
 
 
@@ -293,6 +316,25 @@ def test_verify_judges_what_nobody_promised(workspace: Path, llorch: Llorch) -> 
     done = llorch("models", "verify", "tiny")
     assert (done.code, done.out) == (6, f"corrupt    {FILE}: is malformed: {reason}\n")
     assert done.err.endswith(f"\nhint: {hint}\n")
+
+
+def test_what_was_made_is_repaired_by_making_it_again(workspace: Path, llorch: Llorch) -> None:
+    """Each kind of damage has its own way out, and the one that is named works."""
+    shipped = 'version = 1\nextends = "shipped"\n'
+    write_catalog(workspace, {"odd": {"a.gguf": b"data"}}, pinned=False)
+    Path("catalog.toml").write_text(shipped + Path("catalog.toml").read_text().replace("version = 1\n", ""))
+    assert llorch("models", "download", "tiny-gpt2", "odd").code == 6
+    made = Path(".test-models/tiny-gpt2/tiny-gpt2-f32.gguf")
+    Path(".test-models/tiny-gpt2/receipt.json").unlink()
+    made.write_bytes(b"half")
+    assert llorch("models", "verify", "--all").err.splitlines()[-3:] == [
+        "hint: `llorch models download tiny-gpt2` repairs what is wrong",
+        "",
+        "hint: the source may have it so; else `llorch models delete odd`, then download it again",
+    ]
+    assert llorch("models", "download", "tiny-gpt2").code == 0
+    assert llorch("models", "verify", "tiny-gpt2").code == 0
+    assert made.read_bytes()[:4] == b"GGUF"
 
 
 # delete
@@ -352,7 +394,16 @@ def test_a_dry_run_deletes_nothing(tiny: Path, llorch: Llorch) -> None:
 
 
 def test_disk_usage_adds_up(tiny: Path, llorch: Llorch) -> None:
-    """Each model's folder, what else is there, and all of it."""
+    """Each model's folder, each other one, what else is there, and all of it."""
+    mine = Path(".test-models/mine \x1b[31m/deep")
+    mine.mkdir(parents=True)
+    (mine / "a.bin").write_bytes(b"x" * 5)
+    document = llorch("models", "disk-usage", "--json").json
+    assert (document["others"], document["other_size"]) == ([{"folder": str(mine.parent), "size": 5}], 5)
+    assert ["(other)", "5 B", ".test-models/mine \\x1b[31m"] in [
+        line.split("\t") for line in llorch("models", "disk-usage").out.splitlines()
+    ]
+    shutil.rmtree(mine.parent)
     Path(".test-models/other").write_bytes(b"x" * 10)
     size = 4 + RECEIPT.stat().st_size
     document = llorch("models", "disk-usage", "--json").json

@@ -7,7 +7,15 @@ import pytest
 from llorch.config import Workspace
 from llorch.models.catalog import Convert, Entry, File, Model, Quantize
 from llorch.models.receipt import Made, render_receipt
-from llorch.models.status import FileStatus, folder_size, leftovers, status_of
+from llorch.models.status import (
+    FileStatus,
+    Other,
+    find_others,
+    folder_size,
+    leftovers,
+    other_folders,
+    status_of,
+)
 from llorch.state import SMALL, State
 from tests.conftest import sha256
 
@@ -131,3 +139,19 @@ def test_a_folders_size_is_that_of_its_own_files(workspace: Path) -> None:
     assert folder_size(FOLDER, here) == 20
     (workspace / FOLDER / "link").symlink_to("../../elsewhere")
     assert folder_size(FOLDER, here) == 20 + len("../../elsewhere")
+
+
+def test_what_no_model_has_is_found(workspace: Path) -> None:
+    """Weights in or beside the folders of models, and folders that no model is in; links lead nowhere."""
+    models = [Model("m", Entry(files=(File(path="deep/a.gguf"),)), f"{FOLDER}/group/m")]
+    write(
+        workspace, {"group/m/deep/a.gguf": b"1", "group/m/b.GGUF": b"1", "own/c.safetensors": b"1", "own/e.txt": b"1"}
+    )
+    (workspace / "elsewhere").mkdir()
+    (workspace / "elsewhere/d.gguf").touch()
+    (workspace / FOLDER / "link").symlink_to(workspace / "elsewhere")
+    here = Workspace(root=workspace, declared=True)
+    own = f"{FOLDER}/own"
+    assert find_others(models, FOLDER, here) == [Other(f"{FOLDER}/group/m/b.GGUF", 1), Other(f"{own}/c.safetensors", 1)]
+    assert other_folders([f"{FOLDER}/group/m"], FOLDER, here) == [Other(own, 2)]
+    assert (find_others([], "gone", here), other_folders([], "gone", here)) == ([], [])

@@ -55,6 +55,16 @@ def test_what_follows_the_host_is_the_programs(box: Path, llorch: Llorch, words:
     assert (run.code, run.out) == (0, "-v|--json|--|-C|x|")
 
 
+@pytest.mark.parametrize("hosts", ["box", "tin", "box,tin"])
+def test_one_word_with_blanks_is_a_command_line(box: Path, llorch: Llorch, hosts: str) -> None:
+    """A shell there reads it, as with ssh; several words stay what they are."""
+    run = llorch("remote", "exec", hosts, "printf '%s\\n' \"$((6 * 7))\" | tr 4 5; exit 3")
+    assert (run.code, "52" in run.out.split()) == (3, True)
+    assert llorch("remote", "exec", hosts, "--", "echo two; exit 3").code == 3
+    run = llorch("remote", "exec", hosts, "echo", "a; exit 3")
+    assert (run.code, "a; exit 3" in run.out) == (0, True)
+
+
 def test_the_log_has_how_it_ended_there(box: Path, llorch: Llorch) -> None:
     """On one host or several, the log here tells each host and its exit code, and leaves out what is a secret."""
     (box / "llorch.toml").touch()

@@ -234,6 +234,13 @@ def test_unknown_names_are_refused(text: str, message: str) -> None:
     assert (caught.value.message, caught.value.hint) == (message, "`llorch remote hosts list` shows those there are")
 
 
+def test_an_address_has_the_host_that_is_there() -> None:
+    """As `llorch-remote` took it; it is told, since another host may be declared by the same address."""
+    with pytest.raises(UnknownName, match=r"there is no host `w\.lan`") as caught:
+        select_hosts("mac,w.lan", HOSTS)
+    assert caught.value.hint == "it is the address of `workstation`"
+
+
 def test_all_of_none_is_an_error() -> None:
     """Working on no host at all is not done silently."""
     with pytest.raises(UnknownName, match="no host `all`") as caught:

@@ -122,6 +122,7 @@ def test_a_new_key_is_shown_and_accepted(
     kind, print = fingerprint(sshd.host_keys["ed25519"])
     assert f"presented: {kind} {print}" in run.err
     assert not known.exists()
+    assert run.err.endswith("says, then repeat it with `--accept`\n")  # there is no `new` yet that could be checked
     run = llorch(*add(sshd, "--transport", transport, "--accept", "--json"))
     assert (run.code, run.json["file"], run.json["hosts"][0]["reachable"]) == (0, "hosts.toml", True)
     (line,) = known.read_text().splitlines()

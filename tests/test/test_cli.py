@@ -26,6 +26,16 @@ def test_wrong_names(workspace: Path, llorch: Llorch, arguments: tuple[str, ...]
     assert (done.code, said in done.err) == (code, True), done.err
 
 
+def test_a_backend_is_no_suite_and_no_filter(workspace: Path, llorch: Llorch) -> None:
+    """As the scripts had it, `unit cpu` would run the tests with `cpu` in their names: none, and all is well."""
+    Path("Cargo.toml").write_text("[workspace]\n")
+    done = llorch("test", "cpu")
+    assert (done.code, done.err.splitlines()[-1]) == (3, "hint: `llorch test all --backend cpu` tests it")
+    done = llorch("test", "unit", "cpu", "--json")
+    assert (done.code, done.json["error"]["message"]) == (2, "`cpu` is a backend: give it as `--backend cpu`")
+    assert llorch("test", "unit", "--", "cpu").code == 3  # a filter; and there is no such package
+
+
 def test_nothing_to_test(workspace: Path, llorch: Llorch) -> None:
     """Without any suite there is none to run, not even all."""
     done = llorch("test", "all", "--json")
@@ -72,6 +82,16 @@ def test_a_backend_and_filters(tested: Path, llorch: Llorch) -> None:
     assert (done.code, done.json["suites"][0]["passed"], done.json["suites"][0]["ignored"]) == (0, 1, 0)
     done = llorch("test", "all", "--backend", "cuda", "--json", env={"WANTED": "cuda"})  # one has no backends
     assert (done.code, [each["passed"] for each in done.json["suites"]]) == (0, [2, 1, 1])
+
+
+@needs_cargo
+def test_filters_that_leave_nothing(tested: Path, llorch: Llorch) -> None:
+    """No test having run is no failure, as of cargo, but it is said."""
+    write_catalog(tested, {"tiny": {"a.gguf": b"data"}})
+    done = llorch("test", "unit", "--", "no such", "--nocapture")
+    said = "warning: no test was run: `'no such' --nocapture` leaves none\n"
+    assert (done.code, done.err.endswith(said)) == (0, True), done.err
+    assert "no test was run" not in llorch("test", "unit", "--", "adds").err
 
 
 def test_verbose_shows_all_that_is_written(tested: Path, llorch: Llorch) -> None:
