@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import Busy
-from llorch.landing import give_name, open_part, part_of, share_blocks
+from llorch.landing import give_name, held, open_part, part_of, share_blocks
 
 
 def test_a_part_has_its_name_beside_its_place() -> None:
@@ -82,3 +82,14 @@ def test_blocks_are_shared_where_that_can_be(tmp_path: Path, monkeypatch: pytest
     with open(tmp_path / "b", "wb") as file, open(tmp_path / "a", "rb") as source:
         assert share_blocks(file, source) is can
     assert asked == [(0, "0x40049409", 4)]
+
+
+def test_a_folder_in_use_is_known_to_be(tmp_path: Path) -> None:
+    """Who clears up finds the lock taken, until the work in it is done."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with held(tmp_path), pytest.raises(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(fd)
