@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Answer what needs no command line at once, and leave the rest to that, also what cannot be written."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # before or after there is a command line to tell of it
+        from llorch.errors import INTERRUPTED
+
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
+
+
+def _main() -> NoReturn:
     here = sys.stdout is not None  # else it is closed
     if here and sys.argv[1:] == ["--version"] and _write(f"llorch {__version__}"):
         sys.exit()
@@ -31,17 +42,14 @@ def _answer() -> None:
     import gc
 
     gc.disable()  # what is made here is used to the end, and looking for what is not takes 1.5 ms
-    from llorch.errors import INTERRUPTED
     from llorch.git.quick import quick_status
+    from llorch.shell import terminated
 
-    try:
+    with terminated():
         text = quick_status()
-        if text is not None and _write(text):
-            os._exit(0)  # the interpreter would take every module apart first, which takes 4 ms
-        gc.enable()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(INTERRUPTED)
+    if text is not None and _write(text):
+        os._exit(0)  # the interpreter would take every module apart first, which takes 4 ms
+    gc.enable()
 
 
 def _complete() -> None:

@@ -14,6 +14,7 @@ import click
 
 from llorch import __version__, ui
 from llorch.errors import INTERRUPTED, LlorchError, of_system
+from llorch.shell import terminated
 
 if TYPE_CHECKING:
     from llorch.workspace import Workspace
@@ -167,7 +168,8 @@ class Command(Parsed):
             from llorch.remote.cli import forward_command
 
             return forward_command(hosts, ctx.find_root().obj)
-        return super().invoke(ctx)
+        with terminated():
+            return super().invoke(ctx)
 
 
 class Table(Parsed, click.Group):

@@ -181,6 +181,7 @@ class Reporter:
         interrupted = sys.exc_info()[0] is not None
         if interrupted:
             run.cancelled.set()
+            shell.stop()
         shell.end_all()
         if interrupted:
             run.board.wait(TIDYING)

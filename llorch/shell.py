@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread  # `threading` takes 3 ms to import: it is imported where it is needed
 import os
 import select
+import sys
 
 from llorch import ui
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
     Started = subprocess.Popen[bytes]
 
-PIPE = -1  # as subprocess has it; importing that takes 8 ms, and signal 2, so both are imported where they are needed
+PIPE = -1  # as subprocess has it; importing that takes 8 ms, so it is imported where it is needed
 TAIL = 40
 """Lines of a program's output that an error repeats."""
 
 _SIGPIPE = 13
 _running: set[subprocess.Popen[str] | _Program] = set()
 _starting = 0
+_stopped = False
 _lock = _thread.allocate_lock()
 
 
@@ -143,8 +145,7 @@ def talk(talk: Talk[Answer], *, hint: str | None = None) -> Answer:
 def talk_at_once(talks: Iterable[Talk[Answer]], at_once: int, *, hint: str | None = None) -> list[Answer]:
     """Do the same with so many talks at once, in this thread, and return their ends in order.
 
-    The first error that one of them does not catch ends them all. The programs are to look and do no more: one that is
-    being started when this is interrupted is left to itself.
+    The first error that one of them does not catch ends them all.
     """
     answers: dict[int, Answer] = {}
     turns: list[tuple[int, Talk[Answer], bytes | CommandFailed | None]] = []
@@ -162,8 +163,9 @@ def talk_at_once(talks: Iterable[Talk[Answer]], at_once: int, *, hint: str | Non
                 except StopIteration as end:
                     answers[index] = end.value
                     continue
-                program = _begin(command, _variables(env, inherited), hint)
-                running[program] = index, talk
+                with uninterrupted():
+                    program = _begin(command, _variables(env, inherited), hint)
+                    running[program] = index, talk
                 reader.add(program)
             if running:
                 program = reader.next()
@@ -307,6 +309,7 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
     """Start a program. Several can be started at once, which takes a millisecond each; `end_all` waits for them."""
     global _starting
     with _lock:
+        _check_going_on()
         _starting += 1
     process: Process | None = None
     try:
@@ -325,6 +328,14 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
     return process
 
 
+def _check_going_on() -> None:
+    if _stopped:
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit  # which ends a thread and says nothing
+
+
 def _missing(command: Sequence[str], hint: str | None) -> ToolMissing:
     if ui.log is not None:
         ui.log.program_missing(command)
@@ -339,9 +350,9 @@ class _Handlers:
 
     def __enter__(self) -> None:
         if self._handlers:
-            import signal
+            import _signal  # type: ignore[import-not-found]  # `signal` makes enums of its numbers, for 2 ms
 
-            self._handlers = {number: signal.signal(number, each) for number, each in self._handlers.items()}
+            self._handlers = {number: _signal.signal(number, each) for number, each in self._handlers.items()}
 
     def __exit__(self, *_: object) -> None:
         self.__enter__()  # and those from before are back
@@ -356,22 +367,22 @@ class _Held(_Handlers):
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        import signal
+        import _signal
 
         for number in self._came:
-            signal.raise_signal(number)
+            _signal.raise_signal(number)
 
 
 def uninterrupted() -> _Handlers:
     """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
-    import signal
-    import threading
+    import _signal
 
-    if threading.current_thread() is not threading.main_thread():
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.current_thread() is not threading.main_thread():
         return _Handlers({})  # handlers run in the main thread alone
 
-    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    return _Held([number for number in ours if callable(signal.getsignal(number))])
+    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+    return _Held([number for number in ours if callable(_signal.getsignal(number))])
 
 
 def start(
@@ -462,10 +473,21 @@ def terminate(number: int, frame: FrameType | None) -> None:
 
 
 def terminated() -> _Handlers:
-    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out."""
-    import signal
+    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out.
 
-    return _Handlers({signal.SIGTERM: terminate, signal.SIGHUP: terminate})
+    One that is ignored stays so: `nohup` has it that way.
+    """
+    import _signal
+
+    ours = (_signal.SIGTERM, _signal.SIGHUP)
+    return _Handlers({each: terminate for each in ours if _signal.getsignal(each) != _signal.SIG_IGN})
+
+
+def stop() -> None:
+    """End every program that is still running, and have no thread start another: this process is about to end."""
+    global _stopped
+    _stopped = True
+    end_all()
 
 
 def end_all() -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from llorch import cli, ui
+from llorch import cli, shell, ui
 from llorch.build import tasks as build_tasks
 from llorch.models import hub as client
 from llorch.models import tasks
@@ -88,6 +88,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    monkeypatch.setattr(shell, "_stopped", False)
     forget_session()
     yield
     forget_session()

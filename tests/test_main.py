@@ -1,6 +1,7 @@
 """Where the program begins."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,43 @@ def test_closed_streams_are_nobodys(tmp_path: Path) -> None:
     (root / "llorch.toml").touch()
     done = program_of("sh", "-c", f"exec '{BIN / 'llorch'}' git log <&- 2>&-", cwd=root)
     assert (done.code, done.out.endswith("Write README\n")) == (0, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["git status", "git branches", "git pull"])
+def test_an_end_is_one_for_the_gits_too(tmp_path: Path, command: str, number: signal.Signals) -> None:
+    """Where git hangs, a command that is told to end has it end too, and says at most that it was interrupted."""
+    root = repository(tmp_path / "r")
+    (root / "llorch.toml").touch()
+    os.mkfifo(tmp_path / "alive")
+    hanging = tmp_path / "bin/git"
+    hanging.parent.mkdir()
+    hanging.write_text(f"#!/bin/sh\nexec 3>'{tmp_path / 'alive'}'\necho begun >&3\nexec sleep 1000\n")
+    hanging.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{hanging.parent}:{os.environ['PATH']}"}
+    run = subprocess.Popen([BIN / "llorch", *command.split()], cwd=root, env=environ, stderr=subprocess.PIPE, text=True)
+    with run, open(tmp_path / "alive") as alive:
+        assert alive.readline() == "begun\n"
+        run.send_signal(number)
+        assert alive.read().replace("begun\n", "") == ""  # the end of the file: no git has it open any more
+        _, err = run.communicate()
+    assert (run.returncode, err.strip()) == (128 + number, "interrupted" if number == signal.SIGINT else "")
+
+
+def test_an_interrupt_before_there_is_a_command_line_is_one_line(workspace: Path) -> None:
+    """Ctrl-C while the program is being loaded leaves no traceback."""
+    script = "import sys\nclass Slow:\n    def find_spec(self, name, *_):\n        if name == 'llorch.cli':\n"
+    script += "            raise KeyboardInterrupt\nsys.meta_path.insert(0, Slow())\n"
+    done = program("python", "-c", script + "from llorch.__main__ import main\nmain()", "list")
+    assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
+
+
+def test_who_ignores_the_end_of_the_terminal_goes_on(tmp_path: Path) -> None:
+    """SIGHUP does nothing to what `nohup` runs."""
+    script = "import signal\nfrom llorch.shell import terminated\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    script += "with terminated():\n    signal.raise_signal(signal.SIGHUP)\nprint('went on')"
+    done = program("python", "-c", script)
+    assert (done.code, done.out) == (0, "went on\n")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--help"], 0), (["nope"], 2)])

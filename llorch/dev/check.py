@@ -131,8 +131,8 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     try:
         for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
             found += part
-    except KeyboardInterrupt:
-        shell.end_all()
+    except (KeyboardInterrupt, SystemExit):
+        shell.stop()
         raise
     told = [each for each in found if not isinstance(each, Skipped)]
     problems = [files.loaded.locate(each) if isinstance(each, Mistake) else each for each in told]

@@ -167,8 +167,8 @@ def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int)
 
     try:
         return in_parallel(items, work, threads)
-    except KeyboardInterrupt:
-        shell.end_all()
+    except (KeyboardInterrupt, SystemExit):
+        shell.stop()
         raise
 
 

@@ -330,7 +330,7 @@ def test_an_interrupt_ends_what_was_begun(workspace: Path, offline: None, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rules, "in_parallel", interrupted)
-    monkeypatch.setattr("llorch.shell.end_all", ended.set)
+    monkeypatch.setattr("llorch.shell.stop", ended.set)
     with pytest.raises(KeyboardInterrupt):
         check(Workspace(root=workspace, declared=True), lambda: ())
     assert ended.is_set()

@@ -1,11 +1,13 @@
 """Finding repositories, and running git in them."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from llorch import shell
 from llorch.errors import LlorchError, Malformed, ToolMissing
 from llorch.git.repo import Repo, at_once, find_repo
 from tests.git.conftest import World, commit, git, head, repository
@@ -68,17 +70,28 @@ def test_without_git_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "apt install git" in str(caught.value.hint)
 
 
-def test_an_interrupt_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs of other threads do not outlive an interrupted run."""
-    ended: list[bool] = []
-    monkeypatch.setattr(shell, "end_all", lambda: ended.append(True))
+WAITING = """
+import sys
+from llorch import shell
+from llorch.git.repo import at_once
+with shell.terminated():
+    at_once([1, 2, 3], lambda _: shell.output(["sh", "-c", "echo begun >> begun; echo > alive; exec sleep 1000"]), 1)
+"""
 
-    def interrupt(item: int) -> int:
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        at_once([1], interrupt, 2)
-    assert ended == [True]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_end_is_one_for_what_threads_run(workspace: Path, number: signal.Signals) -> None:
+    """What other threads run is ended with an interrupted run, and they begin nothing that was still to be done."""
+    os.mkfifo("alive")
+    with subprocess.Popen([sys.executable, "-c", WAITING], stderr=subprocess.DEVNULL) as process:
+        assert Path("alive").read_text() == "\n"
+        process.send_signal(number)
+    assert process.returncode == (-number if number is signal.SIGINT else 128 + number)
+    assert Path("begun").read_text() == "begun\n"
+
+
+def test_work_at_once_has_its_answers_in_order() -> None:
+    """Whatever ends first."""
     assert at_once([1, 2, 3], lambda item: item * 2, 2) == [2, 4, 6]
 
 
