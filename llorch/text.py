@@ -1,5 +1,7 @@
 """Names from anywhere, made fit for a terminal and for JSON. How a message is worded is not this file's business."""
 
+import os
+
 
 def shown(text: str, keep: str = "") -> str:
     r"""Return a text for people: bytes that are no text, and what a terminal would obey but for `keep`, written out.
@@ -10,6 +12,22 @@ def shown(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _written(c) for c in text)
+
+
+def quoted(path: str) -> str:
+    r"""Return a path as a word of a command for any shell of POSIX, which a terminal shows and does not obey.
+
+    >>> print(quoted("a b"), quoted("a'\x1b\udcff"))
+    'a b' "$(printf %b 'a\\0047\\0033\\0377')"
+    """
+    from shlex import quote
+
+    if path.isprintable():
+        return quote(path)
+    name = path.rstrip("\n")  # those at its end are no part of what a command writes
+    plain = b"/.: -_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    written = (chr(byte) if byte in plain else f"\\0{byte:03o}" for byte in os.fsencode(name))
+    return f"\"$(printf %b '{''.join(written)}'){path[len(name) :]}\""
 
 
 def without_credentials(text: str) -> str:

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Literal, NamedTuple
 
 from llorch.errors import Refused
@@ -19,6 +18,7 @@ from llorch.git.failures import busy
 from llorch.git.porcelain import LOG, Commit, Status, fields, parse_log
 from llorch.git.repo import Repo, listed
 from llorch.git.status import load_operation, load_status
+from llorch.text import quoted
 
 _OURS = {
     f"GIT_{role}_{key}": value
@@ -233,7 +233,7 @@ def _steps(loss: Loss, base: str, ref: str) -> Iterator[str]:
     git = _git(loss.repo)
     if loss.head == "stays":
         # Not by git-stash(1), to which files that are to be added later are an obstacle.
-        index = f"GIT_INDEX_FILE={quote(str(loss.repo.folder / 'llorch.index'))}"
+        index = f"GIT_INDEX_FILE={quoted(str(loss.repo.folder / 'llorch.index'))}"
         yield f"{index} {git} read-tree {ref}^3"
         yield f"{index} {git} checkout-index -q --all"
         return
@@ -241,18 +241,18 @@ def _steps(loss: Loss, base: str, ref: str) -> Iterator[str]:
     if ref:
         yield f"{git} stash apply -q --index {ref}"
         if loss.status.intended:
-            yield f"{git} add -N -- {' '.join(map(quote, loss.status.intended))}"
+            yield f"{git} add -N -- {' '.join(map(quoted, loss.status.intended))}"
 
 
 def _head_back(loss: Loss, base: str, *, gently: bool = False) -> str:
     git, branch = _git(loss.repo), loss.status.branch
     if loss.head == "reset":
         return f"{git} reset -q {'--keep' if gently else '--hard'} {base}"
-    return f"{git} checkout -q {'' if gently else '-f '}" + (f"{quote(branch)} --" if branch else f"--detach {base}")
+    return f"{git} checkout -q {'' if gently else '-f '}" + (f"{quoted(branch)} --" if branch else f"--detach {base}")
 
 
 def _git(repo: Repo) -> str:
-    return f"git -C {quote(str(repo.root))} -c submodule.recurse=false {' '.join(_AS_IT_IS)}"
+    return f"git -C {quoted(str(repo.root))} -c submodule.recurse=false {' '.join(_AS_IT_IS)}"
 
 
 def _index(repo: Repo, index: Path, paths: Sequence[str], *command: str) -> str:

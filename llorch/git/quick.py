@@ -12,5 +12,5 @@ def quick_status() -> str | None:
     try:
         workspace = find_workspace()
         return render_status(*load_all(find_repo(workspace.place))) if workspace.declared else None
-    except LlorchError:
+    except (LlorchError, OSError):
         return None

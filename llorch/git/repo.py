@@ -9,8 +9,8 @@ import os
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError
-from llorch.text import shown
-from llorch.workspace import upwards
+from llorch.text import quoted, shown
+from llorch.workspace import read_file, upwards
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Repo:
         place = os.path.join(self.place, ".git")
         if os.path.isdir(place):
             return place
-        with open(place, "rb") as file:  # a linked work tree or a submodule: a file that says where
-            leads = os.fsdecode(file.read()).removeprefix("gitdir: ").rstrip("\n")
+        # A linked work tree or a submodule: a file that says where.
+        leads = os.fsdecode(read_file(place)).removeprefix("gitdir: ").rstrip("\r\n")
         return os.path.normpath(os.path.join(self.place, leads))
 
     def __eq__(self, other: object) -> bool:
@@ -156,9 +156,7 @@ def as_argument(path: str) -> str:
     >>> as_argument("a b"), as_argument("-x")
     ("'a b'", '-- -x')
     """
-    from shlex import quote
-
-    return ("-- " if path.startswith("-") else "") + quote(shown(path))
+    return ("-- " if path.startswith("-") else "") + quoted(path)
 
 
 def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:

@@ -225,7 +225,7 @@ def _lines(repository: Repository) -> Iterator[str]:
     else:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(repository.commit.time))
         yield f"{repository.commit.id[:9]} {when} {shown(repository.commit.subject)}"
-    yield f"origin {repository.origin}" if repository.origin else "no origin"
+    yield f"origin {shown(repository.origin)}" if repository.origin else "no origin"
     for word, paths in (
         ("in conflict", status.conflicted),
         ("staged", status.staged),
@@ -248,6 +248,10 @@ def _upstream(repository: Repository) -> str:
     if status.upstream is None:
         return ", without an upstream" if status.branch else ""
     if status.ahead is None:
-        return f", its upstream {shown(status.upstream)} is gone" if status.commit else f", to follow {status.upstream}"
+        return (
+            f", its upstream {shown(status.upstream)} is gone"
+            if status.commit
+            else f", to follow {shown(status.upstream)}"
+        )
     away = distance(status.ahead, status.behind, shown(status.upstream))
     return ", " + (away or f"even with {shown(status.upstream)}")

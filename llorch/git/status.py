@@ -7,7 +7,7 @@ import stat
 
 from llorch.errors import CommandFailed, LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
-from llorch.git.repo import Repo, look_alone, look_together
+from llorch.git.repo import Repo, as_argument, look_alone, look_together
 from llorch.git.unfetched import load_unfetched
 from llorch.record import Record
 from llorch.text import without_credentials
@@ -196,7 +196,7 @@ def _declared(repo: Repo, prefix: str = "", tree: str | None = None) -> Talk[tup
 def _state(declared: Declared) -> Talk[Submodule]:
     repo = declared.repo
     try:
-        check_place(declared)
+        yield from _check_place(declared)
         if not declared.is_there:
             if declared.error:
                 return Submodule(declared=declared, state="broken", error=declared.error)
@@ -225,8 +225,12 @@ def check_place(declared: Declared) -> None:
     """Make sure that a submodule's folder, if there is one, is its own: git would work in whatever a link leads to.
 
     Raises:
-        Refused: it, or one above it, is a link or no folder at all.
+        Refused: it, or one above it, is a link or no folder at all; or its `.git` leads to another's repository.
     """
+    look_alone(_check_place(declared))
+
+
+def _check_place(declared: Declared) -> Talk[None]:
     place = declared.parent.place
     for part in declared.inner.split("/"):
         place = os.path.join(place, part)
@@ -237,6 +241,25 @@ def check_place(declared: Declared) -> None:
         if not stat.S_ISDIR(mode):
             what = "a link" if stat.S_ISLNK(mode) else "no folder"
             raise Refused(f"`{place}` is {what}, in the place of a submodule", hint="move it away, then repeat")
+    if declared.is_there and not (yield from _has_own(declared)):
+        hint = (
+            f"move `{place}` away; `llorch git submodules update --pinned {as_argument(declared.path)}` clones it anew"
+        )
+        raise Refused(f"`{os.path.join(place, '.git')}` leads to another's repository", hint=hint)
+
+
+def _has_own(declared: Declared) -> Talk[bool]:
+    """Tell whether a submodule's repository is not that of another place; what cannot be read is for git to tell of."""
+    repo, above = declared.repo, declared.parent.git_folder
+    try:
+        folder = repo.git_folder
+        if not os.path.islink(folder) and folder in (repo.place + "/.git", f"{above}/modules/{declared.name}"):
+            return True
+        if os.path.samefile(folder, above):
+            return False
+    except OSError:
+        return True
+    return (yield from repo.looks("rev-parse", "--show-toplevel")) == os.fsencode(repo.place) + b"\n"
 
 
 def load_operation(repo: Repo) -> str | None:

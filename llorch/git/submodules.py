@@ -16,6 +16,7 @@ from llorch.git.backup import check_kept, rescue
 from llorch.git.repo import NETWORK, Repo, at_once
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
+from llorch.text import shown
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
 
@@ -240,7 +241,7 @@ def _init(declared: Declared, *, renew: bool) -> Move:
     if not declared.is_there:
         if declared.error:
             hint = "mend it, or take the submodule out: `git rm --cached`"
-            raise LlorchError(f"`{declared.path}` cannot be cloned: {declared.error}", hint=hint)
+            raise LlorchError(f"`{shown(declared.path)}` cannot be cloned: {declared.error}", hint=hint)
         declared.parent.run("submodule", "--quiet", "init", "--", declared.inner)
     if renew:
         declared.parent.run("submodule", "--quiet", "sync", "--", declared.inner)

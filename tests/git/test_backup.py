@@ -80,6 +80,18 @@ def test_a_branch_that_moves_comes_back(root: Path, tmp_path: Path, detached: bo
     assert state(root) == before
 
 
+def test_a_command_steers_no_terminal_and_finds_any_folder(tmp_path: Path) -> None:
+    """The way back is text, whatever the repository's path is."""
+    root = repository(tmp_path / os.fsdecode(b"it's\x1b[2J\xff"))
+    (root / "README").write_text("mine")
+    loss = find_loss(Repo(root=root), "HEAD", "reset", untracked=False)
+    restore = keep(loss, now()).restore
+    assert restore.isprintable()
+    wipe(loss, "HEAD")
+    run(restore, tmp_path)
+    assert (root / "README").read_text() == "mine"
+
+
 @pytest.mark.parametrize("branch", ["main", "it's", None])
 def test_a_branch_that_is_left_comes_back(root: Path, tmp_path: Path, branch: str | None) -> None:
     """A detached HEAD goes back to its commits, one on a branch to that, with all changes and files."""

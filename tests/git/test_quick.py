@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llorch.git.quick import quick_status
-from tests.conftest import Run, in_terminal, program
+from tests.conftest import BIN, Run, in_terminal, program, program_of
 from tests.git.conftest import World, add_submodule, repository
 
 
@@ -74,6 +74,15 @@ def test_where_there_is_more_to_say_the_command_line_says_it(tmp_path: Path) -> 
     failed = program("llorch", "git", "status", cwd=root)
     assert (failed.code, failed.out) == (6, "")
     assert failed.err.startswith("error: ")
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+    """Where no file can be opened any more there is one message, and no traceback."""
+    root = repository(tmp_path / "r")
+    (root / "llorch.toml").touch()
+    done = program_of("sh", "-c", f"ulimit -n 8; exec '{BIN / 'llorch'}' git status", cwd=root)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: too many files are open at once\n")
 
 
 INTERRUPT = "import llorch.git.quick as q\ndef fail(): raise KeyboardInterrupt\nq.quick_status = fail"

@@ -10,8 +10,8 @@ from llorch import ui
 from llorch.errors import Refused
 from llorch.git.porcelain import Commit, Entry, Status
 from llorch.git.repo import Repo
-from llorch.git.show import commit_json, describe, finish_moves, names, tell_restore
-from llorch.git.status import Declared, Submodule
+from llorch.git.show import commit_json, describe, finish_moves, names, render_status, tell_restore
+from llorch.git.status import Declared, Repository, Submodule
 from llorch.git.submodules import Move
 from llorch.text import json_text, shown
 
@@ -35,7 +35,10 @@ def submodule(state: "State", status: Status = NOTHING, **more: Any) -> Submodul
     ("found", "told"),
     [
         (submodule("broken", error="why\x07\nmore"), r"why\x07"),
-        (submodule("uninitialized"), r"`llorch git submodules update --pinned 'a\x1b[31m'` clones it"),
+        (
+            submodule("uninitialized"),
+            "`llorch git submodules update --pinned \"$(printf %b 'a\\0033\\013331m')\"` clones it",
+        ),
         (submodule("ok", Status(commit=AT), ahead=0, behind=0), "detached at 222222222"),
         (
             submodule("moved", Status(commit=AT, branch="dev"), ahead=2, behind=1),
@@ -127,3 +130,10 @@ def test_the_way_back_is_told_before(capsys: pytest.CaptureFixture[str]) -> None
     ui.mode.json = True
     tell_restore("git back")
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_origin_steers_no_terminal() -> None:
+    """Settings of git may have anything in a URL, and so may the name of a branch that is to come."""
+    status = Status(branch="main", upstream="origin/\udcff")
+    text = render_status(Repository(status=status, commit=None, origin="/a\x1b[2J\udcff", operation=None), ())
+    assert text.splitlines() == ["main, to follow origin/\\xff", "no commits yet", "origin /a\\x1b[2J\\xff"]

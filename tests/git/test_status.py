@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import LlorchError, Malformed
+from llorch.errors import LlorchError, Malformed, Refused
 from llorch.git.repo import Repo, find_repo
-from llorch.git.status import Submodule, load_all, load_declared, load_operation, load_status, load_submodules
+from llorch.git.status import (
+    Submodule,
+    check_place,
+    load_all,
+    load_declared,
+    load_operation,
+    load_status,
+    load_submodules,
+)
 from tests.conftest import as_mortal
 from tests.git.conftest import World, add_submodule, commit, git, head, repository
 
@@ -92,6 +100,47 @@ def test_a_broken_submodule_hides_no_other(world: World, how: str) -> None:
     assert found["reference/llama ü"].error
     if how != "link":
         assert found["reference/candle"].state == "ok"
+
+
+@pytest.mark.parametrize("leads", ["../../.git", "../../.git/modules/reference/llama ü"])
+def test_a_submodule_in_the_repository_of_another_is_broken(world: World, leads: str) -> None:
+    """Git would change another work tree, or take another's commits: nothing is done, and the hint's way out works."""
+    place = world.work / "reference/candle"
+    (place / ".git").write_text(f"gitdir: {leads}\n")
+    found = submodules(world.work)
+    assert found["reference/candle"].state == "broken"
+    assert "leads to another's repository" in str(found["reference/candle"].error)
+    assert found["reference/llama ü"].state == "ok"
+    with pytest.raises(Refused, match="leads to another's repository") as caught:
+        check_place(found["reference/candle"].declared)
+    assert f"move `{place.resolve()}` away" in str(caught.value.hint)
+    place.rename(world.work.parent / "away")
+    git(world.work, "submodule", "--quiet", "update", "reference/candle")
+    assert submodules(world.work)["reference/candle"].state == "ok"
+
+
+def test_a_submodule_may_have_its_repository_anywhere(world: World) -> None:
+    """In its folder, by a link, under the name of another time, or with a line end of Windows."""
+    place, kept = world.work / "reference/candle", world.work / ".git/modules/reference/candle"
+    moved = kept.rename(kept.with_name("moved"))
+    (place / ".git").write_bytes(b"gitdir: ../../.git/modules/reference/moved\r\n")
+    assert submodules(world.work)["reference/candle"].state == "ok"
+    (place / ".git").unlink()
+    (place / ".git").symlink_to(moved)
+    assert submodules(world.work)["reference/candle"].state == "ok"
+    (place / ".git").unlink()
+    git(moved, "config", "--unset", "core.worktree")
+    shutil.move(moved, place / ".git")
+    assert submodules(world.work)["reference/candle"].state == "ok"
+
+
+def test_nobody_waits_for_what_is_no_file(world: World) -> None:
+    """A pipe in the place of `.git` is no repository, and that is told."""
+    (world.work / "reference/candle/.git").unlink()
+    os.mkfifo(world.work / "reference/candle/.git")
+    assert submodules(world.work)["reference/candle"].state == "broken"
+    with pytest.raises(Malformed, match="not a git repository"):
+        load_status(Repo(root=world.work / "reference/candle"))
 
 
 def test_a_submodule_that_nothing_declares(world: World) -> None:
