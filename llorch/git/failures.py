@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from shlex import quote
 
 from llorch.errors import (
     AccessDenied,
@@ -24,7 +23,7 @@ from llorch.errors import (
     Unreachable,
 )
 from llorch.git.repo import Repo
-from llorch.text import shown, without_credentials
+from llorch.text import quoted, shown, without_credentials
 
 _NOISE = re.compile(r"remote: |hint: |From |Cloning into |Submodule path |fatal: Needed a single revision")
 _OWN = re.compile(r"(?!error: could not apply )(fatal|error|warning): ")
@@ -77,7 +76,7 @@ def _raced(root: Path, reason: str) -> LlorchError:
 
 
 def _dubious(root: Path, reason: str) -> LlorchError:
-    hint = f"if you trust it: `git config --global --add safe.directory {quote(str(root))}`"
+    hint = f"if you trust it: `git config --global --add safe.directory {quoted(str(root))}`"
     return Refused(f"git does not touch `{root}`, which belongs to another user", hint=hint)
 
 
@@ -98,14 +97,33 @@ def _unreachable(root: Path, reason: str) -> LlorchError:
 
 
 def _no_repository(root: Path, reason: str) -> LlorchError:
-    if reason.startswith("'origin' "):  # it is no remote here, and taken for a path: there is no repository to have it
-        return _not_here(root, "not a git repository")
+    if reason.startswith("'origin' "):  # it is no remote here, and was taken for a path
+        try:
+            Repo(root=root).look("rev-parse")
+        except LlorchError as error:  # there is no repository to have it, or none that git works in
+            return error
+        return no_origin(root)
     hint = "check the URL: `git remote -v`; for a submodule `.gitmodules`, whose URLs `git submodule sync` takes over"
     return NotFound(f"there is no such repository: {reason}", hint=hint)
 
 
-def _no_file_protocol(root: Path, reason: str) -> LlorchError:
-    hint = "git fetches submodules from other folders only with `git config --global protocol.file.allow always`"
+def no_origin(root: Path) -> LlorchError:
+    """Return the error for a repository that has no remote of that name."""
+    hint = (
+        f"`git -C {quoted(str(root))} remote add origin URL` names one; `remote rename` does where it has another name"
+    )
+    return LlorchError(f"`{root}` has no remote called origin", hint=hint)
+
+
+def _no_url(root: Path, reason: str) -> LlorchError:
+    hint = "give it a `url`; git overlooks one that looks like an option, and an entry with `..` in its name"
+    return Malformed(str(root / ".gitmodules"), reason, hint=hint)
+
+
+def _no_protocol(root: Path, reason: str) -> LlorchError:
+    hint = "have an address of https or ssh in its place, if you trust it"
+    if "'file'" in reason:
+        hint = "git fetches submodules from other folders only with `git config --global protocol.file.allow always`"
     return AccessDenied(f"git refuses the URL: {reason}", hint=hint)
 
 
@@ -114,8 +132,8 @@ def _no_ref(root: Path, reason: str) -> LlorchError:
 
 
 def _disk(root: Path, reason: str) -> LlorchError:
-    hint = "check who may write below it, and the room on the disk"
-    return DiskFull(f"git cannot write in `{root}`: {reason}", hint=hint)
+    hint = "check who may read and write below it, and the room on the disk"
+    return DiskFull(f"git cannot read or write in `{root}`: {reason}", hint=hint)
 
 
 def _corrupt(root: Path, reason: str) -> LlorchError:
@@ -150,7 +168,7 @@ def _closed(root: Path, reason: str) -> LlorchError:
 
 def locked(root: Path, error: OSError) -> LlorchError:
     """Return the error for a repository that the user may not read."""
-    hint = f"`ls -ld {quote(str(error.filename))}` tells whom it belongs to, and who may read it"
+    hint = f"`ls -ld {quoted(str(error.filename))}` tells whom it belongs to, and who may read it"
     return DiskFull(f"the repository in `{root}` may not be read: {error.strerror}: `{error.filename}`", hint=hint)
 
 
@@ -163,6 +181,7 @@ _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     (r"No space left|Read-only file system|insufficient permission|Permission denied|Disk quota", _disk),
     (r"not a git repository", _not_here),
     (r"invalid value for '?submodule\.", _modules),
+    (r"No url found for submodule path", _no_url),
     (
         r"is corrupt|bad object|unable to read (tree|sha1)|unable to parse|missing (blob|tree|object)|object file .* is"
         r" empty|index file (corrupt|smaller)|bad (index|tree|signature)|bad config|invalid gitfile|reference broken",
@@ -172,7 +191,7 @@ _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
 _REMOTE_KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED", _host_key),
     (r"Permission denied \(|Authentication failed|could not read (Username|Password)|error: 40[13]\b", _denied),
-    (r"transport '.*' not allowed", _no_file_protocol),
+    (r"transport '.*' not allowed", _no_protocol),
     (
         r"Could not resolve host|Failed to connect|Couldn't connect|Connection (refused|timed out|reset|closed)"
         r"|Network is unreachable|No route to host|Operation timed out|Temporary failure in name resolution"

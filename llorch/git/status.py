@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from llorch.errors import CommandFailed, LlorchError, Malformed, Refused
+from llorch.errors import CommandFailed, DiskFull, LlorchError, Malformed, Refused
 from llorch.git.porcelain import LOG, Commit, Status, parse_config, parse_links, parse_log, parse_status
 from llorch.git.repo import Repo, as_argument, look_alone, look_together
 from llorch.git.unfetched import load_unfetched
@@ -293,6 +293,8 @@ def _modules(repo: Repo, tree: str | None) -> Talk[tuple[Mapping[str, dict[str, 
         values = parse_config((yield from repo.looks("config", "-z", *source, "--list")))
     except Malformed as error:
         return {}, f"`.gitmodules` cannot be read: {error.reason}"
+    except DiskFull:
+        return {}, "`.gitmodules` may not be read"
     except LlorchError:
         if tree is None:
             raise

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from shlex import quote
 from typing import Literal, NamedTuple
 
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
@@ -16,7 +15,7 @@ from llorch.git.backup import check_kept, rescue
 from llorch.git.repo import NETWORK, Repo, at_once
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
-from llorch.text import shown
+from llorch.text import quoted, shown
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
 
@@ -186,7 +185,7 @@ def fetch_branch(repo: Repo, branch: str) -> str:
         LlorchError: it cannot be fetched.
     """
     branch = branch or default_branch(repo)
-    hint = f"`git -C {quote(str(repo.root))} ls-remote --heads origin` lists them"
+    hint = f"`git -C {quoted(str(repo.root))} ls-remote --heads origin` lists them"
     if not repo.says_yes("check-ref-format", f"refs/heads/{branch}"):
         raise UnknownName("branch of origin", branch, (), hint=hint)
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llorch.errors import LlorchError
 from llorch.git.backup import Backup, Loss, find_again, find_loss, keep, now, way_back
 from llorch.git.disk import remove
+from llorch.git.failures import no_origin
 from llorch.git.repo import GITS, Repo, at_once
 from llorch.git.status import Declared, check_place, load_declared
 from llorch.git.submodules import (
@@ -118,8 +119,7 @@ def check_origin(repo: Repo) -> None:
         LlorchError: there is no remote called origin.
     """
     if b"origin" not in repo.look("remote").split(b"\n"):
-        hint = "`git remote add origin URL` names one"
-        raise LlorchError(f"`{repo.root}` has no remote called origin", hint=hint)
+        raise no_origin(repo.root)
 
 
 def _find_losses(

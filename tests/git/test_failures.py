@@ -41,7 +41,7 @@ from tests.git.conftest import commit, repository
         ("fatal: remote error: upload-pack: not our ref 12", NotFound, "not our ref"),
         ("fatal: '/x' does not appear to be a git repository\nfatal: Could not read", NotFound, "no such repository"),
         ("remote: Repository not found.\nfatal: repository 'https://x/' not found", NotFound, "no such repository"),
-        ("error: insufficient permission for adding an object", DiskFull, "cannot write"),
+        ("error: insufficient permission for adding an object", DiskFull, "cannot read or write"),
         ("fatal: write error: No space left on device", DiskFull, "No space left"),
         ("fatal: not a git repository: /x/modules/y", Malformed, "not a git repository"),
         ("error: object file .git/objects/12/34 is empty\nfatal: loose object 12 is corrupt", Malformed, "is empty"),
@@ -49,7 +49,8 @@ from tests.git.conftest import commit, repository
         ("error: cannot lock ref 'refs/x': is at 12 but expected 34", Busy, "another git has moved"),
         ("fatal: invalid value for 'submodule.x.update'", Malformed, "`/r/.gitmodules` is malformed: invalid value"),
         ("error: Entry 'a\x1b[2J' not uptodate. Cannot merge.", Refused, r"a\x1b[2J"),
-        ("fatal: 'origin' does not appear to be a git repository", Malformed, "not a git repository"),
+        ("fatal: transport 'ext' not allowed", AccessDenied, "transport 'ext' not allowed"),
+        ("fatal: No url found for submodule path 'x' in .gitmodules", Malformed, "No url found"),
     ],
 )
 def test_words_have_a_meaning(said: str, kind: type[LlorchError], told: str) -> None:
@@ -131,3 +132,15 @@ def test_what_may_not_be_read_is_not_gone(tmp_path: Path) -> None:
             place.chmod(0o755)
         assert said.startswith(f"DiskFull the repository in `{root}` may not be read: Permission denied: `{place}")
         assert "`ls -ld " in said
+
+
+def test_a_repository_without_an_origin_is_one(tmp_path: Path) -> None:
+    """Nobody is to clone again what has only no remote of that name; what is no repository is said to be none."""
+    root = repository(tmp_path / "r")
+    for command in (["fetch", "-q", "origin"], ["ls-remote", "--symref", "origin", "HEAD"]):
+        with pytest.raises(LlorchError, match="has no remote called origin") as caught:
+            Repo(root=root).run(*command)
+        assert "remote add origin" in str(caught.value.hint)
+    (root / ".git/HEAD").unlink()
+    with pytest.raises(Malformed, match="not a git repository"):
+        Repo(root=root).run("ls-remote", "--symref", "origin", "HEAD")

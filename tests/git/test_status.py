@@ -268,3 +268,19 @@ def test_a_folder_that_may_not_be_entered_is_not_gone(world: World) -> None:
         place.chmod(0o755)
     assert (found["reference/llama ü"].state, found["reference/candle"].state) == ("broken", "ok")
     assert "may not be read: Permission denied" in str(found["reference/llama ü"].error)
+
+
+@pytest.mark.parametrize("inside", [".", "reference/candle"])
+def test_a_gitmodules_that_may_not_be_read_hides_nothing(world: World, inside: str) -> None:
+    """What is there has its state, and one that has yet to be cloned is broken for want of its entry."""
+    git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/llama ü")
+    place = world.work / inside / ".gitmodules"
+    place.chmod(0)
+    try:
+        found = as_mortal(lambda: submodules(world.work))
+    finally:
+        place.chmod(0o644)
+    inner = found["reference/candle/inner lib"]
+    assert (inner.state, bool(inner.declared.url)) == ("ok", inside == ".")
+    if inside == ".":
+        assert found["reference/llama ü"].error == "`.gitmodules` may not be read"
