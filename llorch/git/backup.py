@@ -102,7 +102,8 @@ def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
 
     Args:
         head: a branch that moves loses commits; one that is left loses none, and only what nothing reaches is lost.
-        untracked: files that git does not track go too, not only those in the way; ignored ones stay.
+        untracked: files that git does not track go too, not only those in the way of `target`, or of what HEAD has;
+            ignored ones stay.
 
     Raises:
         Refused: see `check_calm`.
@@ -112,6 +113,8 @@ def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
     kept = () if head == "reset" else ("--branches", "--tags", "--remotes")
     commits = log(repo, "HEAD", "--not", target, *kept) if status.commit else ()
     files = set(in_the_way(repo, target)) | set(untracked_files(repo) if untracked else ())
+    if status.commit:
+        files |= set(in_the_way(repo, status.commit))  # where the way back would write over them
     return Loss(repo, status, head, commits, status.tracked, tuple(sorted(files)), target, untracked)
 
 

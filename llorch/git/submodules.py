@@ -11,8 +11,9 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
-from llorch.git.backup import check_kept, rescue
-from llorch.git.repo import NETWORK, Repo, at_once
+from llorch.git.backup import check_calm, check_kept, rescue
+from llorch.git.porcelain import parse_config
+from llorch.git.repo import NETWORK, Repo, at_once, listed
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
 from llorch.text import quoted, shown
@@ -142,7 +143,7 @@ def to_tip(declared: Declared) -> Move:
     if follows == ".":
         follows = load_status(declared.parent).branch or ""
     move = _checkout(declared, fetch_branch(declared.repo, follows), force=False)
-    return move if cloned is None else move._replace(outcome="cloned", before=None)
+    return move if cloned is None else move._replace(outcome="cloned", before=None, rescue=cloned.rescue)
 
 
 def is_cut_off(declared: Declared) -> bool:
@@ -253,10 +254,39 @@ def _clone(declared: Declared) -> Move:
         # Where git has the repository still, it would write over them.
         hint = "move what is in it away, then repeat"
         raise Refused(f"`{root}` is to be cloned into, and is not empty", hint=hint)
+    kept = _let_go(declared)
     declared.parent.run("submodule", "--quiet", "update", "--", declared.inner)
     if not declared.is_there:
         return Move(declared, "skipped")  # its settings say `update = none`
-    return Move(declared, "cloned", None, load_status(declared.repo).commit)
+    return Move(declared, "cloned", None, load_status(declared.repo).commit, rescue=kept)
+
+
+def _let_go(declared: Declared) -> str | None:
+    """Have nothing to lose where a submodule was that is to be elsewhere: it has one repository, and one index.
+
+    Returns:
+        The ref that keeps commits which nothing else reaches, if there are any.
+
+    Raises:
+        Refused: there are changes, or something is in progress.
+    """
+    folder = declared.parent.folder / "modules" / declared.name
+    if ".." in declared.name.split("/") or not (folder / "config").is_file():
+        return None  # git takes no such name either
+    setting = parse_config(declared.parent.look("config", "-z", "--file", str(folder / "config"), "--list"))
+    place = os.path.normpath(folder / setting.get("core.worktree", "."))
+    before = Repo(place)
+    if place == declared.repo.place or not os.path.lexists(os.path.join(place, ".git")):
+        return None
+    if not os.path.samefile(before.folder, folder):
+        return None
+    status = load_status(before)
+    check_calm(before, status)
+    if status.tracked:
+        hint = f"commit or stash them, in `{place}`, then repeat"
+        where = f"`{declared.repo.place}` is to have the repository of `{place}`"
+        raise Refused(f"{where}, and changes there would be lost: {listed(status.tracked)}", hint=hint)
+    return rescue(before)
 
 
 def _checkout(declared: Declared, target: str, *, force: bool) -> Move:

@@ -12,6 +12,7 @@ from llorch.git.branches import switch
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import Declared, load_submodules
 from llorch.git.submodules import (
+    Act,
     Move,
     choose,
     default_branch,
@@ -288,3 +289,30 @@ def test_sync_takes_over_a_new_address(world: World) -> None:
     result = carry_out(plan_sync(repo, ""))
     assert [move.error for move in result.moves if move.error] == []
     assert head(llama) == made
+
+
+def rename(world: World, path: str, to: str) -> Declared:
+    """Have a submodule elsewhere in origin, take that over, and return it."""
+    git(world.origin, "mv", path, to)
+    git(world.origin, "commit", "-qam", f"Move {path}")
+    git(world.work, "pull", "-q")
+    return choose(load_every(find_repo(world.work)), [to])[0]
+
+
+@pytest.mark.parametrize("act", [to_recorded, to_tip])
+def test_a_submodule_that_is_elsewhere_now_loses_nothing(world: World, act: Act) -> None:
+    """It has the repository that it had, and what is staged and what no branch has is kept, or it is not moved."""
+    old = world.work / "reference/candle"
+    made = commit(old, "mine")
+    (old / "README").write_text("staged")
+    git(old, "add", "README")
+    moved = rename(world, "reference/candle", "reference/moved")
+    (refused,) = move_all([moved], act, to_recorded)
+    assert refused.error is not None
+    assert "changes there would be lost: README" in refused.error.message
+    assert git(old, "diff", "--cached", "--name-only") == "README"
+    git(old, "stash", "-q")
+    (done, inner) = move_all([moved], act, to_recorded)
+    assert (done.outcome, inner.outcome, inner.declared.inner) == ("cloned", "cloned", "inner lib")
+    assert done.rescue is not None
+    assert git(world.work / "reference/moved", "rev-parse", done.rescue, "stash@{0}^").split() == [made, made]

@@ -384,3 +384,19 @@ def test_reset_and_back_without_an_index(world: World, tmp_path: Path) -> None:
     assert (llama / "README").read_text() == "first\n"
     restore(result, tmp_path)
     assert (llama / "README").read_text() == "mine"
+
+
+def test_a_file_where_only_the_way_back_has_a_folder_comes_back(world: World, tmp_path: Path) -> None:
+    """What origin leaves alone, and what a reset to before would write over, is kept too."""
+    commit(world.origin, "folder/file")
+    git(world.work, "pull", "-q")
+    git(world.origin, "mv", "folder/file", "elsewhere")
+    git(world.origin, "commit", "-qm", "Move it")
+    (world.work / "folder/file").unlink()
+    (world.work / "folder").rmdir()
+    (world.work / "folder").write_text("precious")
+    before = state(world.work)
+    result = carry_out(plan_sync(find_repo(world.work), ""))
+    assert (world.work / "elsewhere").exists()
+    restore(result, tmp_path)
+    assert state(world.work) == before
