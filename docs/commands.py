@@ -26,7 +26,7 @@ it leaves alone is told on its room's page.
 
 def contexts(command: click.Command, parent: click.Context | None = None, name: str = "llorch") -> Iterator[Any]:
     """Yield the context of a command and, if it is a group, of all that is below it."""
-    settings = command.context_settings | ({"terminal_width": WIDTH} if parent is None else {})
+    settings = {**command.context_settings, **({"terminal_width": WIDTH} if parent is None else {})}
     context = click.Context(command, parent, name, **settings)
     yield context
     if isinstance(command, cli.Table):

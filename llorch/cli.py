@@ -15,7 +15,6 @@ import click
 
 from llorch import __version__, ui
 from llorch.errors import INTERRUPTED, LlorchError, of_system
-from llorch.shell import terminated
 
 if TYPE_CHECKING:
     from llorch.workspace import Workspace
@@ -182,6 +181,8 @@ class Command(Parsed):
             from llorch.remote.cli import forward_command
 
             return forward_command(hosts, ctx.find_root().obj)
+        from llorch.shell import terminated  # `--help` does without
+
         with terminated():
             return super().invoke(ctx)
 

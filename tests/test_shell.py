@@ -125,6 +125,24 @@ def test_all_that_runs_is_ended(workspace: Path, monkeypatch: pytest.MonkeyPatch
     shell.end_all()  # nothing is left to end
 
 
+def test_who_stops_has_threads_begin_nothing(workspace: Path) -> None:
+    """After `stop` only the main thread can start a program, to leave things in order; a thread ends without a word."""
+    shell.stop()
+    ends: list[str] = []
+
+    def run() -> None:
+        try:
+            shell.output(["touch", "begun"])
+        except SystemExit:
+            ends.append("ended")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert (ends, Path("begun").exists()) == (["ended"], False)
+    assert shell.output(["echo", "hi"]) == b"hi\n"
+
+
 def test_an_interactive_program_has_the_terminal() -> None:
     """It reads what is typed and sees a terminal on every stream."""
     script = "import sys; print([s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)], input())"

@@ -31,6 +31,9 @@ _OURS = {
 _AS_IT_IS = ("-c", "core.autocrlf=false")
 """Has git keep a file's bytes and give them back, unless its attributes say otherwise."""
 
+_ROOM = 100_000
+"""Bytes of paths in one command; Linux and macOS have room for more than twice that."""
+
 Head = Literal["reset", "leaves", "stays"]
 """What becomes of HEAD: its branch moves with it, or it leaves the branch, or it and all that git tracks stay."""
 
@@ -218,7 +221,7 @@ def _stash(repo: Repo, base: str, loss: Loss) -> str:
         parents = [base, _commit(repo, staged, [base], "What was staged")]
         new = [*loss.files, *(() if loss.head == "stays" else status.intended)]
         if new:
-            files = _index(repo, Path(folder, "untracked"), new, "add", "--force")
+            files = _tree(repo, Path(folder, "untracked"), new)
             _check_kept_all(repo, new, fields(repo.look("ls-tree", "-r", "-z", "--name-only", "--full-tree", files)))
             parents.append(_commit(repo, files, [], "Files that were not tracked"))
         return _commit(repo, changed, parents, "What was there before llorch changed it")
@@ -269,6 +272,19 @@ def _index(repo: Repo, index: Path, paths: Sequence[str], *command: str) -> str:
         exact = (*_AS_IT_IS, "-c", "core.safecrlf=false", command[0], *sparse, *command[1:])
         repo.run(*exact, f"--pathspec-from-file={names}", "--pathspec-file-nul", **variables)
     return os.fsdecode(repo.run("write-tree", **variables)).rstrip("\n")
+
+
+def _tree(repo: Repo, index: Path, files: Sequence[str]) -> str:
+    """Return a tree of files, put into a new index: `git add` would compare each name with each other one."""
+    exact = (*_AS_IT_IS, "-c", "core.safecrlf=false", "update-index", "--add", "--")
+    some, size = [], 0
+    for number, path in enumerate(files, 1):
+        some.append(path)
+        size += len(os.fsencode(path)) + 9  # what it takes of the room that a command has
+        if size > _ROOM or number == len(files):
+            repo.run(*exact, *some, GIT_INDEX_FILE=str(index))
+            some, size = [], 0
+    return os.fsdecode(repo.run("write-tree", GIT_INDEX_FILE=str(index))).rstrip("\n")
 
 
 def _commit(repo: Repo, tree: str, parents: Iterable[str], message: str) -> str:

@@ -134,7 +134,8 @@ def _no_protocol(root: Path, reason: str) -> LlorchError:
 
 
 def _no_ref(root: Path, reason: str) -> LlorchError:
-    return NotFound(f"the server does not have it: {reason}", hint="`git ls-remote origin` lists what it has")
+    hint = f"`git -C {quoted(str(root))} ls-remote origin` lists what it has"
+    return NotFound(f"the server does not have it: {reason}", hint=hint)
 
 
 def _disk(root: Path, reason: str) -> LlorchError:

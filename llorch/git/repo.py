@@ -90,9 +90,9 @@ class Repo:
         """Run git where it only looks, so that it takes no lock. Raises as `run` does."""
         return look_alone(self.looks(*arguments))
 
-    def looks(self, *arguments: str) -> Talk[bytes]:
+    def looks(self, *arguments: str, **variables: str) -> Talk[bytes]:
         """Do the same in a talk."""
-        return self._talk(arguments, {"GIT_OPTIONAL_LOCKS": "0"})
+        return self._talk(arguments, {"GIT_OPTIONAL_LOCKS": "0", **variables})
 
     def line(self, *arguments: str) -> str:
         """Run git where it only looks and answers with one line."""

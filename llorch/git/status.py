@@ -276,7 +276,8 @@ def _distance(repo: Repo, recorded: str, commit: str | None) -> Talk[tuple[int |
     if commit is None:
         return None, None
     try:
-        yield from repo.looks("cat-file", "-e", recorded + "^{commit}")
+        # A partial clone would have git fetch it, and looking needs no network.
+        yield from repo.looks("cat-file", "-e", recorded + "^{commit}", GIT_ALLOW_PROTOCOL="none")
     except CommandFailed:
         return None, None  # it is not here
     counts = yield from repo.looks("rev-list", "--left-right", "--count", f"{recorded}...{commit}")

@@ -289,8 +289,8 @@ def _show(statuses: list[Status], nothing: str, others: list[Other] | None = Non
         + [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others],
     )
     unknown = sum(not status.is_sized for status in statuses)
-    more = f", and {unknown} of unknown size" if unknown else ""
-    ui.tell(f"{ui.bytes_text(total)} in all{more}" if statuses or others else nothing)
+    rest = f", and {unknown} of unknown size" if unknown else ""
+    ui.tell(f"{ui.bytes_text(total)} in all{rest}" if statuses or others else nothing)
 
 
 def _size(status: Status) -> str:

@@ -356,3 +356,17 @@ def test_work_outside_of_a_sparse_checkout_comes_back(world: World) -> None:
     assert head(world.work) == head(world.origin)
     subprocess.run(["sh", "-c", str(result.restore)], check=True)
     assert [(world.work / "left" / name).read_text() for name in ("out", "new")] == ["mine", "mine"]
+
+
+def test_more_files_than_a_command_has_room_for_come_back(root: Path, tmp_path: Path) -> None:
+    """Names that are too many for one command are kept by several, odd ones too."""
+    names = {f"{'long' * 50} {number}" for number in range(1200)} | {"-x", ":(top)y", "new\nline", "*", "fol der/z"}
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(name)
+    loss = find_loss(Repo(root=root), "HEAD", "stays", untracked=True)
+    assert set(loss.files) == names
+    restore = keep(loss, now()).restore
+    remove(loss.repo, loss.files)
+    run(restore, tmp_path)
+    assert {name: (root / name).read_text() for name in names} == {name: name for name in names}

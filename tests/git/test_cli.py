@@ -85,7 +85,10 @@ def test_an_empty_repository_and_none(workspace: Path, llorch: Llorch) -> None:
     assert llorch("git", "status").out == "main, without an upstream\nno commits yet\nno origin\n"
     assert llorch("git", "log").out == "no commits yet\n"
     assert llorch("git", "log", "--json").json["commits"] == []
-    for command, said in ((["branches"], "no branches yet\n"), (["submodules", "list"], "there are no submodules here\n")):
+    for command, said in (
+        (["branches"], "no branches yet\n"),
+        (["submodules", "list"], "there are no submodules here\n"),
+    ):
         done = llorch("git", *command)
         assert (done.out, done.err.endswith(said)) == ("", True)
 

@@ -284,3 +284,17 @@ def test_a_gitmodules_that_may_not_be_read_hides_nothing(world: World, inside: s
     assert (inner.state, bool(inner.declared.url)) == ("ok", inside == ".")
     if inside == ".":
         assert found["reference/llama ü"].error == "`.gitmodules` may not be read"
+
+
+def test_looking_fetches_nothing(world: World) -> None:
+    """A submodule that is a partial clone is not asked its server for a commit that is not here."""
+    source, place = world.sources["reference/llama ü"], world.work / "reference/llama ü"
+    git(source, "config", "uploadpack.allowFilter", "true")
+    git(source, "config", "uploadpack.allowAnySHA1InWant", "true")
+    shutil.rmtree(place)
+    git(world.work, "clone", "-q", "--filter=blob:none", source.as_uri(), "reference/llama ü")
+    made = commit(source, "news")
+    git(world.work, "update-index", "--cacheinfo", f"160000,{made},reference/llama ü")
+    found = submodules(world.work)["reference/llama ü"]
+    assert (found.state, found.ahead, found.behind) == ("moved", None, None)
+    git(place, "cat-file", "-e", made)  # as git itself does

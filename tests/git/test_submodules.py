@@ -316,3 +316,27 @@ def test_a_submodule_that_is_elsewhere_now_loses_nothing(world: World, act: Act)
     assert (done.outcome, inner.outcome, inner.declared.inner) == ("cloned", "cloned", "inner lib")
     assert done.rescue is not None
     assert git(world.work / "reference/moved", "rev-parse", done.rescue, "stash@{0}^").split() == [made, made]
+
+
+def test_a_name_leads_to_no_repository_outside(world: World) -> None:
+    """A name with `..` may be that of a repository among the files, whose settings could have git run anything."""
+    trap = world.work / "trap"
+    git(world.work, "init", "-q", "--bare", str(trap))
+    git(trap, "config", "core.bare", "false")
+    git(trap, "config", "core.worktree", str(world.work / "place"))
+    git(trap, "config", "core.fsmonitor", "touch ../caught; false")
+    (world.work / "place").mkdir()
+    (world.work / "place/.git").write_text(f"gitdir: {trap}\n")
+    git(
+        world.work,
+        "config",
+        "-f",
+        ".gitmodules",
+        "--rename-section",
+        "submodule.reference/candle",
+        "submodule.../../trap",
+    )
+    shutil.rmtree(world.work / "reference/candle")
+    done = move(world, "reference/candle")["reference/candle"]
+    assert done.error is not None
+    assert not list(world.work.parent.rglob("caught"))
