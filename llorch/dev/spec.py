@@ -152,6 +152,7 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
         **REMOTE
     }),
     "git clean": ("Remove files that git does not know", (), {
+        "--force": (None, "The same as --yes."),
         "-y --yes": (None, "Do not ask."),
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
