@@ -320,23 +320,16 @@ def test_a_submodule_that_is_elsewhere_now_loses_nothing(world: World, act: Act)
 
 def test_a_name_leads_to_no_repository_outside(world: World) -> None:
     """A name with `..` may be that of a repository among the files, whose settings could have git run anything."""
-    trap = world.work / "trap"
-    git(world.work, "init", "-q", "--bare", str(trap))
-    git(trap, "config", "core.bare", "false")
-    git(trap, "config", "core.worktree", str(world.work / "place"))
+    place, trap = repository(world.work / "place"), world.work / "trap"
+    (place / ".git").rename(trap)
+    (place / ".git").write_text(f"gitdir: {trap}\n")
+    git(trap, "config", "core.worktree", str(place))
     git(trap, "config", "core.fsmonitor", "touch ../caught; false")
-    (world.work / "place").mkdir()
-    (world.work / "place/.git").write_text(f"gitdir: {trap}\n")
-    git(
-        world.work,
-        "config",
-        "-f",
-        ".gitmodules",
-        "--rename-section",
-        "submodule.reference/candle",
-        "submodule.../../trap",
-    )
+    table = ("submodule.reference/candle", "submodule.../../trap")
+    git(world.work, "config", "-f", ".gitmodules", "--rename-section", *table)
     shutil.rmtree(world.work / "reference/candle")
-    done = move(world, "reference/candle")["reference/candle"]
-    assert done.error is not None
-    assert not list(world.work.parent.rglob("caught"))
+    chosen = choose(load_every(find_repo(world.work)), ["candle"])[0]
+    assert to_recorded(chosen).outcome == "skipped"  # as git does
+    assert not (world.work / "caught").exists()
+    git(place, "status")
+    assert (world.work / "caught").exists()  # it was a trap
