@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from llorch.models import tasks
 from llorch.models.tools import LLAMA_QUANTIZE, install, runs_llama_quantize
 from llorch.progress import Silent
 from llorch.session import session
+from llorch.state import State
 from tests.hub import Hub
 
 IN_CI = bool(os.environ.get("CI"))
@@ -138,6 +139,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def state(workspace: Path) -> Iterator[State]:
+    """The state of the workspace."""
+    with closing(State(workspace / ".llorch" / "state.db", workspace)) as state:
+        yield state
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -548,10 +549,10 @@ def test_what_was_learned_is_lost_without_a_word_if_it_is_little(
 class Locked:
     """A connection that is locked out a few times, as when several switch a new file to WAL at once."""
 
-    def __init__(self, times: int, code: int) -> None:
+    def __init__(self, real: sqlite3.Connection, times: int, code: int) -> None:
+        self.real = real
         self.times = times
         self.code = code
-        self.real = sqlite3.connect(":memory:", isolation_level=None)
 
     def execute(self, statement: str) -> sqlite3.Cursor:
         """Run a statement, unless it is locked out."""
@@ -565,9 +566,11 @@ class Locked:
 
 def test_runs_that_begin_a_state_at_once_wait_for_each_other(state: State) -> None:
     """Being locked out at the beginning is waited for; another error is not, and neither is one for ever."""
-    locked: Any = Locked(3, sqlite3.SQLITE_BUSY_RECOVERY)
-    state._set_up(locked, True)
-    assert locked.times == 0
-    assert locked.execute("select count(*) from tasks").fetchone() == (0,)
-    with pytest.raises(sqlite3.OperationalError):
-        state._set_up(Locked(1, sqlite3.SQLITE_CANTOPEN), True)  # type: ignore[arg-type]  # as far as it is used
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as real:
+        locked: Any = Locked(real, 3, sqlite3.SQLITE_BUSY_RECOVERY)
+        state._set_up(locked, True)
+        assert locked.times == 0
+        assert locked.execute("select count(*) from tasks").fetchone() == (0,)
+        locked = Locked(real, 1, sqlite3.SQLITE_CANTOPEN)
+        with pytest.raises(sqlite3.OperationalError):
+            state._set_up(locked, True)

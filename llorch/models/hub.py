@@ -232,6 +232,27 @@ def told(repo: str, revision: str | None = None, path: str | None = None) -> Ite
         raise Passing(f"{endpoint()} does not answer as a Hub ({error})") from error
 
 
+def trouble(status: int, headers: Mapping[str, str]) -> Passing:
+    """Return the error for an answer that is another one later, with the seconds that its headers ask to wait."""
+    import time
+
+    left = None if "retry-after" in headers else limited(headers.get("ratelimit"))
+    wait = retry_after(headers.get("retry-after"), time.time()) if left is None else left
+    return Passing(f"the server answers {status}", wait)
+
+
+def limited(value: str | None) -> float | None:
+    """Return the seconds until a RateLimit header that leaves no request gives new ones, as the Hub sends it.
+
+    The format is that of draft-ietf-httpapi-ratelimit-headers; the second more is what is lost to rounding.
+
+    >>> limited('"resolvers";r=0;t=55'), limited('"api";r=4;t=55')
+    (56.0, None)
+    """
+    found = re.search(r";\s*r=0\s*;\s*t=(\d{1,9})\s*(?:[;,]|$)", value or "")
+    return None if found is None else float(found[1]) + 1
+
+
 def retry_after(value: str | None, now: float) -> float | None:
     """Return the seconds that a Retry-After header asks for, in either of its forms (RFC 9110, 10.2.3).
 
@@ -278,12 +299,9 @@ def _bad_token(repo: str) -> AccessDenied:
 
 
 def _of_status(repo: str, error: Any) -> Exception:
-    import time
-
     status = _status(error)
     if status in (408, 429) or status >= 500:
-        wait = retry_after(error.response.headers.get("retry-after"), time.time())
-        return Passing(f"the server answers {status}", wait)
+        return trouble(status, error.response.headers)
     if status == 401 and client().get_token() is not None:
         return _bad_token(repo)
     if status in (401, 403):

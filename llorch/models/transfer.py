@@ -5,7 +5,6 @@ when the server limits it, takes no chunk size, and is not public.
 """
 
 import random
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,8 @@ WORTH = 256 * 1024
 """Bytes beyond all that was there before that make an attempt count as one that brought something."""
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each further attempt, and up to a quarter more, so that many clients do not return at once."""
-LONGEST_WAIT = 120.0
-"""Seconds that a server may ask us to wait; more is said and ends the attempt."""
+LONGEST_WAIT = 301.0
+"""Seconds that a server may ask us to wait; more is said and ends the attempt. The Hub counts in windows of 300 s."""
 
 
 def transfer(part: Part, find: Callable[[], Remote], progress: Progress) -> None:
@@ -123,7 +122,7 @@ def _check_status(response: Any, part: Part, remote: Remote, progress: Progress)
     if status in (401, 403):
         raise AccessDenied(f"`{remote.url}` is refused ({status})", hint="it must be readable without a login")
     if status in (408, 429) or status >= 500:
-        raise Passing(f"the server answers {status}", hub.retry_after(response.headers.get("retry-after"), time.time()))
+        raise hub.trouble(status, response.headers)
     raise LlorchError(f"the server answers {status} for `{part.name}`", hint="try again later, or another source")
 
 

@@ -16,7 +16,6 @@ from llorch.errors import AccessDenied, ConfigError, LlorchError, NotFound, Unre
 from llorch.models import hub
 from llorch.models.catalog import check_catalog, check_url
 from llorch.models.edit import Draft, Raw, changed_meanwhile, edit_catalog, own_entries, shipped_entries
-from llorch.models.hub import Passing
 from llorch.text import without_credentials
 from llorch.toml import Document, decode
 
@@ -233,7 +232,7 @@ def _body(response: Any, url: str) -> bytes:
     if status in (401, 403):
         raise AccessDenied(f"`{url}` is refused ({status})", hint="it must be readable without a login")
     if status in (408, 429) or status >= 500:
-        raise Passing(f"the server answers {status}", hub.retry_after(response.headers.get("retry-after"), time.time()))
+        raise hub.trouble(status, response.headers)
     if status != 200:
         raise LlorchError(f"the server answers {status} for `{url}`", hint="correct [paths] catalog_url")
     if response.headers.get("content-encoding", "identity") != "identity":

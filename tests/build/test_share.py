@@ -24,7 +24,7 @@ Shares = Callable[..., BinaryShare]
 
 
 @pytest.fixture
-def shares(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Shares:
+def shares(workspace: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> Shares:
     """Return the share of a binary in `app`, with a toolchain in `sysroot`, or what is given instead."""
     for name in [*os.environ]:
         if name.startswith(("CARGO", "RUST")):
@@ -49,7 +49,7 @@ def shares(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Shares:
         recipe = Recipe(
             "build:app", (Target("target/release/app"),), (), plan.recipe(wrapper, {}, environ).definition, True
         )
-        return BinaryShare(plan, recipe, wrapper, place, State(workspace / ".llorch/state.db", workspace))
+        return BinaryShare(plan, recipe, wrapper, place, state)
 
     return make
 

@@ -15,9 +15,8 @@ from tests.conftest import sha256
 
 
 @pytest.fixture
-def stores(workspace: Path) -> Stores:
+def stores(workspace: Path, state: State) -> Stores:
     """The own store, and none besides."""
-    state = State(workspace / ".llorch/state.db", workspace)
     return Stores(Workspace(workspace, declared=True), Settings(cache=Cache()), state, print)
 
 

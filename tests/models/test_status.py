@@ -1,6 +1,5 @@
 """What is on disk of a model, told without reading big files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from tests.conftest import sha256
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
 FOLDER = ".test-models/tiny"
-
-
-@pytest.fixture
-def state(workspace: Path) -> Iterator[State]:
-    """The state of the workspace."""
-    state = State(workspace / ".llorch" / "state.db", workspace)
-    yield state
-    state.close()
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:

@@ -171,15 +171,28 @@ def test_what_came_is_kept_for_the_next_run(tmp_path: Path, hub: Hub, heard: Hea
     assert hub.bytes_sent("a.bin") == SIZE
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
+@pytest.mark.parametrize("form", ["seconds", "date", "window"])
 def test_a_limit_is_waited_for(tmp_path: Path, hub: Hub, heard: Heard, form: str) -> None:
-    """Retry-After is obeyed in both of its forms."""
-    value = "7" if form == "seconds" else time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
-    hub.fault("a.bin", Fault("status", "cdn", code=429, headers={"Retry-After": value}))
+    """Retry-After is obeyed in both of its forms, and the Hub's own RateLimit to the end of its window."""
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
+    headers = {
+        "seconds": {"Retry-After": "7"},
+        "date": {"Retry-After": date},
+        "window": {"RateLimit": '"resolvers";r=0;t=300', "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300'},
+    }
+    hub.fault("a.bin", Fault("status", "cdn", code=429, headers=headers[form]))
     bring(hub, tmp_path / "a.bin", heard)
     ((seconds, why),) = heard.pauses
-    assert (seconds == 7) if form == "seconds" else (50 < seconds <= 60)
+    assert {"seconds": seconds == 7, "date": 50 < seconds <= 60, "window": seconds == 301}[form]
     assert why == "the server answers 429"
+
+
+def test_a_limit_that_is_not_reached_is_none(tmp_path: Path, hub: Hub, heard: Heard) -> None:
+    """What the Hub says of its windows with any other answer is no wish to wait."""
+    left = {"RateLimit": '"resolvers";r=2999;t=300'}
+    hub.fault("a.bin", Fault("status", "cdn", code=503, headers=left))
+    bring(hub, tmp_path / "a.bin", heard)
+    assert [seconds < 1 for seconds, _ in heard.pauses] == [True]
 
 
 def test_pauses_grow_and_end(tmp_path: Path, hub: Hub, heard: Heard) -> None:
