@@ -43,7 +43,7 @@ def _answer() -> None:
 
     gc.disable()  # what is made here is used to the end, and looking for what is not takes 1.5 ms
     from llorch.git.quick import quick_status
-    from llorch.shell import terminated
+    from llorch.signals import terminated
 
     with terminated():
         text = quick_status()

@@ -177,13 +177,13 @@ class Command(Parsed):
 
             begin(workspace, ["llorch", *ctx.find_root().obj])
         hosts = named or ("" if "LLORCH_FORWARDED" in os.environ else os.environ.get("LLORCH_REMOTE_HOST"))
-        if hosts and self.local is None:
-            from llorch.remote.cli import forward_command
-
-            return forward_command(hosts, ctx.find_root().obj)
-        from llorch.shell import terminated  # `--help` does without
+        from llorch.signals import terminated  # `--help` does without
 
         with terminated():
+            if hosts and self.local is None:
+                from llorch.remote.cli import forward_command
+
+                return forward_command(hosts, ctx.find_root().obj)
             return super().invoke(ctx)
 
 

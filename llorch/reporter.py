@@ -14,6 +14,7 @@ from llorch import shell, ui
 from llorch.errors import INTERRUPTED, LlorchError, TaskFailure
 from llorch.log import begin
 from llorch.session import Done, session
+from llorch.signals import terminated, uninterrupted
 from llorch.state import State
 from llorch.switches import is_on
 
@@ -104,7 +105,7 @@ class Reporter:
             self._has_log = begin(session().workspace, [program, *sys.argv[1:]], makes=True)
         self._width = session().board.width = max(map(len, closure(tasks, selected_tasks)), default=0)
         if threading.current_thread() is threading.main_thread():
-            self._signals = shell.terminated()
+            self._signals = terminated()
             self._signals.__enter__()
             sys.excepthook = self._interrupted
 
@@ -187,7 +188,7 @@ class Reporter:
         """End what is still running, and say what the run comes to."""
         interrupted = sys.exc_info()[0] is not None
         try:
-            with shell.uninterrupted():  # or a second Ctrl-C would leave some of it running
+            with uninterrupted():  # or a second Ctrl-C would leave some of it running
                 self._complete(interrupted)
         finally:
             if self._signals is not None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llorch import ui
 from llorch.config import Settings, Workspace, find_workspace, load_settings
 from llorch.progress import Progress
-from llorch.shell import terminated
 from llorch.state import State
 from llorch.switches import is_on
 
@@ -70,17 +69,16 @@ class Session:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Close the board and the state when the work has ended, also what a signal or an error has others leave."""
-        with terminated():
-            try:
-                yield
-            except BaseException:
-                self.cancelled.set()
-                self.board.wait(1.0)
-                raise
-            finally:
-                self.board.close()
-                self.state.close()
+        """Close the board and the state when the work has ended; have it end if this one is interrupted, or fails."""
+        try:
+            yield
+        except BaseException:
+            self.cancelled.set()
+            self.board.wait(1.0)
+            raise
+        finally:
+            self.board.close()
+            self.state.close()
 
 
 @functools.cache

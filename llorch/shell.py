@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import _thread  # `threading` takes 3 ms to import: it is imported where it is needed
 import os
-import select
-import sys
 
 from llorch import ui
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
+from llorch.program import TAIL, Program, Reader
+from llorch.signals import uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,23 +16,16 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
     from typing import Any, TypeVar
 
     Variables = Mapping[str, str | None]
     Answer = TypeVar("Answer")
     Talk = Generator[tuple[Sequence[str], Variables], bytes, Answer]
-    Process = TypeVar("Process", "subprocess.Popen[str]", "_Program")
+    Process = TypeVar("Process", "subprocess.Popen[str]", Program)
     Started = subprocess.Popen[bytes]
 
 PIPE = -1  # as subprocess has it; importing that takes 8 ms, so it is imported where it is needed
-TAIL = 40
-"""Lines of a program's output that an error repeats."""
-
-SAME = 0.2
-"""Seconds in which several signals ask for one end."""
-_SIGPIPE = 13
-_running: set[subprocess.Popen[str] | _Program] = set()
+_running: set[subprocess.Popen[str] | Program] = set()
 _starting = 0
 _stopped = False
 _lock = _thread.allocate_lock()
@@ -116,12 +109,12 @@ def output(
         TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines of its stderr.
     """
-    program: _Program | None = None
+    program: Program | None = None
     try:
         with uninterrupted():
             program = _begin(command, _variables(env, os.environ), hint)
         with _Limited(program, command, timeout, hint):
-            reader = _Reader()
+            reader = Reader()
             reader.add(program)
             reader.next().wait()
     finally:
@@ -153,8 +146,8 @@ def talk_at_once(talks: Iterable[Talk[Answer]], at_once: int, *, hint: str | Non
     turns: list[tuple[int, Talk[Answer], bytes | CommandFailed | None]] = []
     turns.extend((index, talk, None) for index, talk in enumerate(talks))
     turns.reverse()
-    running: dict[_Program, tuple[int, Talk[Answer]]] = {}
-    reader = _Reader()
+    running: dict[Program, tuple[int, Talk[Answer]]] = {}
+    reader = Reader()
     inherited = dict(os.environ)
     try:
         while turns or running:
@@ -190,121 +183,13 @@ def _turn(talk: Talk[Answer], said: bytes | CommandFailed | None) -> tuple[Seque
     return talk.send(said) if isinstance(said, bytes) else talk.throw(said)
 
 
-class _Program:
-    """A program that `output` runs, with as much of `Popen` as that and `_end` need."""
-
-    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self.returncode: int | None = None
-        self.command = command
-        self._waiting = _thread.allocate_lock()
-        out, its_out = os.pipe()
-        err, its_err = os.pipe()
-        self.pipes = [out, err]
-        self._said: dict[int, list[bytes]] = {out: [], err: []}
-        files = (
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, its_out, 1),
-            (os.POSIX_SPAWN_DUP2, its_err, 2),
-        )
-        try:
-            self.pid = os.posix_spawnp(
-                command[0], list(command), env, file_actions=files, setsid=True, setsigdef=(_SIGPIPE,)
-            )
-        except OSError:
-            self.close()
-            raise
-        finally:
-            os.close(its_out)
-            os.close(its_err)
-
-    def take(self, pipe: int) -> bool:
-        """Read a part of what it writes, and tell whether more may come."""
-        part = os.read(pipe, 1 << 16)
-        self._said[pipe].append(part)
-        return bool(part)
-
-    def said(self) -> tuple[bytes, bytes]:
-        """Return what it has written to stdout, and to stderr."""
-        out, err = (b"".join(parts) for parts in self._said.values())
-        return out, err
-
-    def answer(self, hint: str | None) -> bytes:
-        """Return what it wrote to stdout.
-
-        Raises:
-            CommandFailed: it exited with anything but 0.
-        """
-        out, err = self.said()
-        if self.returncode:
-            tail = "\n".join(err.decode(errors="replace").splitlines()[-TAIL:])
-            raise CommandFailed(self.command, self.returncode, tail, hint=hint)
-        return out
-
-    def wait(self) -> int:
-        """Return its exit code when it has ended, or the number of the signal that ended it, negative."""
-        with self._waiting:
-            returncode = self._take(0)
-            assert returncode is not None
-            return returncode
-
-    def poll(self) -> int | None:
-        """Return the same, or None if it has not ended, or its end is waited for elsewhere."""
-        if self._waiting.acquire(blocking=False):
-            try:
-                return self._take(os.WNOHANG)
-            finally:
-                self._waiting.release()
-        return None
-
-    def close(self) -> None:
-        """Close what it wrote to, once."""
-        while self.pipes:
-            os.close(self.pipes.pop())
-
-    def _take(self, options: int) -> int | None:
-        if self.returncode is None:
-            try:
-                pid, status = os.waitpid(self.pid, options)
-            except ChildProcessError:  # SIGCHLD is ignored, and with it how programs end
-                pid, status = self.pid, 0
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-
-class _Reader:
-    """Reads what programs write, all at once."""
-
-    def __init__(self) -> None:
-        self._ready = select.poll()
-        self._programs: dict[int, _Program] = {}
-
-    def add(self, program: _Program) -> None:
-        """Read what another one writes too."""
-        for pipe in program.pipes:
-            self._programs[pipe] = program
-            self._ready.register(pipe, select.POLLIN)
-
-    def next(self) -> _Program:
-        """Return the next program that has written all that it will."""
-        while True:
-            for pipe, _ in self._ready.poll():
-                program = self._programs[pipe]
-                if program.take(pipe):
-                    continue
-                self._ready.unregister(pipe)
-                del self._programs[pipe]
-                if program not in self._programs.values():
-                    return program
-
-
 def _variables(env: Variables | None, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a program is to have."""
     return {name: value for name, value in {**inherited, **(env or {})}.items() if value is not None}
 
 
-def _begin(command: Sequence[str], variables: Mapping[str, str], hint: str | None) -> _Program:
-    return _start(command, lambda: _Program(command, variables), hint)
+def _begin(command: Sequence[str], variables: Mapping[str, str], hint: str | None) -> Program:
+    return _start(command, lambda: Program(command, variables), hint)
 
 
 def _start(command: Sequence[str], start: Callable[[], Process], hint: str | None, cwd: Path | None = None) -> Process:
@@ -326,7 +211,7 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
             if process is not None:
                 _running.add(process)
     if ui.log is not None:
-        ui.log.program_begins(process, command, cwd, brief=isinstance(process, _Program))
+        ui.log.program_begins(process, command, cwd, brief=isinstance(process, Program))
     return process
 
 
@@ -342,49 +227,6 @@ def _missing(command: Sequence[str], hint: str | None) -> ToolMissing:
     if ui.log is not None:
         ui.log.program_missing(command)
     return ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
-
-
-class _Handlers:
-    """Handlers of signals while a `with` goes on; `contextlib` would be shorter, and costs 0.5 ms of import."""
-
-    def __init__(self, handlers: Mapping[int, Any]) -> None:
-        self._handlers = handlers
-
-    def __enter__(self) -> None:
-        if self._handlers:
-            import _signal  # type: ignore[import-not-found]  # `signal` makes enums of its numbers, for 2 ms
-
-            self._handlers = {number: _signal.signal(number, each) for number, each in self._handlers.items()}
-
-    def __exit__(self, *_: object) -> None:
-        self.__enter__()  # and those from before are back
-
-
-class _Held(_Handlers):
-    """Signals that come only when the `with` has ended."""
-
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._came: list[int] = []
-        super().__init__(dict.fromkeys(numbers, lambda number, _: self._came.append(number)))
-
-    def __exit__(self, *_: object) -> None:
-        super().__exit__()
-        import _signal
-
-        for number in self._came:
-            _signal.raise_signal(number)
-
-
-def uninterrupted() -> _Handlers:
-    """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
-    import _signal
-
-    threading = sys.modules.get("threading")
-    if threading is not None and threading.current_thread() is not threading.main_thread():
-        return _Handlers({})  # handlers run in the main thread alone
-
-    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
-    return _Held([number for number in ours if callable(_signal.getsignal(number))])
 
 
 def start(
@@ -469,35 +311,6 @@ def _beside(command: Sequence[str], hint: str | None = None, **more: Any) -> Sta
     return process
 
 
-def terminate(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM: exit as shells tell of a signal, so that `run` ends what it runs on the way out."""
-    raise SystemExit(128 + number)
-
-
-def terminated() -> _Handlers:
-    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out.
-
-    What comes within `SAME` seconds is the same request: a terminal and a parent may both make it, and each would cut
-    short what the one before has end. What is ignored stays so, as SIGHUP after `nohup`.
-    """
-    import _signal
-    import time
-
-    until = 0.0
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        nonlocal until
-        if time.monotonic() < until:
-            return
-        until = time.monotonic() + SAME
-        if number == _signal.SIGINT:
-            raise KeyboardInterrupt
-        terminate(number, frame)
-
-    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
-    return _Handlers({number: leave for number in ours if _signal.getsignal(number) != _signal.SIG_IGN})
-
-
 def stop() -> None:
     """End every program that is still running, and have no thread start another: this process is about to end."""
     global _stopped
@@ -519,7 +332,7 @@ class _Limited:
 
     def __init__(
         self,
-        process: subprocess.Popen[str] | _Program,
+        process: subprocess.Popen[str] | Program,
         command: Sequence[str],
         timeout: float | None,
         hint: str | None,
@@ -543,7 +356,7 @@ class _Limited:
                 raise self._error
 
 
-def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event) -> None:
+def _expire(process: subprocess.Popen[str] | Program, expired: threading.Event) -> None:
     import signal
     from contextlib import suppress
 
@@ -554,10 +367,10 @@ def _expire(process: subprocess.Popen[str] | _Program, expired: threading.Event)
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _finish(process: subprocess.Popen[str] | _Program) -> None:
+def _finish(process: subprocess.Popen[str] | Program) -> None:
     """Leave no process of a program."""
     _end(process)
-    if isinstance(process, _Program):
+    if isinstance(process, Program):
         process.close()
         if ui.log is not None:
             ui.log.program_says(b"".join(process.said()))
@@ -567,7 +380,7 @@ def _finish(process: subprocess.Popen[str] | _Program) -> None:
         _running.discard(process)
 
 
-def _end(process: subprocess.Popen[str] | _Program, patience: float = 2.0) -> None:
+def _end(process: subprocess.Popen[str] | Program, patience: float = 2.0) -> None:
     if process.poll() is not None:
         return
     import signal

@@ -13,6 +13,8 @@ MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "llorch").rglob("*.p
 # Layers, lowest first. A module may import those below it and its own room, never what is above.
 LAYERS = {
     "errors": 0,
+    "program": 0,
+    "signals": 0,
     "parallel": 0,
     "progress": 0,
     "record": 0,

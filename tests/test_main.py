@@ -91,14 +91,6 @@ def test_an_interrupt_before_there_is_a_command_line_is_one_line(workspace: Path
     assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
 
 
-def test_who_ignores_the_end_of_the_terminal_goes_on(tmp_path: Path) -> None:
-    """SIGHUP does nothing to what `nohup` runs."""
-    script = "import signal\nfrom llorch.shell import terminated\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    script += "with terminated():\n    signal.raise_signal(signal.SIGHUP)\nprint('went on')"
-    done = program("python", "-c", script)
-    assert (done.code, done.out) == (0, "went on\n")
-
-
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--help"], 0), (["nope"], 2)])
 def test_the_exit_code_is_the_commands(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from llorch import shell
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
+from llorch.signals import terminated
 from tests.conftest import in_terminal
 
 PYTHON = sys.executable
@@ -185,23 +185,6 @@ def test_an_open_file_can_be_inherited(workspace: Path) -> None:
     assert Path("a").read_text() == "here"
 
 
-def test_requests_to_end_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of signals that come together the first counts; a later one counts, too, and one that is ignored never does."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        for again in (False, True):
-            monkeypatch.setattr(shell, "SAME", 0.0 if again else 60.0)
-            with shell.terminated():
-                signal.raise_signal(signal.SIGHUP)
-                with pytest.raises(SystemExit) as left:
-                    signal.raise_signal(signal.SIGTERM)
-                assert left.value.code == 143
-                with pytest.raises(KeyboardInterrupt) if again else nullcontext():
-                    signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_while_it_starts_ends_it(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -209,7 +192,6 @@ def test_an_interrupt_while_it_starts_ends_it(
     """Told to end before it knows of the program that it is starting, this process ends that too."""
     os.mkfifo("alive")
     start = subprocess.Popen
-    before = {each: signal.signal(each, shell.terminate) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def interrupted(*args: Any, **more: Any) -> Any:
         process = start(*args, **more)
@@ -218,12 +200,10 @@ def test_an_interrupt_while_it_starts_ends_it(
 
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
+        with terminated(), pytest.raises((KeyboardInterrupt, SystemExit)):
             shell.run(["sh", "-c", "exec 3>alive; sleep 1000"])
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
-    for each, handler in before.items():
-        signal.signal(each, handler)
 
 
 def test_output_is_bytes_of_stdout_alone(workspace: Path) -> None:
@@ -275,7 +255,6 @@ def test_an_interrupt_while_output_starts_ends_it(
     """Told to end before it knows of the program that it is starting, this process ends that too."""
     os.mkfifo("alive")
     start = os.posix_spawnp
-    before = {each: signal.signal(each, shell.terminate) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def interrupted(*args: Any, **more: Any) -> int:
         pid = start(*args, **more)
@@ -284,32 +263,10 @@ def test_an_interrupt_while_output_starts_ends_it(
 
     monkeypatch.setattr(os, "posix_spawnp", interrupted)
     with open(os.open("alive", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
+        with terminated(), pytest.raises((KeyboardInterrupt, SystemExit)):
             shell.output(["sh", "-c", "exec 3>alive; sleep 1000"])
         os.set_blocking(reader.fileno(), True)
         assert reader.read() == b""
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
-def test_a_program_of_output_is_alone_with_its_signals(workspace: Path) -> None:
-    """It has a session of its own, no input, no file of ours, and a broken pipe ends it as it would from a shell."""
-    with open("kept", "w") as kept:
-        script = "import os, signal, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == ''"
-        script += f", os.path.exists('/dev/fd/{kept.fileno()}'))"
-        assert shell.output([PYTHON, "-c", script]) == b"True True False\n"
-    with pytest.raises(CommandFailed) as caught:
-        shell.output(["sh", "-c", "kill -PIPE $$"])
-    assert caught.value.returncode == -signal.SIGPIPE
-
-
-def test_output_does_not_depend_on_the_signals_of_children() -> None:
-    """Where this process was started with SIGCHLD ignored, nobody knows how programs end, and what they say counts."""
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    try:
-        assert shell.output(["echo", "here"]) == b"here\n"
-    finally:
-        signal.signal(signal.SIGCHLD, before)
 
 
 def _said(*scripts: str) -> "shell.Talk[list[str]]":

@@ -44,21 +44,20 @@ def doctor(hosts: bool, fix: bool) -> int:
     from llorch.dev.doctor import examine, safe_fixes
     from llorch.switches import is_on
 
-    with shell.terminated():
-        findings = examine(find_workspace(), hosts=hosts)
-        commands = list(safe_fixes(findings)) if fix else []
-        if is_on("LLORCH_DRY_RUN"):
-            return _tell_plan(findings, commands)
-        if not commands:
-            if fix:
-                ui.tell("there is nothing that --fix does by itself")
-            return show_findings(findings)
-        if not ui.mode.json:
-            show_findings(findings)
-        ui.tell("\n".join(["", "--fix runs:", *(f"  {shown(command)}" for command in commands)]))
-        ui.confirm("Run them?", "this runs the commands that are listed above")
-        fixed = [_run(command) for command in commands]
-        return show_findings(examine(find_workspace(), hosts=hosts), dry_run=False, fixed=fixed)
+    findings = examine(find_workspace(), hosts=hosts)
+    commands = list(safe_fixes(findings)) if fix else []
+    if is_on("LLORCH_DRY_RUN"):
+        return _tell_plan(findings, commands)
+    if not commands:
+        if fix:
+            ui.tell("there is nothing that --fix does by itself")
+        return show_findings(findings)
+    if not ui.mode.json:
+        show_findings(findings)
+    ui.tell("\n".join(["", "--fix runs:", *(f"  {shown(command)}" for command in commands)]))
+    ui.confirm("Run them?", "this runs the commands that are listed above")
+    fixed = [_run(command) for command in commands]
+    return show_findings(examine(find_workspace(), hosts=hosts), dry_run=False, fixed=fixed)
 
 
 def _tell_plan(findings: "Sequence[Finding]", commands: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from llorch import shell, ui
+from llorch import ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.config import Settings, Workspace, find_workspace, load_settings
 from llorch.dev.extras import missing_extras
@@ -143,8 +143,7 @@ def _finish(results: "Sequence[Result]", steps: Sequence[Step], *, dry: bool) ->
     from llorch.dev.doctor import examine, is_well
     from llorch.dev.doctor_cli import show_findings
 
-    with shell.terminated():
-        findings = examine(find_workspace())
+    findings = examine(find_workspace())
     failed = next((result.error for result in results if result.error is not None), None)
     if ui.mode.json:
         tasks = [result.as_json(session().state) for result in results]

@@ -1,6 +1,5 @@
 """`llorch models check`."""
 
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,20 +55,17 @@ def check(id: str, prompt: str, tokens: int, timeout: int) -> int:
 
     Exits with 1 if it does not load, or generates what are no probabilities. Needs the extra llorch[check].
     """
-    from llorch import shell
     from llorch.models import check as rules
 
     run = session()
     (model,) = choose((id,), every=False)
     path = rules.find_gguf(model, run.workspace)
-    handler = signal.signal(signal.SIGTERM, shell.terminate)
     try:
         with run.board.start("check") as line:
             line.say(f"llama.cpp runs {path.rsplit('/', 1)[-1]}")
             report = rules.check(run.workspace.path(path), prompt, tokens, timeout)
     finally:
         run.board.close()
-        signal.signal(signal.SIGTERM, handler)
     if ui.mode.json:
         ui.emit_json(
             {

@@ -24,7 +24,7 @@ from llorch.models.verify import write_receipt
 from llorch.parallel import in_parallel
 from llorch.progress import Progress, Silent
 from llorch.session import session
-from llorch.shell import uninterrupted
+from llorch.signals import uninterrupted
 from llorch.state import sha256_of
 from llorch.switches import is_on
 from llorch.watch import Watch

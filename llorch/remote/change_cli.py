@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llorch import ui
 from llorch.remote.cli import choose_hosts, outcome_json, summarize
-from llorch.shell import terminated
 from llorch.switches import is_on
 from llorch.text import shown
 
@@ -68,7 +67,7 @@ def change(
         results[host.name] = {**results[host.name], **carry_out(plans[host.name], there[host.name])}
         return 0
 
-    with terminated(), ExitStack() as stack:
+    with ExitStack() as stack:
         outcomes = {outcome.host: outcome for outcome in fleet.each(chosen, look)}
         todo = [host for host in chosen if host.name in plans and plans[host.name].steps]
         for name in plans:

@@ -13,7 +13,6 @@ import click
 
 from llorch import __version__, ui
 from llorch.cli import REMOTE, Command, Table
-from llorch.shell import terminated
 from llorch.text import shown
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def _run_one(reach: "Reach", host: "Host", request: "Request") -> int:
         running.append(process)
         yield
 
-    with terminated(), closing(reach.connect(host)) as connection, ExitStack() as stack:
+    with closing(reach.connect(host)) as connection, ExitStack() as stack:
         if request.terminal is not None and host.transport != "openssh":  # ssh sees to the terminal itself
             stack.enter_context(raw(lambda terminal: running[-1].resize(terminal) if running else None))
         begun = time.monotonic()
@@ -214,8 +213,7 @@ def _run_all(
         ends.append(lines)
         return lines.feed
 
-    with terminated():
-        outcomes = Fleet(reach).run(hosts, request, sinks)
+    outcomes = Fleet(reach).run(hosts, request, sinks)
     for lines in ends:
         lines.finish()
     if ui.mode.json:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from llorch import shell, ui
+from llorch import ui
 from llorch.errors import LlorchError
 from llorch.parallel import in_parallel
 from llorch.remote.forward import judge
 from llorch.remote.hosts import Host
 from llorch.remote.reach import Reach
 from llorch.remote.streams import Process, Request, Sink
+from llorch.signals import uninterrupted
 
 _PATIENCE = 2.0
 """Seconds that hosts have to end what they were starting when all are to end."""
@@ -125,7 +126,7 @@ class Fleet:
             with self._changed:
                 self._cancelled = True
                 running = list(self._running)
-            with shell.uninterrupted():  # or a second Ctrl-C would leave half of them running
+            with uninterrupted():  # or a second Ctrl-C would leave half of them running
                 in_parallel(running, lambda process: process.interrupt(), len(running))
                 with self._changed:  # for those that were just being started; whoever is still connecting is left
                     self._changed.wait_for(lambda: not self._working, _PATIENCE)

@@ -8,7 +8,6 @@ import click
 from llorch import ui
 from llorch.cli import Command
 from llorch.remote.cli import HERE, choose_hosts, outcome_json, summarize
-from llorch.shell import terminated
 from llorch.text import shown
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def _ask(reach: "Reach", hosts: "Sequence[Host]") -> "list[tuple[Outcome, Info]]
     def sinks(host: "Host") -> "tuple[Sink, Sink]":
         return taken[host.name].extend, lambda _: None
 
-    with terminated():
-        outcomes = Fleet(reach).run(hosts, info_request, sinks)
+    outcomes = Fleet(reach).run(hosts, info_request, sinks)
     return [(outcome, parse_info(parse_facts(bytes(taken[outcome.host])))) for outcome in outcomes]
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from llorch import shell
 from llorch.errors import ConnectionFailed, HostKeyRefused
 from llorch.remote.command import RUN
 from llorch.remote.hosts import Host
 from llorch.remote.login import Ask
 from llorch.remote.streams import Connection, Process, Request, Sink
+from llorch.signals import uninterrupted
 
 Hold = Callable[[Process], AbstractContextManager[None]]
 """What surrounds the time in which a script runs."""
@@ -103,13 +103,13 @@ def run_on(
     """
     process: Process | None = None
     try:
-        with shell.uninterrupted():
+        with uninterrupted():
             process = connection.start(request, out, err)
         with hold(process):
             code = process.wait()
     except BaseException:
         if process is not None:
-            with shell.uninterrupted():  # or a second Ctrl-C would leave half of it running
+            with uninterrupted():  # or a second Ctrl-C would leave half of it running
                 process.interrupt()
         raise
     return Ended(code, process.beginning.state, process.beginning.more)

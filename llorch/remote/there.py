@@ -8,8 +8,8 @@ from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from llorch import shell
 from llorch.errors import CommandFailed, DiskFull, ToolMissing
+from llorch.program import TAIL
 from llorch.remote import forward
 from llorch.remote.command import OK
 from llorch.remote.facts import Facts, parse_facts
@@ -103,7 +103,7 @@ class There:
                     f"the disk of `{self.host.name}` is full: `{what}` cannot write",
                     hint=f"make room there; `llorch remote info {self.host.name}` shows what there is",
                 )
-            failed = CommandFailed((what,), code, "\n".join(after.splitlines()[-shell.TAIL :]))
+            failed = CommandFailed((what,), code, "\n".join(after.splitlines()[-TAIL:]))
             failed.message = f"on `{self.host.name}`: {failed.message}"
             raise failed
         return bytes(out)

@@ -74,7 +74,8 @@ WAITING = """
 import sys
 from llorch import shell
 from llorch.git.repo import at_once
-with shell.terminated():
+from llorch.signals import terminated
+with terminated():
     at_once([1, 2, 3], lambda _: shell.output(["sh", "-c", "echo begun >> begun; echo > alive; exec sleep 1000"]), 1)
 """
 

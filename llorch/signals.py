@@ -1,0 +1,80 @@
+"""What signals mean here: a request to end that comes when what was begun can be ended, and once.
+
+`signal` itself makes enums of its numbers, which takes 2 ms; `_signal`, which it is made of, has the same functions.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # it has no types
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+    from typing import Any
+
+SAME = 0.2
+"""Seconds in which several signals ask for one end."""
+
+
+class Handlers:
+    """Handlers of signals while a `with` goes on; `contextlib` would be shorter, and costs 0.5 ms of import."""
+
+    def __init__(self, handlers: Mapping[int, Any]) -> None:
+        self._handlers = handlers
+
+    def __enter__(self) -> None:
+        """Set them."""
+        if self._handlers:
+            self._handlers = {number: _signal.signal(number, each) for number, each in self._handlers.items()}
+
+    def __exit__(self, *_: object) -> None:
+        """Set those from before."""
+        self.__enter__()
+
+
+class _Held(Handlers):
+    """Signals that come only when the `with` has ended."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._came: list[int] = []
+        super().__init__(dict.fromkeys(numbers, lambda number, _: self._came.append(number)))
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        for number in self._came:
+            _signal.raise_signal(number)
+
+
+def uninterrupted() -> Handlers:
+    """Hold back what ends this process until a program that is being started is known, or nobody would end that."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.current_thread() is not threading.main_thread():
+        return Handlers({})  # handlers run in the main thread alone
+
+    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+    return _Held([number for number in ours if callable(_signal.getsignal(number))])
+
+
+def terminated() -> Handlers:
+    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was begun is ended on the way out.
+
+    What comes within `SAME` seconds is the same request: a terminal and a parent may both make it, and each would cut
+    short what the one before has end. What is ignored stays so, as SIGHUP after `nohup`.
+    """
+    import time
+
+    until = 0.0
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal until
+        if time.monotonic() < until:
+            return
+        until = time.monotonic() + SAME
+        if number == _signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)  # as shells tell of a signal
+
+    ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+    return Handlers({number: leave for number in ours if _signal.getsignal(number) != _signal.SIG_IGN})
