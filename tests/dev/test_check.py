@@ -111,7 +111,7 @@ def test_one_broken_file_hides_no_other(look: Look, workspace: Path, monkeypatch
 def test_variables_that_nobody_reads_are_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a warning; those that builds watch, and the one of the key, are read."""
     for name in ("LLORCH_MODEL_DIR", "LLORCH_REPO_URL", "LLORCH_CATALOGS", "LLORCH_SIGN_KEYS"):
-        monkeypatch.setenv(name, "x")
+        monkeypatch.setenv(name, "")
     settings = (
         '[cache]\nsign_key = "env:LLORCH_SIGN_KEYS"\n[build.a]\nmanifest = "a/Cargo.toml"\nenv = ["LLORCH_CATALOGS"]\n'
     )
