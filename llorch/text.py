@@ -18,7 +18,7 @@ def quoted(path: str) -> str:
     r"""Return a path as a word of a command for any shell of POSIX, which a terminal shows and does not obey.
 
     >>> print(quoted("a b"), quoted("a'\x1b\udcff"))
-    'a b' "$(printf %b 'a\\0047\\0033\\0377')"
+    'a b' "$(printf %b 'a\0047\0033\0377')"
     """
     from shlex import quote
 

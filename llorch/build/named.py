@@ -83,8 +83,10 @@ def _base(config: str) -> str:
 def _paths(flags: str) -> set[str]:
     """Return the words of flags that may be paths.
 
-    >>> sorted(_paths("-Clink-arg=-Tl.x -L native=libs"))
-    ['-Clink-arg', '-L', '-Tl.x', 'l.x', 'libs', 'link-arg', 'native']
+    >>> sorted(_paths("-L native=libs"))
+    [' native=libs', '-L', '-L native=libs', 'libs', 'native']
+    >>> sorted(_paths("-Clink-arg=-Tl.x"))
+    ['-Clink-arg', '-Clink-arg=-Tl.x', '-Tl.x', 'l.x', 'link-arg', 'link-arg=-Tl.x']
     >>> sorted(_paths("-Clink-arg=two words.o"))
     ['-Clink-arg', '-Clink-arg=two words.o', 'link-arg', 'link-arg=two words.o', 'two', 'two words.o', 'words.o']
     """
