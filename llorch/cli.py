@@ -425,10 +425,16 @@ def _run(arguments: list[str]) -> int:
         return _show_usage_error(error)
     except (KeyboardInterrupt, click.Abort):
         if ui.mode.json:
-            ui.emit_json({"error": {"code": "interrupted", "message": "interrupted", "hint": None}})
+            _emit_interrupted()
         else:
             ui.print_err("interrupted")
         return INTERRUPTED
+    except SystemExit as end:
+        from llorch.signals import Ended
+
+        if isinstance(end, Ended) and ui.mode.json:  # people are told by their shell
+            _emit_interrupted()
+        raise
     except OSError as error:
         # What the disk refuses is no mistake of ours, and may come up at any place that opens a file.
         known = of_system(error)
@@ -436,6 +442,10 @@ def _run(arguments: list[str]) -> int:
             raise
         ui.show_error(known)
         return known.exit_code
+
+
+def _emit_interrupted() -> None:
+    ui.emit_json({"error": {"code": "interrupted", "message": "interrupted", "hint": None}})
 
 
 def _takes_more(stdout: IO[str]) -> bool:
@@ -474,9 +484,11 @@ def in_our_words(message: str) -> str:
 
     >>> in_our_words("Missing argument 'ID'.")
     'missing argument `ID`'
+    >>> in_our_words("Invalid value for 'ID': it isn't there.")
+    "invalid value for `ID`: it isn't there"
     """
     if not message[:1].isupper():
         return message
-    text = re.sub("'([^']*)'", r"`\1`", message).replace("a valid integer range", "a whole number")
+    text = re.sub(r"(?<!\w)'([^']*)'(?!\w)", r"`\1`", message).replace("a valid integer range", "a whole number")
     text = text.replace("a valid integer", "a whole number")
     return text[0].lower() + text[1:].removesuffix(".")

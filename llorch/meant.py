@@ -37,7 +37,7 @@ ON_A_HOST: Mapping[str, str] = {
     "all": "git pull --remote {host} && llorch build worker {backend} --remote {host}"
     " && llorch test all --backend {backend} --remote {host}",
     "build": "build worker {backend} --remote {host}",
-    "clean": "build clean --yes --remote {host}",
+    "clean": "build clean --remote {host}",
     "clone": "remote sync {host}",
     "debug-inference": "remote exec {host} -- env RUST_LOG=debug target/release/llorch-{backend}-candled",
     "download-model": "models download tinyllama --remote {host}",
@@ -51,7 +51,7 @@ ON_A_HOST: Mapping[str, str] = {
     "pull": "git pull --remote {host}",
     "smoke": "test smoke --backend {backend} --remote {host}",
     "status": "git status --remote {host}",
-    "sync": "git sync --yes --remote {host}",
+    "sync": "git sync --remote {host}",
     "test": "test all --backend {backend} --remote {host}",
     "unit": "test unit --backend {backend} --remote {host}",
 }
@@ -90,14 +90,14 @@ def commands(group: str, words: Sequence[str], tables: Mapping[str, Collection[s
     word = words[0]
     if word in WORDS.get(group, {}):
         return [f"llorch {WORDS[group][word]}"]
-    if group in ("", "remote") and (line := _on_a_host(words, alone=group == "remote")):
+    near, elsewhere = nearest(word, list(tables[group])), _elsewhere(word, group, tables)
+    is_host = word in ON_A_HOST or not (near or elsewhere)
+    if group in ("", "remote") and is_host and (line := _on_a_host(words, alone=group == "remote")):
         return [line]
     if line := next((line for line, joined in _joined(group, tables) if word in joined), None):
         return [line]
     if not group and ":" in word:
         return [f"llorch doit {word}"]
-    elsewhere = _elsewhere(word, group, tables)
-    near = nearest(word, list(tables[group]))
     if near and (group or not elsewhere):
         return [near]
     if group:

@@ -14,6 +14,7 @@ from llorch.engine import Action, Backend, Checker, Dict, Fresh, own_error
 from llorch.errors import ConfigError, LlorchError, Problem
 from llorch.reporter import closure, in_order
 from llorch.session import session
+from llorch.signals import Ended
 
 
 def load_namespace(workspace: Workspace, builtin: Mapping[str, Any]) -> Dict:
@@ -39,7 +40,7 @@ def _run_dodo(file: Path) -> Dict:
     try:
         with redirect_stdout(sys.stderr):  # what it prints is talk, and stdout may be read by a program
             return dict(vars(get_module(str(file))))
-    except LlorchError:
+    except (LlorchError, Ended):
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything; it is shown with its line
         lines = _lines(error, str(file))
@@ -85,7 +86,7 @@ def _load(namespace: Dict) -> list[Any]:
 
     try:
         return list(load(namespace))
-    except (InvalidDodoFile, InvalidTask, LlorchError):
+    except (InvalidDodoFile, InvalidTask, LlorchError, Ended):
         raise
     except (Exception, SystemExit) as error:  # a creator of the user's may raise anything; one of llorch's may not
         lines = _lines(error, namespace.get("__file__", ""))

@@ -82,6 +82,7 @@ class Reporter:
         self._raised = bool(options.get("raised"))
         """Whether `errors` are raised by whoever runs the tasks, and told there."""
         self.results: list[Result] = []
+        self._failed: set[str] = set()
         self.errors: list[str] = []
         self._started: dict[str, float] = {}
         self._rehearsed: set[str] = set()
@@ -169,7 +170,7 @@ class Reporter:
                     board.print(text)
 
     def _unmet(self, needs: Sequence[str]) -> str:
-        failed = {result.name for result in self.results if result.outcome == "failed"} & set(needs)
+        failed = self._failed.intersection(needs)
         named = ", ".join(name for name in needs if not failed or name in failed)
         return f"needs {named}, which {'failed' if failed else 'was not made'}"
 
@@ -189,20 +190,23 @@ class Reporter:
         interrupted = sys.exc_info()[0] is not None
         try:
             with uninterrupted():  # or a second Ctrl-C would leave some of it running
-                self._complete(interrupted)
+                self._end_all(interrupted)
+            self._tell(interrupted)
         finally:
             if self._signals is not None:
                 self._signals.__exit__()
 
-    def _complete(self, interrupted: bool) -> None:
+    def _end_all(self, interrupted: bool) -> None:
         run = session()
         if interrupted:
             run.cancelled.set()
             shell.stop()
-        shell.end_all()
-        if interrupted:
             run.board.wait(TIDYING)
+        else:
+            shell.end_all()
         run.board.close()
+
+    def _tell(self, interrupted: bool) -> None:
         for message in self.errors:
             if self._has_log and ui.log is not None:
                 ui.log.event("error", "error", text=message)
@@ -232,6 +236,8 @@ class Reporter:
     def _add(self, task: Any, outcome: Outcome, detail: str, error: LlorchError | None = None) -> None:
         seconds = time.monotonic() - self._started.get(task.name, time.monotonic())
         self.results.append(Result(task.name, outcome, seconds, tuple(task.targets), error))
+        if outcome == "failed":
+            self._failed.add(task.name)
         if ui.log is not None and (task.actions or outcome == "failed"):
             self._log(self.results[-1], detail)
         if (outcome == "up-to-date" and not detail and not ui.mode.verbose) or ui.mode.json or ui.mode.quiet:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # it has no types
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 SAME = 0.2
 """Seconds in which several signals ask for one end."""
+_until = 0.0
+"""When those of the last request are over, by the monotonic clock."""
+
+
+class Ended(SystemExit):
+    """A signal asks for the end; the code is what shells tell of that."""
 
 
 class Handlers:
@@ -35,11 +42,15 @@ class Handlers:
 
 
 class _Held(Handlers):
-    """Signals that come only when the `with` has ended."""
+    """Signals that come only when the `with` has ended, unless they were part of a request that came before it."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self._came: list[int] = []
-        super().__init__(dict.fromkeys(numbers, lambda number, _: self._came.append(number)))
+        super().__init__(dict.fromkeys(numbers, self._note))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() >= _until:
+            self._came.append(number)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -63,18 +74,15 @@ def terminated() -> Handlers:
     What comes within `SAME` seconds is the same request: a terminal and a parent may both make it, and each would cut
     short what the one before has end. What is ignored stays so, as SIGHUP after `nohup`.
     """
-    import time
-
-    until = 0.0
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        nonlocal until
-        if time.monotonic() < until:
-            return
-        until = time.monotonic() + SAME
-        if number == _signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)  # as shells tell of a signal
-
     ours = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
-    return Handlers({number: leave for number in ours if _signal.getsignal(number) != _signal.SIG_IGN})
+    return Handlers({number: _leave for number in ours if _signal.getsignal(number) != _signal.SIG_IGN})
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    global _until
+    if time.monotonic() < _until:
+        return
+    _until = time.monotonic() + SAME
+    if number == _signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Ended(128 + number)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from llorch import cli, shell, ui
+from llorch import cli, shell, signals, ui
 from llorch.build import tasks as build_tasks
 from llorch.models import hub as client
 from llorch.models import tasks
@@ -92,6 +92,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr(shell, "_stopped", False)
+    monkeypatch.setattr(signals, "_until", 0.0)
     forget_session()
     yield
     forget_session()

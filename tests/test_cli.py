@@ -256,20 +256,31 @@ def test_a_reader_may_leave(tiny: Path, arguments: tuple[str, ...], buffering: s
 
 
 @pytest.mark.parametrize("command", [("models", "download", "tiny"), ("list",)])
-def test_an_interrupt_is_one_line(tiny: Path, command: tuple[str, ...]) -> None:
-    """Ctrl-C ends a command with 130 and no traceback, while it makes tasks as while it runs them."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_line(tiny: Path, command: tuple[str, ...], number: signal.Signals) -> None:
+    """Ctrl-C ends a command with 130 and no traceback, while it makes tasks as while it runs them.
+
+    SIGTERM does so with 143, of which the shell tells people; a program that reads JSON has its document.
+    """
+    json = ["--json"] if number is signal.SIGTERM else []
     os.mkfifo("alive")
     where = "def task_x():\n    wait()\n    return {'actions': []}\n"
     begin = "def wait():\n    with open('alive', 'w') as alive:\n        alive.write('begun')\n        alive.flush()\n"
     write_dodo(tiny, "import signal\n" + begin + "        signal.pause()\n" + where)
     with subprocess.Popen(
-        [BIN / "llorch", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [BIN / "llorch", *json, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         with open("alive") as alive:
             assert alive.read(5) == "begun"
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         out, err = process.communicate()
-    assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
+    assert process.returncode == (143 if json else 130)
+    assert err.strip() == ("" if json else "interrupted")
+    assert '"code": "interrupted"' in out if json else not out
 
 
 def test_main_exits_with_the_code(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

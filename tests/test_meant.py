@@ -38,6 +38,10 @@ def meant(line: str, group: str = "") -> list[str]:
         ("mac.lan build metal", ["llorch build worker metal --remote mac.lan"]),
         ("mac.lan metal build", ["llorch build worker metal --remote mac.lan"]),
         ("mac.lan other build", []),
+        ("gti status", ["git"]),
+        ("biuld clean", ["build"]),
+        ("modls info tinyllama", ["models"]),
+        ("submodules status", ["llorch git submodules"]),
         ("zzz", []),
     ],
 )
@@ -52,6 +56,7 @@ def test_words_at_the_top(line: str, lines: list[str]) -> None:
         ("git", "submodule-branch --submodule candle", ["llorch git submodules branch NAME [BRANCH]"]),
         ("git", "submodules-list", ["llorch git submodules list"]),
         ("git", "stauts", ["status"]),
+        ("remote", "hots info", ["hosts"]),
         ("git", "reset candle", ["llorch git submodules reset"]),
         ("git", "doctor", ["llorch dev doctor"]),
         ("git submodules", "doctor", ["llorch dev doctor"]),

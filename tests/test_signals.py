@@ -15,6 +15,7 @@ def test_requests_to_end_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> Non
     try:
         for again in (False, True):
             monkeypatch.setattr(signals, "SAME", 0.0 if again else 60.0)
+            monkeypatch.setattr(signals, "_until", 0.0)
             with terminated():
                 signal.raise_signal(signal.SIGHUP)
                 with pytest.raises(SystemExit) as left:
@@ -41,3 +42,14 @@ def test_a_request_waits_for_what_is_not_to_be_cut_short(number: signal.Signals)
         work()
     assert done
     assert signal.getsignal(number) is before
+
+
+def test_the_same_request_does_not_come_again_after_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with a request that is being obeyed is a part of it, however long that takes."""
+    monkeypatch.setattr(signals, "SAME", 60.0)
+    with terminated():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with terminated(), uninterrupted():
+            signal.raise_signal(signal.SIGTERM)
+            monkeypatch.setattr(signals, "_until", 0.0)

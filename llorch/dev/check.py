@@ -160,7 +160,7 @@ def _variables(files: Files, environ: Mapping[str, str]) -> Found:
     known = {name for plan in files.plans.values() for name in plan.settings.env}
     known |= {settings.cache.sign_key.removeprefix("env:")}
     for name, hint in find_ignored(environ, known):
-        yield Problem(shown(name), None, "", "nothing reads this variable", hint, "warn")
+        yield Problem(shown(name), None, "", "llorch reads no such variable", hint, "warn")
 
 
 def _dodo(workspace: Workspace) -> Found:

@@ -111,9 +111,10 @@ def _run(needs: Needs, asked: Mapping[Check, str], limit: float) -> Mapping[Chec
     except queue.Empty:
         # Before what they run is ended, of which they would have something to say.
         late = {check: [*found[check], _overran(check, need, limit)] for check, need in waiting.items()}
-    finally:
-        if waiting:
-            shell.end_all()
+        shell.end_all()
+    except BaseException:
+        shell.stop()
+        raise
     return {**found, **late}
 
 

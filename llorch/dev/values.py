@@ -6,7 +6,6 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from llorch.config import Build, Loaded, Origin, Test
-from llorch.errors import nearest
 from llorch.secrets import HIDDEN, Hider
 from llorch.typed import Key, render_key
 
@@ -24,6 +23,10 @@ VARIABLES = frozenset(
     )
 )  # fmt: skip
 """Those of llorch's own that mean something."""
+_SET_HERE = {"LLORCH_FORWARDED", "LLORCH_TEST_MODEL_PATH"}
+"""Those that llorch itself sets, for what it runs."""
+_LIKENESS = 0.84
+"""Of a variable and a misspelt one, by difflib; a program of the user's may have one that begins so, too."""
 OF_THE_SCRIPTS: Mapping[str, str] = {
     "LLORCH_REMOTE_PATH": "`repo_path` of a host in hosts.toml says where its repository is",
     "LLORCH_REPO_URL": "`llorch remote sync HOST` brings the commits from here",
@@ -66,14 +69,16 @@ def find_ignored(environ: Mapping[str, str], known: Collection[str] = ()) -> Ite
     Args:
         known: variables that the files name.
     """
-    names = sorted(name.removeprefix(PREFIX) for name in VARIABLES)
+    from difflib import get_close_matches
+
+    wanted = sorted(VARIABLES - _SET_HERE)
     for variable in sorted(name for name in environ if name.startswith(PREFIX)):
         if variable in VARIABLES or variable in known:
             continue
         if variable in OF_THE_SCRIPTS:
             yield variable, OF_THE_SCRIPTS[variable]
-        elif near := nearest(variable.removeprefix(PREFIX), names):
-            yield variable, f"did you mean `{PREFIX}{near}`?"
+        elif near := get_close_matches(variable, wanted, 2, _LIKENESS):
+            yield variable, f"did you mean {' or '.join(f'`{name}`' for name in near)}?"
 
 
 def describe(origin: Origin) -> str:

@@ -115,9 +115,9 @@ def find_loss(repo: Repo, target: str, head: Head, *, untracked: bool) -> Loss:
     check_calm(repo, status)
     kept = () if head == "reset" else ("--branches", "--tags", "--remotes")
     commits = log(repo, "HEAD", "--not", target, *kept) if status.commit else ()
-    files = set(in_the_way(repo, target)) | set(untracked_files(repo) if untracked else ())
-    if status.commit:
-        files |= set(in_the_way(repo, status.commit))  # where the way back would write over them
+    files = set(untracked_files(repo) if untracked else ())
+    for commit in {target, status.commit or target}:  # where the way back would write over them, too
+        files.update(in_the_way(repo, commit))
     return Loss(repo, status, head, commits, status.tracked, tuple(sorted(files)), target, untracked)
 
 

@@ -52,7 +52,7 @@ def own_error(error: CommandFailed, root: Path) -> LlorchError:
         for words, make in kinds:
             if re.search(words, text, re.IGNORECASE):
                 return make(root, reason)
-    if error.returncode == _MISUSED:
+    if error.returncode == _MISUSED and re.search(r"unknown (option|switch)|^usage: git", said, re.MULTILINE):
         hint = f"`git --version` tells which it is; {'.'.join(map(str, OLDEST))} or newer is needed"
         return ToolMissing(f"the `git` here is too old for `git {verb}` as it is called: {reason}", hint=hint)
     known = CommandFailed(error.command, error.returncode, said, hint=f"`git {verb}` ran in `{root}`")

@@ -116,8 +116,8 @@ def test_variables_that_nobody_reads_are_told(look: Look, monkeypatch: pytest.Mo
         '[cache]\nsign_key = "env:LLORCH_SIGN_KEYS"\n[build.a]\nmanifest = "a/Cargo.toml"\nenv = ["LLORCH_CATALOGS"]\n'
     )
     assert [line for line in look({"llorch.toml": settings}) if line.startswith("warn")] == [
-        "warn LLORCH_MODEL_DIR: nothing reads this variable (did you mean `LLORCH_MODEL_BASE_DIR`?)",
-        "warn LLORCH_REPO_URL: nothing reads this variable (`llorch remote sync HOST` brings the commits from here)",
+        "warn LLORCH_MODEL_DIR: llorch reads no such variable (did you mean `LLORCH_MODEL_BASE_DIR`?)",
+        "warn LLORCH_REPO_URL: llorch reads no such variable (`llorch remote sync HOST` brings the commits from here)",
     ]
 
 

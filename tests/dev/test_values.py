@@ -98,6 +98,10 @@ def test_variables_that_nobody_reads_are_found() -> None:
         ("LLORCH_REMOTE_PATH", "`repo_path` of a host in hosts.toml says where its repository is"),
     ]
     assert list(find_ignored({"LLORCH_SIGN_KEYS": "x"}, {"LLORCH_SIGN_KEYS"})) == []
+    assert list(find_ignored({"LLORCH_PORT": "1", "LLORCH_LOG": "x", "LLORCH_MODEL_PATH": "m"})) == []
+    assert list(find_ignored({"LLORCH_CACHE": "x"})) == [
+        ("LLORCH_CACHE", "did you mean `LLORCH_NO_CACHE` or `LLORCH_CACHE_URL`?")
+    ]
 
 
 def test_every_variable_is_known() -> None:
