@@ -66,6 +66,13 @@ def check_target(path: str) -> str | None:
     return check_path(path)
 
 
+def _check_folder(path: str) -> str | None:
+    """Return what is wrong with the folder of a model, or None."""
+    if any(part.startswith(BY_CLIENT) for part in path.casefold().split("/")):
+        return f"`{path}` is a name that llorch uses itself"
+    return check_path(path)
+
+
 def check_id(id: str) -> str | None:
     """Return what is wrong with the id of a model, or None."""
     if _ID.fullmatch(id):
@@ -176,7 +183,7 @@ class Entry:
     """Whether the Hub wants its terms accepted first."""
     description: str = ""
     """A sentence on it."""
-    folder: str = field(default="", metadata={"check": check_path})
+    folder: str = field(default="", metadata={"check": _check_folder})
     """Its folder below the model folder; without it the id."""
     convert: Convert | None = None
     """A GGUF to make from the files: `{ to, outtype, engine }`."""

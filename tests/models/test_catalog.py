@@ -158,6 +158,10 @@ def entry(lines: str) -> str:
         ("repo = 'a/b'\nfiles = [{ path = \"a\\tb\" }]", "4: models.a.files[0].path: 'a\\tb' has characters that"),
         ("repo = 'a/b'\nfiles = [{ path = \"a\\u202Eb\" }]", "4: models.a.files[0].path: has control characters"),
         ("repo = 'a/b'\nfolder = '..'\n" + FILE, "4: models.a.folder: `..` has a part `..`"),
+        (
+            "repo = 'a/b'\nfolder = 'b/.Xet-m'\n" + FILE,
+            "4: models.a.folder: `b/.Xet-m` is a name that llorch uses itself",
+        ),
         ("repo = 'a/b'\ngated = 'no'\n" + FILE, "4: models.a.gated: must be true or false, not the string 'no'"),
         (
             f"repo = 'a/b'\n{FILE}\nquantize = {{ to = 'q', type = 'Q8_0' }}",
