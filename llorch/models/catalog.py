@@ -243,7 +243,8 @@ class Model:
         'm/a/x-00001-of-00002.gguf'
         """
         ggufs = [path for path in self.paths if path.lower().endswith(".gguf")]
-        return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", (*reversed(self.made), *ggufs, *self.paths)[0])
+        first = (*reversed(self.made), *ggufs, *self.paths)[0]
+        return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", first, flags=re.IGNORECASE)
 
     @property
     def receipt(self) -> str:

@@ -493,3 +493,9 @@ def test_shipped_models_are_fixed_and_described(workspace: Path) -> None:
 def test_pypi_sources_have_name_and_version(source: str, parts: tuple[str, str]) -> None:
     """A `pypi:` source is a name and one version."""
     assert parse_pypi(source) == parts
+
+
+def test_the_main_file_of_a_split_model_is_its_first_whatever_its_ending() -> None:
+    """A runtime takes part 1, and its name is spelt as the others are."""
+    files = (File(path="x-00002-of-00002.GGUF"),)
+    assert Model("a", Entry(files=files), "m/a").main == "m/a/x-00001-of-00002.GGUF"
