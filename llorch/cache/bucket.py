@@ -84,7 +84,7 @@ class BucketStore:
             )
         except obstore.exceptions.BaseError as error:
             reason = str(error).partition("\n")[0].rpartition(": ")[2]
-            raise wrong_url(f"`{self.name}` cannot be used: {reason}; set {_LOGIN[self._scheme]}") from None
+            raise wrong_url(f"`{self.name}` cannot be used: {reason}; set {_LOGIN[self._scheme]}", "warn") from None
 
     def size(self, key: str) -> int | None:
         """Return an object's bytes; see `store.Store`."""

@@ -26,10 +26,12 @@ def _url(url: str, workspace: Workspace) -> Iterator[Mistake]:
         open_store(url, workspace)
     except (Offline, ToolMissing):  # the one is asked for, the other `llorch dev doctor` tells
         return
-    except ConfigError as error:  # hosts.toml may be wrong too, which an `sftp:` store reads, and is told of itself
+    except ConfigError as error:
         for problem in error.problems:
             if problem.file == URL:
-                yield Mistake(("cache", "url"), problem.message.removeprefix("it "))
+                yield Mistake(("cache", "url"), problem.message.removeprefix("it "), None, problem.severity)
+            elif not url.lower().startswith("sftp:"):  # that store reads hosts.toml, which is told of itself
+                yield Mistake(("cache", "url"), f"cannot be used: {problem}", error.hint, "warn")
     except LlorchError as error:
         yield Mistake(("cache", "url"), error.message, error.hint, "warn")
 

@@ -8,12 +8,15 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llorch.config import Workspace
 from llorch.errors import ConfigError, LlorchError, Offline, Problem, Refused
 from llorch.switches import is_on
 from llorch.text import shown
+
+if TYPE_CHECKING:
+    from llorch.errors import Severity
 
 CHUNK = 1 << 20
 """Bytes that are moved at once."""
@@ -134,10 +137,10 @@ def open_store(url: str, workspace: Workspace, timeout: float = 10.0) -> Store:
     return BucketStore(url, timeout)
 
 
-def wrong_url(message: str) -> ConfigError:
-    """Return the error of a URL that leads to no store; the URL itself may hold a secret."""
+def wrong_url(message: str, severity: "Severity" = "error") -> ConfigError:
+    """Return the error of a URL that leads to no store, on this machine (`warn`) or on any; it may hold a secret."""
     return ConfigError(
-        [Problem(URL, None, "", message)],
+        [Problem(URL, None, "", message, severity=severity)],
         hint="`[cache] url` in llorch.toml, or LLORCH_CACHE_URL, has it",
     )
 

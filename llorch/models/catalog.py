@@ -66,6 +66,13 @@ def check_target(path: str) -> str | None:
     return check_path(path)
 
 
+def _check_folder(path: str) -> str | None:
+    """Return what is wrong with the folder of a model, or None."""
+    if any(part.startswith(BY_CLIENT) for part in path.casefold().split("/")):
+        return f"`{path}` is a name that llorch uses itself"
+    return check_path(path)
+
+
 def check_id(id: str) -> str | None:
     """Return what is wrong with the id of a model, or None."""
     if _ID.fullmatch(id):
@@ -176,7 +183,7 @@ class Entry:
     """Whether the Hub wants its terms accepted first."""
     description: str = ""
     """A sentence on it."""
-    folder: str = field(default="", metadata={"check": check_path})
+    folder: str = field(default="", metadata={"check": _check_folder})
     """Its folder below the model folder; without it the id."""
     convert: Convert | None = None
     """A GGUF to make from the files: `{ to, outtype, engine }`."""
@@ -236,7 +243,8 @@ class Model:
         'm/a/x-00001-of-00002.gguf'
         """
         ggufs = [path for path in self.paths if path.lower().endswith(".gguf")]
-        return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", (*reversed(self.made), *ggufs, *self.paths)[0])
+        first = (*reversed(self.made), *ggufs, *self.paths)[0]
+        return re.sub(r"-\d{5}(-of-\d{5}\.gguf)\Z", r"-00001\1", first, flags=re.IGNORECASE)
 
     @property
     def receipt(self) -> str:

@@ -1,5 +1,6 @@
 """`llorch models pin|add|outdated|gc|update`: what changes the catalog, and what is left beside it."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,7 @@ def _refuse_known(id: str | None, known: Any) -> None:
 def _new_entry(there: "Repository", files: "Sequence[Listed]") -> "Raw":
     first = files[0].path.rsplit("/", 1)[-1]
     entry: dict[str, Any] = {
-        "name": first.removesuffix(".gguf"),
+        "name": re.sub(r"\.gguf\Z", "", first, flags=re.IGNORECASE),
         "repo": there.repo,
         "revision": there.commit,
         "files": [

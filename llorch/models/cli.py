@@ -222,14 +222,16 @@ def disk_usage() -> None:
     ]
     total = folder_size(base, run.workspace)
     others = other_folders([row["folder"] for row in rows], base, run.workspace)
-    rest = total - sum(row["size"] for row in rows)
+    real = {os.path.realpath(run.workspace.path(row["folder"])): row["size"] for row in rows}
+    inner = {folder for folder in real if any(folder.startswith(each + os.sep) for each in real)}
+    rest = max(0, total - sum(size for folder, size in real.items() if folder not in inner))
     if ui.mode.json:
         folders = [{"folder": other.path, "size": other.size} for other in others]
         ui.emit_json({"models": rows, "others": folders, "other_size": rest, "total_size": total})
         return
     cells = [[row["id"], ui.bytes_text(row["size"]), row["folder"]] for row in rows]
     cells += [["(other)", ui.bytes_text(other.size), shown(other.path)] for other in others]
-    if loose := rest - sum(other.size for other in others):
+    if (loose := rest - sum(other.size for other in others)) > 0:
         cells.append(["(other)", ui.bytes_text(loose), base])
     ui.table(["model", "size>", "folder"], [*cells, ["total", ui.bytes_text(total), base]])
 

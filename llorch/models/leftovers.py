@@ -47,19 +47,20 @@ def find_leftovers(workspace: Workspace, settings: Settings, models: Mapping[str
     """Look for what can be removed, in the model folder, the Hub client's cache and `.llorch/tmp`."""
     final, wanted = set[str](), set[str]()
     for model in models.values():
-        final |= {_clean(workspace, path) for path in model.made}
+        final |= {_real(workspace, path) for path in model.made}
         for path in model.paths:
-            final.add(_clean(workspace, path))
+            final.add(_real(workspace, path))
             if model.entry.source in ("hf", "https:") and not os.path.lexists(workspace.path(path)):
-                wanted |= {_clean(workspace, path + ending) for ending in (PART, REPLACED)}
+                wanted |= {_real(workspace, path + ending) for ending in (PART, REPLACED)}
     paths = [path for path in _in_models(str(workspace.path(settings.paths.models))) if _is_free(path)]
     paths += [*_in_cache(hub_cache()), *_in_tmp(workspace.state)]
     left: list[Leftover] = []
     unfinished: list[Leftover] = []
     for path in dict.fromkeys(paths):
         found = _leftover(path, workspace)
-        if found is not None and path not in final:
-            (unfinished if path in wanted else left).append(found)
+        real = os.path.realpath(path)
+        if found is not None and not any(file == real or file.startswith(real + os.sep) for file in final):
+            (unfinished if real in wanted else left).append(found)
     return Found(leftovers=tuple(left), unfinished=tuple(unfinished))
 
 
@@ -111,8 +112,8 @@ def _remove(path: str, identity: tuple[int, int, int]) -> bool:
     return True
 
 
-def _clean(workspace: Workspace, path: str) -> str:
-    return os.path.normpath(workspace.path(path))
+def _real(workspace: Workspace, path: str) -> str:
+    return os.path.realpath(workspace.path(path))
 
 
 def _leftover(path: str, workspace: Workspace) -> Leftover | None:

@@ -26,7 +26,7 @@ SHOWN = 20
 Change = Literal["same", "changed", "gone", "unknown"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<ending>\.gguf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +344,7 @@ def _with_shards(there: Repository, usable: Mapping[str, Listed], path: str) -> 
     count = int(shard["count"])
     if not 0 < count <= 1000:
         raise LlorchError(f"`{path}` is not of a series that can be had", hint="choose another file")
-    names = [f"{shard['stem']}-{number:05}-of-{shard['count']}.gguf" for number in range(1, count + 1)]
+    names = [f"{shard['stem']}-{number:05}-of-{shard['count']}{shard['ending']}" for number in range(1, count + 1)]
     missing = [name for name in names if name not in usable]
     if missing:
         raise NotFound(

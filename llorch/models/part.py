@@ -108,6 +108,11 @@ class Part:
         return bool(self._sha256 or self._git_oid)
 
     @property
+    def whole(self) -> int | None:
+        """The bytes that it is to have in the end, None while that is not known."""
+        return self._size
+
+    @property
     def missing(self) -> int:
         """The bytes that have not come yet, as far as it is known how many there are."""
         return 0 if self._size is None else self._size - self.size

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from llorch.config import Workspace
-from llorch.models.catalog import PART, RECEIPT, REPLACED, Model
+from llorch.models.catalog import BY_CLIENT, PART, RECEIPT, REPLACED, Model
 from llorch.models.fetch import expected_digests, usable_receipt
 from llorch.state import State
 
@@ -106,23 +106,25 @@ def leftovers(model: Model, workspace: Workspace) -> list[str]:
 
 def find_others(models: Iterable[Model], base: str, workspace: Workspace) -> list[Other]:
     """Return the weights in the model folder that no model of the catalog has, links not followed."""
-    known = {str(workspace.path(path)) for model in models for path in (*model.paths, *model.made)}
+    known = {os.path.realpath(workspace.path(path)) for model in models for path in (*model.paths, *model.made)}
     found = []
-    for parent, _, names in os.walk(workspace.path(base)):
+    for parent, folders, names in os.walk(workspace.path(base)):
+        folders[:] = [folder for folder in folders if not folder.startswith(BY_CLIENT)]
         for path in (os.path.join(parent, name) for name in names if name.lower().endswith(WEIGHTS)):
-            if path not in known:
-                found.append(Other(workspace.name(path), os.lstat(path).st_size))
+            size = _size(path)
+            if size is not None and os.path.realpath(path) not in known:
+                found.append(Other(workspace.name(path), size))
     return sorted(found)
 
 
 def other_folders(folders: Iterable[str], base: str, workspace: Workspace) -> list[Other]:
     """Return the folders right in the model folder that are no model's, nor on the way to one, with all in them."""
-    known = {str(workspace.path(folder)) + os.sep for folder in folders}
+    known = {os.path.realpath(workspace.path(folder)) + os.sep for folder in folders}
     try:
         entries = [entry.path for entry in os.scandir(workspace.path(base)) if entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
-    free = (path for path in entries if not any(folder.startswith(path + os.sep) for folder in known))
+    free = (path for path in entries if not any(each.startswith(os.path.realpath(path) + os.sep) for each in known))
     return sorted(Other(workspace.name(path), folder_size(path, workspace)) for path in free)
 
 
@@ -130,5 +132,13 @@ def folder_size(folder: str, workspace: Workspace) -> int:
     """Return the bytes of all files below a folder, links not followed."""
     total = 0
     for parent, _, names in os.walk(workspace.path(folder)):
-        total += sum(os.lstat(os.path.join(parent, name)).st_size for name in names)
+        total += sum(_size(os.path.join(parent, name)) or 0 for name in names)
     return total
+
+
+def _size(path: str) -> int | None:
+    """Return the bytes of a file, None if it has gone since it was listed."""
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return None

@@ -88,13 +88,12 @@ def _stream(part: Part, remote: Remote, progress: Progress) -> None:
     timeout = httpx2.Timeout(_read_timeout(), connect=hub.ask_timeout())
     try:
         with session.stream("GET", remote.url, headers=headers, timeout=timeout) as response:
-            _check_status(response, part, remote, progress)
+            _check_status(response, part, remote)
             _check_body(response, part)
-            if remote.url.startswith("https:") and response.url.scheme != "https" and not part.provable:
-                raise LlorchError(
-                    f"`{part.name}` would come unencrypted: its address leads to one of http",
-                    hint="give its sha256 in the catalog, or another address",
-                )
+            _check_way(response, part, remote)
+            if part.size and response.status_code == 200:  # the server does not know Range
+                part.restart()
+                progress.total(remote.size or 0)
             if remote.size is None and (size := _told_size(response)) is not None:
                 part.promise(size=size)
                 progress.total(size, part.size)
@@ -119,12 +118,10 @@ def _stream(part: Part, remote: Remote, progress: Progress) -> None:
         raise Passing(f"the answer ended {part.missing:,} bytes early")
 
 
-def _check_status(response: Any, part: Part, remote: Remote, progress: Progress) -> None:
+def _check_status(response: Any, part: Part, remote: Remote) -> None:
     """Take a whole body, or the one that goes on where the part ends; anything else raises."""
     status = response.status_code
     if status == 200:
-        if part.size:  # the server does not know Range
-            _restart(part, remote, progress)
         return
     if status == 206 and response.headers.get("content-range", "").startswith(f"bytes {part.size}-"):
         return
@@ -145,19 +142,41 @@ def _check_status(response: Any, part: Part, remote: Remote, progress: Progress)
 def _check_body(response: Any, part: Part) -> None:
     """Refuse what is not the file itself, as far as the headers tell."""
     headers = response.headers
+    fits = _can_fit(response, part)
     encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
+    if encoding not in ("", "identity") and not fits:
         raise LlorchError(
             f"the server sends `{part.name}` in another form than it is ({shown(encoding)})",
             hint="it was asked for the file as it is; take another address, or another source",
         )
-    fits = part.provable and headers.get("content-length", str(part.missing)) == str(part.missing)
     is_page = headers.get("content-type", "").lower().startswith("text/html")
     if is_page and not fits and not part.name.lower().endswith((".html", ".htm")):
         raise Unreachable(
             f"a web page came instead of `{part.name}`",
             hint="a login page, of the network or of the server, may stand before it; open any page in a browser, "
             "or take another address",
+        )
+
+
+def _can_fit(response: Any, part: Part) -> bool:
+    """Tell whether an answer may be the file whatever its headers call it: its digest decides in the end.
+
+    Where they do not tell by the length either, what is there already is not given up for it.
+    """
+    goes_on = response.status_code == 206
+    told = response.headers.get("content-length")
+    if told is None or part.whole is None:
+        return part.provable and (goes_on or not part.size)
+    return part.provable and told == str(part.missing if goes_on else part.whole)
+
+
+def _check_way(response: Any, part: Part, remote: Remote) -> None:
+    """Refuse what nothing proves if an address of https led over one of http, where anybody can send it elsewhere."""
+    plain = any(each.url.scheme != "https" for each in (*response.history, response))
+    if remote.url.startswith("https:") and plain and not part.provable:
+        raise LlorchError(
+            f"`{part.name}` would come unencrypted: its address leads to one of http",
+            hint="give its sha256 in the catalog, or another address",
         )
 
 
@@ -173,11 +192,6 @@ def _told_size(response: Any) -> int | None:
 def _address(remote: Remote) -> str:
     """Return where a file is, without what may be a secret."""
     return shown(without_credentials(remote.url.partition("?")[0]))
-
-
-def _restart(part: Part, remote: Remote, progress: Progress) -> None:
-    part.restart()
-    progress.total(remote.size or 0)
 
 
 def _read_timeout() -> float:

@@ -1,5 +1,7 @@
 """Mistakes in `[cache]`, found without reaching any store."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +32,22 @@ def found(root: Path, cache: Cache, environ: Mapping[str, str] | None = None) ->
 def test_urls_that_lead_nowhere(tmp_path: Path, url: str, message: str, severity: str) -> None:
     """No kind of store is a mistake; a folder that is not there may be a disk that is not mounted."""
     assert found(tmp_path, Cache(url=url)) == [("url", message.format(root=tmp_path), severity)]
+
+
+def test_what_only_this_machine_lacks_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a cloud, and a netrc file that can be read; its contents are not shown."""
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    ((key, message, severity),) = found(tmp_path, Cache(url="az://container/x"))
+    assert (key, "Account must be specified" in message, severity) == ("url", True, "warn")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine host login me\nsecret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    ((key, message, severity),) = found(tmp_path, Cache(url="https://host/x"))
+    assert re.fullmatch(rf"cannot be used: {re.escape(str(netrc))}:\d: is not a netrc file that can be read", message)
+    assert (key, severity) == ("url", "warn")
+    ((_, _, severity),) = found(tmp_path, Cache(url="az:/container"))
+    assert severity == "error"
 
 
 def test_what_is_right_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,10 @@ def entry(lines: str) -> str:
         ("repo = 'a/b'\nfiles = [{ path = \"a\\tb\" }]", "4: models.a.files[0].path: 'a\\tb' has characters that"),
         ("repo = 'a/b'\nfiles = [{ path = \"a\\u202Eb\" }]", "4: models.a.files[0].path: has control characters"),
         ("repo = 'a/b'\nfolder = '..'\n" + FILE, "4: models.a.folder: `..` has a part `..`"),
+        (
+            "repo = 'a/b'\nfolder = 'b/.Xet-m'\n" + FILE,
+            "4: models.a.folder: `b/.Xet-m` is a name that llorch uses itself",
+        ),
         ("repo = 'a/b'\ngated = 'no'\n" + FILE, "4: models.a.gated: must be true or false, not the string 'no'"),
         (
             f"repo = 'a/b'\n{FILE}\nquantize = {{ to = 'q', type = 'Q8_0' }}",
@@ -489,3 +493,9 @@ def test_shipped_models_are_fixed_and_described(workspace: Path) -> None:
 def test_pypi_sources_have_name_and_version(source: str, parts: tuple[str, str]) -> None:
     """A `pypi:` source is a name and one version."""
     assert parse_pypi(source) == parts
+
+
+def test_the_main_file_of_a_split_model_is_its_first_whatever_its_ending() -> None:
+    """A runtime takes part 1, and its name is spelt as the others are."""
+    files = (File(path="x-00002-of-00002.GGUF"),)
+    assert Model("a", Entry(files=files), "m/a").main == "m/a/x-00001-of-00002.GGUF"

@@ -213,6 +213,15 @@ def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub) -> None:
     ]
 
 
+def test_add_takes_a_split_model_of_large_letters(workspace: Path, hub: Hub) -> None:
+    """An ending in capitals is one too, and stays as it is."""
+    names = [f"Big-0000{n}-of-00002.GGUF" for n in (1, 2)]
+    hub.add("org/loud", {name: Generated(9) for name in names})
+    assert llorch_models("add", f"org/loud:{names[1]}").code == 0
+    found = entries()["big"]
+    assert ([file["path"] for file in found["files"]], found["name"]) == (names, "Big-00001-of-00002")
+
+
 @pytest.mark.parametrize("name", ["模型 ü.gguf", "a%20b#c?d&e=f;g.gguf", "$(id)'\".gguf", "-rf.gguf", "e\u0301.GGUF"])
 def test_add_takes_a_pasted_address_of_any_name(workspace: Path, hub: Hub, name: str) -> None:
     """What a browser has in its bar names repository, revision and file, and the file comes under its name."""

@@ -416,6 +416,21 @@ def test_disk_usage_adds_up(tiny: Path, llorch: Llorch) -> None:
     assert [line.split("\t")[0] for line in llorch("models", "disk-usage").out.splitlines()] == ["tiny", "total"]
 
 
+def test_disk_usage_of_folders_that_are_links(tiny: Path, llorch: Llorch) -> None:
+    """What a model's folder leads to is counted once, and nothing is below zero."""
+    base = Path(".test-models")
+    (base / "big").mkdir()
+    (base / "tiny").rename(base / "big/tiny")
+    (base / "tiny").symlink_to("big/tiny")
+    (base / "two").symlink_to("big")
+    size = sum(path.stat().st_size for path in (base / "big/tiny").iterdir())
+    document = llorch("models", "disk-usage", "--json").json
+    assert {row["id"]: row["size"] for row in document["models"]} == {"tiny": size, "two": size}
+    assert (document["others"], document["other_size"], document["total_size"]) == ([], 0, size)
+    rows = [line.split("\t")[0] for line in llorch("models", "disk-usage").out.splitlines()]
+    assert rows == ["tiny", "two", "total"]
+
+
 def test_an_empty_catalog_has_nothing_to_download(workspace: Path, llorch: Llorch) -> None:
     """Nothing is run, and nothing but the document is written."""
     Path("catalog.toml").write_text("version = 1\n")

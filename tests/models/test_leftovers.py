@@ -191,6 +191,23 @@ def test_a_final_name_is_never_touched(workspace: Path) -> None:
     assert paths(workspace, model("hf", name)) == []
 
 
+def test_a_declared_file_below_a_folder_of_the_hubs_client_stays(workspace: Path) -> None:
+    """A link can lead a model's folder into one that is called as the client's are."""
+    for name in ("gone", "mine"):
+        put(workspace / BASE / f".xet-{name}/a.gguf")
+    (workspace / BASE / "m").symlink_to(".xet-mine")
+    assert paths(workspace) == [f"{BASE}/.xet-gone", f"{BASE}/.xet-mine"]
+    assert paths(workspace, model("hf", "a.gguf")) == [f"{BASE}/.xet-gone"]
+
+
+def test_a_download_behind_a_link_goes_on(workspace: Path) -> None:
+    """The part of a model whose folder is a link is unfinished, too."""
+    put(workspace / BASE / "big/a.gguf.part")
+    (workspace / BASE / "m").symlink_to("big")
+    found = find(workspace, model("hf", "a.gguf"))
+    assert ([item.path for item in found.unfinished], found.leftovers) == ([f"{BASE}/big/a.gguf.part"], ())
+
+
 def vanish(name: str, at: int) -> Callable[[object], os.stat_result]:
     """Return an `os.lstat` for which a file is gone when it is looked at for the nth time."""
     real, seen = os.lstat, 0

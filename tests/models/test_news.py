@@ -350,6 +350,8 @@ def test_what_is_chosen() -> None:
     assert chosen("", *reversed(series)) == series
     assert chosen(series[1], *series, "b.gguf") == series
     assert chosen("", "a.GGUF") == ["a.GGUF"]
+    loud = [path.replace("gguf", "GGUF") for path in series]
+    assert (chosen("", *loud), chosen(loud[1], *loud)) == (loud, loud)
     assert chosen("", "a.gguf", "../b.gguf", "/c.gguf", "d\x1b.gguf", "e.gguf.part") == ["a.gguf"]
 
 
@@ -430,6 +432,7 @@ def test_thousands_of_files(hub: Hub) -> None:
         ("x/.Ü.gguf", ""),
         ("--", ""),
         ("m-00001-of-00002.gguf", "m"),
+        ("M-00001-of-00002.GGUF", "m"),
         ("a" * 300, "a" * 100),
     ],
 )

@@ -1,5 +1,6 @@
 """What is on disk of a model, told without reading big files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,37 @@ def test_a_folders_size_is_that_of_its_own_files(workspace: Path) -> None:
     assert folder_size(FOLDER, here) == 20
     (workspace / FOLDER / "link").symlink_to("../../elsewhere")
     assert folder_size(FOLDER, here) == 20 + len("../../elsewhere")
+
+
+def test_what_a_link_leads_to_is_the_models(workspace: Path) -> None:
+    """A model whose folder, or file, is a link within the model folder is not counted for another's."""
+    write(workspace, {"big/a/x.gguf": b"12", "big/y.gguf": b"1", "store/z.gguf": b"1", "b/none": b""})
+    (workspace / FOLDER / "a").symlink_to("big/a")
+    (workspace / FOLDER / "b/z.gguf").symlink_to("../store/z.gguf")
+    models = [
+        Model("a", Entry(files=(File(path="x.gguf"),)), f"{FOLDER}/a"),
+        Model("b", Entry(files=(File(path="z.gguf"),)), f"{FOLDER}/b"),
+    ]
+    here = Workspace(root=workspace, declared=True)
+    assert find_others(models, FOLDER, here) == [Other(f"{FOLDER}/big/y.gguf", 1)]
+    assert other_folders([model.folder for model in models], FOLDER, here) == [Other(f"{FOLDER}/store", 1)]
+
+
+def test_what_is_on_its_way_or_goes_meanwhile_is_no_ones(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub client's folders are not looked into, and a file may go between listing and looking."""
+    write(workspace, {".xet-1/a.gguf": b"1", "b.gguf": b"1", "gone.gguf": b"1"})
+    real = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("gone.gguf"):
+            Path(path).unlink(missing_ok=True)
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    here = Workspace(root=workspace, declared=True)
+    assert find_others([], FOLDER, here) == [Other(f"{FOLDER}/b.gguf", 1)]
+    write(workspace, {"gone.gguf": b"1"})
+    assert folder_size(FOLDER, here) == 2
 
 
 def test_what_no_model_has_is_found(workspace: Path) -> None:

@@ -170,13 +170,42 @@ def test_what_stays_is_said(
     assert len(heard.pauses) <= module.TRIES
 
 
-def test_a_page_is_taken_where_it_is_the_file(tmp_path: Path, hub: Hub, heard: Heard) -> None:
-    """A server that calls everything a web page is believed where size and digest tell."""
-    hub.fault("a.bin", Fault("status", "cdn", code=200, headers={"Content-Type": "text/html"}))
+@pytest.mark.parametrize("size", [3, None])
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html"}, {"Content-Encoding": "x-gzip"}])
+def test_the_digest_decides_what_the_file_is(
+    tmp_path: Path, hub: Hub, heard: Heard, headers: dict[str, str], size: int | None
+) -> None:
+    """A server may call everything a web page, and Apache calls a `.gz` encoded, which it is itself."""
+    hub.fault("a.bin", Fault("status", "cdn", code=200, headers=headers))
     url, data = hub.link("org/m", "a.bin"), b"200"
     with landing(tmp_path / "a.bin", "a.bin", size=None, sha256=None) as part:
-        transfer(part, lambda: Remote(url=url, size=len(data), sha256=sha256(data)), heard)
+        transfer(part, lambda: Remote(url=url, size=size, sha256=sha256(data)), heard)
     assert (tmp_path / "a.bin").read_bytes() == data
+
+
+@pytest.mark.parametrize("size", [SIZE, None])
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html"}, {"Content-Encoding": "gzip"}])
+def test_what_is_refused_costs_no_byte_that_is_there(
+    tmp_path: Path, hub: Hub, heard: Heard, headers: dict[str, str], size: int | None
+) -> None:
+    """A login page or a body in another form, come instead of the rest, leaves the part as it is."""
+    hub.fault("a.bin", Fault("status", "cdn", code=200, headers=headers, forever=True))
+    (tmp_path / "a.bin.part").write_bytes(DATA[:-3])  # what comes is as long as the rest
+    with (
+        pytest.raises(LlorchError, match=r"web page came|in another form"),
+        landing(tmp_path / "a.bin", "a.bin", size=size, sha256=SHA, resume=True) as part,
+    ):
+        transfer(part, lambda: Remote(url=hub.link("org/m", "a.bin")), heard)
+    assert (tmp_path / "a.bin.part").read_bytes() == DATA[:-3]
+
+
+def test_a_whole_page_is_taken_where_its_length_is_the_files(tmp_path: Path, hub: Hub, heard: Heard) -> None:
+    """A server that knows no Range and calls the file a web page sends all of it, not what is missing."""
+    hub.fault("a.bin", Fault("status", "cdn", code=200, headers={"Content-Type": "text/html"}))
+    (tmp_path / "a.bin.part").write_bytes(b"2")
+    with landing(tmp_path / "a.bin", "a.bin", size=3, sha256=sha256(b"200"), resume=True) as part:
+        transfer(part, lambda: Remote(url=hub.link("org/m", "a.bin")), heard)
+    assert (tmp_path / "a.bin").read_bytes() == b"200"
 
 
 def test_a_part_of_a_file_is_not_taken_for_all(tmp_path: Path, hub: Hub, heard: Heard) -> None:
@@ -189,20 +218,24 @@ def test_a_part_of_a_file_is_not_taken_for_all(tmp_path: Path, hub: Hub, heard: 
     assert list(tmp_path.iterdir()) == [tmp_path / "home"]
 
 
+@pytest.mark.parametrize("back", [False, True])
 def test_what_nothing_proves_has_to_come_encrypted(
-    tmp_path: Path, hub: Hub, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: Hub, heard: Heard, monkeypatch: pytest.MonkeyPatch, back: bool
 ) -> None:
-    """An https address that leads to an http one is good enough for what has a sha256."""
+    """An https address that leads to an http one, even if `back` to https, is good enough for what has a sha256."""
     from huggingface_hub import close_session
 
     elsewhere = hub.link("org/m", "a.bin")
 
     class Redirects(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            """Send on to where nothing is encrypted."""
-            self.send_response(302)
+            """Send on to where nothing is encrypted, unless that has sent here."""
+            body = DATA if self.path == "/back" else b""
+            self.send_response(200 if body else 302)
             self.send_header("Location", elsewhere)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -210,6 +243,8 @@ def test_what_nothing_proves_has_to_come_encrypted(
     place, chain = tmp_path / "a.bin", tmp_path / "chain.pem"
     with https_server(Redirects, chain) as address:
         monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        if back:
+            hub.fault("a.bin", Fault("redirect", url=f"{address}/back", forever=True))
         close_session()  # the next one reads the variable
         with (
             pytest.raises(LlorchError, match="would come unencrypted"),
