@@ -15,7 +15,7 @@ _TABLES = ("build", "host", "profile", "target")
 _LINKED = re.compile(r"cargo::?rustc-(?:link-arg(?:-\w+)?|cdylib-link-arg|flags)=(.*)")
 _GLUED = re.compile(r"@|-[A-Za-z]")
 """What stands before a path without a space: `@flags`, `-Tlink.x`, `-Llibs`."""
-_SYSTEM = ("/lib", "/usr/lib")
+_SYSTEM = re.compile(r"(?:/usr)?/lib(?:32|64|x32)?(?:/.*)?", re.DOTALL)
 """Folders of libraries that the distribution vouches for."""
 
 
@@ -41,7 +41,7 @@ def named_files(
             path = os.path.join(folder, word)
             if os.path.isfile(path) and (_is_in(path, top) or not os.access(path, os.X_OK)):
                 found.add(path)
-            elif os.path.isdir(path) and not path.startswith(_SYSTEM):
+            elif os.path.isdir(path) and not _SYSTEM.fullmatch(os.path.normpath(path)):
                 found |= {str(each) for each in Path(path).glob("lib*.a") if each.is_file()}
     return found
 

@@ -58,6 +58,27 @@ def test_flags_of_every_door(top: Path, flags: str, names: set[str]) -> None:
     assert named_files([str(config)], (), folders, str(top), {}) == found
 
 
+@pytest.mark.parametrize(
+    ("folder", "is_system"),
+    [
+        ("/lib", True), ("/usr/lib/", True), ("/usr/lib/x86_64-linux-gnu/cmake", True), ("/lib32", True),
+        ("/usr/lib64/a", True), ("/usr/libx32", True), ("/usr/share/../lib", True), ("/usr/local/lib", False),
+        ("/libs", False), ("/library/x", False), ("/usr/lib-own", False), ("/usr/lib/../libs", False),
+        ("/lib640", False),
+    ],
+)  # fmt: skip
+def test_folders_of_the_distribution(top: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_system: bool) -> None:
+    """Their libraries are left out, those of folders whose names only begin so are not."""
+    library = Path(folder, "libown.a")
+    with monkeypatch.context() as here:  # none of these is for tests to write into
+        here.setattr("os.path.isfile", lambda path: str(path) == str(library))
+        here.setattr("os.path.isdir", lambda path: str(path) == folder)
+        here.setattr(Path, "glob", lambda self, pattern: iter([self / "libown.a"]))
+        here.setattr(Path, "is_file", lambda self: self == library)
+        found = named_files((), (), [str(top)], str(top), {"RUSTFLAGS": f"-L {folder}"})
+    assert found == (set() if is_system else {str(library)})
+
+
 def test_paths_of_configuration(top: Path) -> None:
     """They may be relative to the folder that has `.cargo`; a file that is not there, or no TOML, names nothing."""
     config = top / "app/.cargo/config.toml"
