@@ -120,7 +120,7 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     begun = _begun(recipe)
-    is_known = bool(state.record(recipe.name) or state.record(begun.name))
+    is_known = _is_known(recipe, begun, state)
     changes, began = _begin_anew(recipe, begun, reasons, state)
     changed = {reason.what for reason in changes}
     unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
@@ -173,7 +173,7 @@ def note_restored(plan: Plan, recipe: Recipe, names: Set[str], workspace: Worksp
         (folder / CACHE_TAG).write_text(_TAG)  # as cargo does where it makes the folder itself
         state.forget(begun.name)
         return "0"
-    if state.record(recipe.name) or state.record(begun.name):
+    if _is_known(recipe, begun, state):
         return str(_begin_anew(recipe, begun, state.reasons(recipe, read=True), state)[1])
     # Nobody knows what is compiled there.
     started = str(time.time_ns())
@@ -227,6 +227,11 @@ def _sources_of(changes: Sequence[Reason], tools: Tools, plan: Plan, workspace: 
 
 def _begun(recipe: Recipe) -> Recipe:
     return Recipe(f"{recipe.name} begun", learns=True)
+
+
+def _is_known(recipe: Recipe, begun: Recipe, state: State) -> bool:
+    """Tell whether it is noted what cargo may have compiled here; of a first build that did not end nothing is."""
+    return bool(state.record(recipe.name) or state.record(begun.name).get("inputs"))
 
 
 def _begin_anew(recipe: Recipe, begun: Recipe, reasons: Sequence[Reason], state: State) -> tuple[Sequence[Reason], int]:

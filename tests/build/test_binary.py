@@ -140,6 +140,21 @@ def test_a_build_that_failed_is_not_forgotten(built: Rust, llorch: Llorch) -> No
     assert "never" not in built.says()
 
 
+def test_a_first_build_that_failed_tells_nothing(rust: Rust, llorch: Llorch) -> None:
+    """Without other records what cargo has kept stays unknown after a build that did not end."""
+    inner, main = rust.root / "crates/base/src/inner.rs", (rust.root / MAIN).read_text()
+    old = inner.read_text()
+    assert made(llorch) == "done"
+    shutil.rmtree(rust.root / ".llorch")
+    inner.write_text(old.replace("inner", "older"))
+    os.utime(inner, (1, 1))
+    rust.write(MAIN, "fn main() { broken }")
+    assert llorch("build", "worker", "cpu").code == 5
+    rust.write(MAIN, main + "// mended\n")
+    assert made(llorch) == "done"
+    assert "older" in rust.says()
+
+
 @pytest.mark.parametrize("name", ["app/src/motto.txt", ".cargo/config.toml"])
 def test_what_is_deleted_during_the_build_is_missed(built: Rust, llorch: Llorch, name: str) -> None:
     """A file that the build may have read, and that is gone at its end, is no file that must stay away."""

@@ -247,6 +247,10 @@ def test_what_cargo_is_told_later(shares: Shares, workspace: Path) -> None:
     note = state.record("build:app begun")
     assert started > 0
     assert note["inputs"] == {"app/src/main.rs": UNBUILT, "$X": UNBUILT}
+    # Of a first build that did not end it is not known either.
+    state.save("build:app begun", {"definition": {}, "inputs": {}, "targets": {}, "values": {"started": "0"}})
+    assert int(share.begin({"$X"})["started"]) > 0
+    assert state.record("build:app begun")["inputs"] == {"$X": UNBUILT}
     # Of what is known, what has changed since.
     state.forget("build:app begun")
     (workspace / "a").write_text("new")
