@@ -216,6 +216,24 @@ def test_cargos_own_files_are_no_edit(rust: Rust, llorch: Llorch) -> None:
     assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "done"
 
 
+def test_another_backend_is_built_once(rust: Rust, llorch: Llorch) -> None:
+    """What cargo keeps for other features is not what it takes: sources that are newer have nothing built twice."""
+    one = '[package]\nname = "one"\nversion = "0.1.0"\nedition = "2021"\nautobins = false\n[workspace]\n'
+    bins = "".join(f'[[bin]]\nname = "one-{each}"\npath = "src/main.rs"\n' for each in "ab")
+    rust.write("../one/Cargo.toml", f"{one}[features]\na = []\nb = []\n{bins}")
+    main = rust.write("../one/src/main.rs", "")
+    toml = '[build.one]\nmanifest = "Cargo.toml"\nbin = "one-{backend}"\nbackends = ["a", "b"]\n'
+    rust.write("../one/llorch.toml", toml + 'features = ["{backend}"]\n')
+    for backend in ("a", "b"):
+        main.write_text(f"fn main() {{ /* {backend} */ }}")
+        before = main.stat().st_mtime_ns
+        rust.calls()
+        done = llorch("-C", "../one", "build", "one", backend)
+        assert done.code == 0, done.err
+        assert sum(call.startswith("build ") for call in rust.calls()) == 1
+        assert main.stat().st_mtime_ns == before
+
+
 def test_a_library_that_is_linked_is_built_in(rust: Rust, llorch: Llorch) -> None:
     """Cargo does not look at static libraries: when one has changed, what links it is built again."""
 
