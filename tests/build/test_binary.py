@@ -234,6 +234,13 @@ def test_another_backend_is_built_once(rust: Rust, llorch: Llorch) -> None:
         assert main.stat().st_mtime_ns == before
 
 
+def test_what_the_linker_writes_is_no_input(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that flags have it write does not have the binary built again."""
+    monkeypatch.setenv("RUSTFLAGS", "-Clink-arg=-Wl,-Map=out.map")
+    assert [made(llorch), made(llorch)] == ["done", "up-to-date"]
+    assert (rust.root / "out.map").stat().st_size > 0
+
+
 def test_a_library_that_is_linked_is_built_in(rust: Rust, llorch: Llorch) -> None:
     """Cargo does not look at static libraries: when one has changed, what links it is built again."""
 
