@@ -19,6 +19,7 @@ from llorch.config import Mistake
 from llorch.errors import CommandFailed, LlorchError, nearest
 from llorch.progress import Progress
 from llorch.toolchain import INSTALL
+from llorch.workspace import repository_of
 
 KEPT = 20_000
 """Lines of what cargo says that are kept, of the end."""
@@ -122,7 +123,7 @@ def _way_to_manifest(said: str) -> str | None:
     for name in _UNREAD.findall(said):
         folder = next(above for above in Path(name).parents if above.is_dir())
         if not os.listdir(folder):
-            path = os.path.relpath(folder)
+            path = os.path.relpath(folder, repository_of(os.getcwd()))  # as submodules are called
             return f"`{path}` is empty; a submodule is cloned by `llorch git submodules update --pinned {quote(path)}`"
     return None
 

@@ -118,6 +118,7 @@ def test_cargo_fails_with_its_errors(workspace: Path, program: Callable[[str, st
 
 
 @needs_cargo
+@pytest.mark.parametrize("folder", [".", "app"])
 @pytest.mark.parametrize(
     ("there", "hint"),
     [
@@ -126,9 +127,9 @@ def test_cargo_fails_with_its_errors(workspace: Path, program: Callable[[str, st
     ],
 )
 def test_a_crate_in_a_submodule_that_is_not_there(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, there: str, hint: str | None
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, folder: str, there: str, hint: str | None
 ) -> None:
-    """The hint has what clones it; of a folder that has other files nobody knows."""
+    """The hint has what clones it, wherever llorch.toml is; of a folder that has other files nobody knows."""
     monkeypatch.setenv("PATH", f"{SYSROOT}/bin:{os.environ['PATH']}")
     depends = '[dependencies]\nlib = { path = "../ref erence/crates/lib" }\n'
     (workspace / "app/src").mkdir(parents=True)
@@ -137,6 +138,8 @@ def test_a_crate_in_a_submodule_that_is_not_there(
         f'[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n{depends}'
     )
     (workspace / "ref erence").mkdir()
+    (workspace / ".git").mkdir(exist_ok=True)
+    monkeypatch.chdir(workspace / folder)
     if there:
         (workspace / "ref erence" / there).touch()
     with pytest.raises(CommandFailed) as caught:

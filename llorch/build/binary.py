@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,7 @@ class Attempt:
     """What one call of cargo came to.
 
     `started` in ns since 1970; `fresh` if the binary was there already; `own` are variables that only llorch.toml
-    watches, and files that only flags name: cargo looks at neither; `later` are files that may have changed since cargo
-    compiled them.
+    watches, and files that only flags name: cargo looks at neither; `used` are files and folders that were there.
     """
 
     inputs: Mapping[str, str | None]
@@ -70,7 +69,8 @@ class Attempt:
     warnings: int
     fresh: bool
     own: Set[str]
-    later: Set[str]
+    sources: Sources
+    used: Set[str]
     bound: tuple[str, ...]
 
 
@@ -120,7 +120,7 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     begun = _begun(recipe)
-    is_known = bool(state.record(recipe.name) or state.record(begun.name))
+    is_known = _is_known(recipe, begun, state)
     changes, began = _begin_anew(recipe, begun, reasons, state)
     changed = {reason.what for reason in changes}
     unseen = {name for name in changed if _is_unseen(name, plan, workspace)}
@@ -131,9 +131,9 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     if not unseen and changed & attempt.own:
         _clean_all(plan, changed & attempt.own, progress)
         attempt = _attempt(plan, recipe, tools, workspace, state, progress)
-    if not is_known and attempt.later:  # nobody knows of what cargo has compiled what it has kept
-        unseen = {name for name in attempt.later if name in attempt.own or _is_unseen(name, plan, workspace)}
-        unseen |= _renew(sorted(attempt.later - unseen), attempt.started, state)
+    if not is_known and (later := _later(attempt, workspace, state)):  # what cargo has kept may be of something else
+        unseen = {name for name in later if name in attempt.own or _is_unseen(name, plan, workspace)}
+        unseen |= _renew(sorted(later - unseen), attempt.started, state)
         if unseen:
             _clean_all(plan, unseen, progress)
         attempt = _attempt(plan, recipe, tools, workspace, state, progress)
@@ -173,7 +173,7 @@ def note_restored(plan: Plan, recipe: Recipe, names: Set[str], workspace: Worksp
         (folder / CACHE_TAG).write_text(_TAG)  # as cargo does where it makes the folder itself
         state.forget(begun.name)
         return "0"
-    if state.record(recipe.name) or state.record(begun.name):
+    if _is_known(recipe, begun, state):
         return str(_begin_anew(recipe, begun, state.reasons(recipe, read=True), state)[1])
     # Nobody knows what is compiled there.
     started = str(time.time_ns())
@@ -227,6 +227,11 @@ def _sources_of(changes: Sequence[Reason], tools: Tools, plan: Plan, workspace: 
 
 def _begun(recipe: Recipe) -> Recipe:
     return Recipe(f"{recipe.name} begun", learns=True)
+
+
+def _is_known(recipe: Recipe, begun: Recipe, state: State) -> bool:
+    """Tell whether it is noted what cargo may have compiled here; of a first build that did not end nothing is."""
+    return bool(state.record(recipe.name) or state.record(begun.name).get("inputs"))
 
 
 def _begin_anew(recipe: Recipe, begun: Recipe, reasons: Sequence[Reason], state: State) -> tuple[Sequence[Reason], int]:
@@ -321,22 +326,35 @@ def _attempt(
         warnings=output.warnings,
         fresh=bool(made["fresh"]),
         own=own,
-        later=_later(sources, found.used, state),
+        sources=sources,
+        used=found.used,
         bound=found.bound,
     )
 
 
-def _later(sources: Sources, used: Set[str], state: State) -> set[str]:
-    """Return the files that were written or put in place since cargo began the oldest of what it has compiled here.
+def _later(attempt: Attempt, workspace: Workspace, state: State) -> set[str]:
+    """Return the files that were written or put in place since cargo began the oldest of what it has kept here.
 
     That goes by the time that nobody can set: a file may have come with an older one, as by `cp -p`, which is what
     cargo goes by.
     """
-    names = {package["name"] for package in sources.metadata["packages"] if package["source"] is None}
+    names = set(_kept(attempt, workspace))
+    if not names:
+        return set()
     stamps = [f"{folder}/{name}-*/invoked.timestamp" for name in names for folder in (".fingerprint", "build")]
-    oldest = min((path.stat().st_mtime_ns for stamp in stamps for path in sources.compiled(stamp)), default=0)
-    files = ((name, state.absolute(name)) for name in used if not name.endswith("/"))
+    oldest = min((path.stat().st_mtime_ns for stamp in stamps for path in attempt.sources.compiled(stamp)), default=0)
+    files = ((name, state.absolute(name)) for name in attempt.used if not name.endswith("/"))
     return {name for name, path in files if os.path.exists(path) and os.stat(path).st_ctime_ns > oldest}
+
+
+def _kept(attempt: Attempt, workspace: Workspace) -> Iterator[str]:
+    """Yield the names of the packages of which cargo has not compiled all now, but for those it has fetched."""
+    import tomli
+
+    for manifest in {each["manifest_path"] for each in attempt.sources.artifacts if each["fresh"]}:
+        place = Path(manifest)
+        if as_inputs({manifest, str(place.with_name(CHECKSUMS))}, workspace) & attempt.used:
+            yield tomli.loads(place.read_text(encoding="utf-8"))["package"]["name"]
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

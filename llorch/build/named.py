@@ -5,7 +5,7 @@ Neither cargo nor rustc tells of them, and cargo does not look at them.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ _TABLES = ("build", "host", "profile", "target")
 _LINKED = re.compile(r"cargo::?rustc-(?:link-arg(?:-\w+)?|cdylib-link-arg|flags)=(.*)")
 _GLUED = re.compile(r"@|-[A-Za-z]")
 """What stands before a path without a space: `@flags`, `-Tlink.x`, `-Llibs`."""
-_SYSTEM = ("/lib", "/usr/lib")
+_WRITTEN = re.compile(r"--?(?:Map|map|dependency-file|dependency_info|out-implib|output-def|reproduce)")
+"""Options of the linker that are followed by a file that it writes."""
+_HANDED = re.compile(r"-Wl|-Xlinker|(?:-?C)?link-args?|-C")
+"""What may stand between them and it."""
+_SYSTEM = re.compile(r"(?:/usr)?/lib(?:32|64|x32)?(?:/.*)?", re.DOTALL)
 """Folders of libraries that the distribution vouches for."""
 
 
@@ -41,7 +45,7 @@ def named_files(
             path = os.path.join(folder, word)
             if os.path.isfile(path) and (_is_in(path, top) or not os.access(path, os.X_OK)):
                 found.add(path)
-            elif os.path.isdir(path) and not path.startswith(_SYSTEM):
+            elif os.path.isdir(path) and not _SYSTEM.fullmatch(os.path.normpath(path)):
                 found |= {str(each) for each in Path(path).glob("lib*.a") if each.is_file()}
     return found
 
@@ -49,7 +53,7 @@ def named_files(
 def _of_all(said: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the flags of the environment, and those that build scripts have the linker given."""
     yield from (value for name, value in environ.items() if _VARIABLES.fullmatch(name))
-    yield from (match[1] for line in said if (match := _LINKED.fullmatch(line)))
+    yield "\x1f".join(match[1] for line in said if (match := _LINKED.fullmatch(line)))
 
 
 def _of_config(config: str) -> Iterator[str]:
@@ -71,8 +75,7 @@ def _texts(value: Any) -> Iterator[str]:
             if key != "runner":  # runs what has been built
                 yield from _texts(inner)
     elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
+        yield "\x1f".join(text for inner in value for text in _texts(inner))
 
 
 def _base(config: str) -> str:
@@ -90,9 +93,25 @@ def _paths(flags: str) -> set[str]:
     >>> sorted(_paths("-Clink-arg=two words.o"))
     ['-Clink-arg', '-Clink-arg=two words.o', 'link-arg', 'link-arg=two words.o', 'two', 'two words.o', 'words.o']
     """
-    every = {flags, flags.rpartition("=")[2], *re.split(r"[\s\x1f=,]+", flags)}
+    words = re.split(r"[\s\x1f=,]+", flags)
+    every = {*words, *(path for flag in flags.split("\x1f") for path in (flag, flag.rpartition("=")[2]))}
     every |= {word[match.end() :] for word in every if (match := _GLUED.match(word))}
-    return {word for word in every if word and "\0" not in word}
+    return {word for word in every if word and "\0" not in word} - set(_written(words))
+
+
+def _written(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words that are files which the linker writes.
+
+    >>> list(_written(["-Clink-arg", "-Map", "-Clink-arg", "a.map", "b.o"]))
+    ['a.map']
+    """
+    is_next = False
+    for word in words:
+        if _WRITTEN.fullmatch(word):
+            is_next = True
+        elif is_next and not _HANDED.fullmatch(word):
+            yield word
+            is_next = False
 
 
 def _is_in(path: str, top: str) -> bool:

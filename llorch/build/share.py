@@ -37,33 +37,37 @@ class BinaryShare(Share):
         watched = {name: _digest_of(name) for name in plan.settings.env}
         self.settings = {**self._asked(), "watched": watched}
         self._sysroot = self._shim = ""
+        self._gpus: str | None = None
 
     def here(self) -> Maker:
         """Return the toolchain that would build, or the one that is pinned where there is none."""
         toolchain.require_folder(self._plan.manifest, self._workspace.name(self._plan.manifest), self.recipe.name)
         self._refuse_other_rustc()
+        self._gpus = toolchain.gpus_built_for() if self._plan.backend == "cuda" else None
         identity = toolchain.identify(self._plan.folder)
         if identity is not None:
             self._sysroot = str(identity.sysroot)
             self._shim = self._state.digest(identity.shim) if identity.shim else ""
-            return Maker(self._facts(identity.exact["release"], self._shim), identity.exact)
+            return Maker(self._facts(identity.exact["release"], self._shim, self._gpus), identity.exact)
         release = toolchain.pinned_release(self._plan.folder)
         if release is None:
             raise Unshared("there is no Rust here, and no rust-toolchain.toml that pins a version such as 1.95.0")
-        return Maker(self._facts(release, ""), None)
+        return Maker(self._facts(release, "", self._gpus), None)
 
     def made(self, record: Record) -> Maker:
         """Return the toolchain that has built."""
         values = record.get("values") or {}
         if "toolchain" not in values:
             raise Unshared("it was built before the cache knew what to note")
+        if self._plan.backend == "cuda" and "gpus" not in values:
+            raise Unshared("nobody has noted which cards it was built for")
         self._refuse_other_rustc()
         exact = json.loads(values["toolchain"])
-        return Maker(self._facts(exact["release"], values.get("shim", "")), exact)
+        return Maker(self._facts(exact["release"], values.get("shim", ""), values.get("gpus")), exact)
 
-    def _facts(self, release: str, shim: str) -> dict[str, Any]:
+    def _facts(self, release: str, shim: str, gpus: str | None) -> dict[str, Any]:
         facts = {**self._asked(), "release": release, "rustc": shim, "target": self._plan.target}
-        return {**facts, "gpus": toolchain.gpus_built_for()} if self._plan.backend == "cuda" else facts
+        return facts if gpus is None else {**facts, "gpus": gpus}
 
     def _asked(self) -> dict[str, Any]:
         """Return what is asked for, by llorch.toml and the environment."""
@@ -159,7 +163,7 @@ class BinaryShare(Share):
 
     def values(self, maker: Maker, bound: tuple[str, ...]) -> Mapping[str, str]:
         """Return what a build would have noted."""
-        return noted(maker.exact or {}, self._sysroot, self._shim, bound)
+        return noted(maker.exact or {}, self._sysroot, self._shim, bound, self._gpus)
 
 
 def _digest_of(name: str) -> str | None:
@@ -168,9 +172,24 @@ def _digest_of(name: str) -> str | None:
     return None if value is None else hashlib.sha256(value).hexdigest()
 
 
-def noted(exact: Mapping[str, str], sysroot: str, shim: str, bound: tuple[str, ...]) -> dict[str, str]:
-    """Return what a binary's record has for its share: who has made it, and what else of this machine is in it."""
-    return {"toolchain": json.dumps(dict(exact)), "sysroot": sysroot, "shim": shim, "bound": " ".join(bound)}
+def noted(
+    exact: Mapping[str, str], sysroot: str, shim: str, bound: tuple[str, ...], gpus: str | None
+) -> dict[str, str]:
+    """Return what a binary's record has for its share: who has made it, and what else of this machine is in it.
+
+    Args:
+        gpus: the cards that it is built for; None where none matter, or where they are not known.
+    """
+    values = {"toolchain": json.dumps(dict(exact)), "sysroot": sysroot, "shim": shim, "bound": " ".join(bound)}
+    return values if gpus is None else {**values, "gpus": gpus}
+
+
+def cards(plan: Plan) -> str | None:
+    """Return which cards a build would be for; None where none matter, or where they do not tell: it is not shared."""
+    try:
+        return toolchain.gpus_built_for() if plan.backend == "cuda" else None
+    except Unshared:
+        return None
 
 
 def _is_transparent(wrapper: str) -> bool:

@@ -56,13 +56,14 @@ def _member(plan: Plan, task: dict[str, Any]) -> dict[str, Any]:
 
 def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
     from llorch.build import binary  # only a build needs it
-    from llorch.build.share import noted
+    from llorch.build.share import cards, noted
 
     run = session()
     progress.say("looking for the tools")
     tools = binary.look_for_tools(plan, run.workspace, run.settings.cargo.rustc_wrapper)
     if tools.wrapper.flaw:
         run.board.warn(f"`{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
+    gpus = cards(plan)
     built = binary.build(plan, recipe, tools, run.workspace, run.state, progress)
     size = run.workspace.path(plan.target).stat().st_size
     parts = [plan.target, ui.bytes_text(size)]
@@ -73,7 +74,7 @@ def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
     values = {"started": str(built.started)}
     if tools.identity is not None:
         exact, sysroot, shim = tools.identity
-        values |= noted(exact, str(sysroot), run.state.digest(shim) if shim else "", built.bound)
+        values |= noted(exact, str(sysroot), run.state.digest(shim) if shim else "", built.bound, gpus)
     return Done(", ".join(parts), values=values, inputs=built.inputs)
 
 

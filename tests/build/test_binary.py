@@ -140,6 +140,21 @@ def test_a_build_that_failed_is_not_forgotten(built: Rust, llorch: Llorch) -> No
     assert "never" not in built.says()
 
 
+def test_a_first_build_that_failed_tells_nothing(rust: Rust, llorch: Llorch) -> None:
+    """Without other records what cargo has kept stays unknown after a build that did not end."""
+    inner, main = rust.root / "crates/base/src/inner.rs", (rust.root / MAIN).read_text()
+    old = inner.read_text()
+    assert made(llorch) == "done"
+    shutil.rmtree(rust.root / ".llorch")
+    inner.write_text(old.replace("inner", "older"))
+    os.utime(inner, (1, 1))
+    rust.write(MAIN, "fn main() { broken }")
+    assert llorch("build", "worker", "cpu").code == 5
+    rust.write(MAIN, main + "// mended\n")
+    assert made(llorch) == "done"
+    assert "older" in rust.says()
+
+
 @pytest.mark.parametrize("name", ["app/src/motto.txt", ".cargo/config.toml"])
 def test_what_is_deleted_during_the_build_is_missed(built: Rust, llorch: Llorch, name: str) -> None:
     """A file that the build may have read, and that is gone at its end, is no file that must stay away."""
@@ -199,6 +214,31 @@ def test_cargos_own_files_are_no_edit(rust: Rust, llorch: Llorch) -> None:
     assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "up-to-date"
     rust.write("../one/more.txt", "")
     assert llorch("-C", "../one", "build", "one", "--json").json["tasks"][0]["outcome"] == "done"
+
+
+def test_another_backend_is_built_once(rust: Rust, llorch: Llorch) -> None:
+    """What cargo keeps for other features is not what it takes: sources that are newer have nothing built twice."""
+    one = '[package]\nname = "one"\nversion = "0.1.0"\nedition = "2021"\nautobins = false\n[workspace]\n'
+    bins = "".join(f'[[bin]]\nname = "one-{each}"\npath = "src/main.rs"\n' for each in "ab")
+    rust.write("../one/Cargo.toml", f"{one}[features]\na = []\nb = []\n{bins}")
+    main = rust.write("../one/src/main.rs", "")
+    toml = '[build.one]\nmanifest = "Cargo.toml"\nbin = "one-{backend}"\nbackends = ["a", "b"]\n'
+    rust.write("../one/llorch.toml", toml + 'features = ["{backend}"]\n')
+    for backend in ("a", "b"):
+        main.write_text(f"fn main() {{ /* {backend} */ }}")
+        before = main.stat().st_mtime_ns
+        rust.calls()
+        done = llorch("-C", "../one", "build", "one", backend)
+        assert done.code == 0, done.err
+        assert sum(call.startswith("build ") for call in rust.calls()) == 1
+        assert main.stat().st_mtime_ns == before
+
+
+def test_what_the_linker_writes_is_no_input(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that flags have it write does not have the binary built again."""
+    monkeypatch.setenv("RUSTFLAGS", "-Clink-arg=-Wl,-Map=out.map")
+    assert [made(llorch), made(llorch)] == ["done", "up-to-date"]
+    assert (rust.root / "out.map").stat().st_size > 0
 
 
 def test_a_library_that_is_linked_is_built_in(rust: Rust, llorch: Llorch) -> None:

@@ -42,6 +42,10 @@ def top(tmp_path: Path) -> Path:
         ("-Clink-arg=libs/two words.o", {"libs/two words.o"}),
         ("-Clink-arg=../opt/a.o -Clinker=../opt/cc", {"../opt/a.o"}),
         ("-Ctarget-cpu=native -Clink-arg=/no/such.o -L/usr/lib", set()),
+        ("-Clink-arg=-Wl,-Map=spec.json", set()),
+        ("-C link-arg=-Wl,-Map,spec.json,libs/libg.so", {"libs/libg.so"}),
+        ("-Clink-arg=-Xlinker -Clink-arg=--out-implib -Clink-arg=-Xlinker -Clink-arg=spec.json", set()),
+        ("-Clink-args=-Wl,--dependency-file=spec.json -Clink-arg=-Tapp/link.x", {"app/link.x"}),
         ("\0 = @ -L", set()),
     ],
 )
@@ -56,6 +60,39 @@ def test_flags_of_every_door(top: Path, flags: str, names: set[str]) -> None:
     text = flags.replace("\0", "")
     config.write_text(f'[target.\'cfg(unix)\']\nrustflags = ["{text}"]\nrunner = "tools/run"\n[env]\nX = "spec.json"\n')
     assert named_files([str(config)], (), folders, str(top), {}) == found
+
+
+def test_flags_one_by_one(top: Path) -> None:
+    """An option of the linker and its file may be flags of their own; a file with a space is one word."""
+    flags = ["-Clink-arg=-Map", "-Clink-arg=spec.json", "-Clink-arg=libs/two words.o", "-Clink-arg=libs/libf.a"]
+    found = {str(top / "libs/two words.o"), str(top / "libs/libf.a")}
+    assert named_files((), (), [str(top)], str(top), {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}) == found
+    said = [flag.replace("-Clink-arg", "cargo::rustc-link-arg") for flag in flags]
+    assert named_files((), said, [str(top)], str(top), {}) == found
+    (top / ".cargo").mkdir()
+    (top / ".cargo/config.toml").write_text(f"[build]\nrustflags = {flags}\n")
+    assert named_files([str(top / ".cargo/config.toml")], (), [str(top)], str(top), {}) == found
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_system"),
+    [
+        ("/lib", True), ("/usr/lib/", True), ("/usr/lib/x86_64-linux-gnu/cmake", True), ("/lib32", True),
+        ("/usr/lib64/a", True), ("/usr/libx32", True), ("/usr/share/../lib", True), ("/usr/local/lib", False),
+        ("/libs", False), ("/library/x", False), ("/usr/lib-own", False), ("/usr/lib/../libs", False),
+        ("/lib640", False),
+    ],
+)  # fmt: skip
+def test_folders_of_the_distribution(top: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_system: bool) -> None:
+    """Their libraries are left out, those of folders whose names only begin so are not."""
+    library = Path(folder, "libown.a")
+    with monkeypatch.context() as here:  # none of these is for tests to write into
+        here.setattr("os.path.isfile", lambda path: str(path) == str(library))
+        here.setattr("os.path.isdir", lambda path: str(path) == folder)
+        here.setattr(Path, "glob", lambda self, pattern: iter([self / "libown.a"]))
+        here.setattr(Path, "is_file", lambda self: self == library)
+        found = named_files((), (), [str(top)], str(top), {"RUSTFLAGS": f"-L {folder}"})
+    assert found == (set() if is_system else {str(library)})
 
 
 def test_paths_of_configuration(top: Path) -> None:

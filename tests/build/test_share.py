@@ -12,7 +12,7 @@ from llorch import toolchain
 from llorch.build.binary import UNBUILT
 from llorch.build.found import CACHE_TAG
 from llorch.build.plan import Plan
-from llorch.build.share import BinaryShare, noted
+from llorch.build.share import BinaryShare, cards, noted
 from llorch.config import Build, Workspace
 from llorch.errors import NotInWorkspace, Unshared
 from llorch.share import CPU, WORKSPACE, Maker
@@ -107,6 +107,25 @@ def test_which_cards_decide(shares: Shares, workspace: Path, monkeypatch: pytest
     assert [each["gpus"] for each in found] == ["8.6", "8.9"]
 
 
+def test_cards_that_it_was_built_for(shares: Shares, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA build is shared for those that were there, whichever are here now; without a note it is not."""
+    asked = workspace / "bin/nvidia-smi"
+    asked.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{asked.parent}:{os.environ['PATH']}")
+    share = shares(backend="cuda")
+    for body, capability in (("echo 8.6", "8.6"), ("echo 8.9", "8.9"), ("exit 1", None)):
+        asked.write_text(f"#!/bin/sh\n{body}\n")
+        asked.chmod(0o755)
+        assert (cards(share._plan), cards(shares(backend="cpu")._plan)) == (capability, None)
+        if capability:
+            assert share.values(share.here(), ())["gpus"] == capability
+        for other in ("8.6", ""):
+            values = noted(EXACT, "/nowhere", "", (), other)
+            assert share.made({**record(), "values": values}).facts["gpus"] == other
+    with pytest.raises(Unshared, match="which cards it was built for"):
+        share.made(record())
+
+
 def test_the_toolchain(shares: Shares, workspace: Path) -> None:
     """What is installed is told exactly; a program in rustc's place by its contents; a pin by its release alone."""
     assert shares().here().exact == EXACT
@@ -153,7 +172,7 @@ def test_configuration_that_names_other_programs(
 
 def record(**inputs: str | None) -> dict[str, Any]:
     """Return the record of a build."""
-    values = noted(EXACT, "/nowhere", "", ())
+    values = noted(EXACT, "/nowhere", "", (), None)
     return {"definition": {}, "inputs": inputs, "values": {"started": "1", **values}}
 
 
@@ -163,7 +182,7 @@ def test_what_has_made_it(shares: Shares) -> None:
     with pytest.raises(Unshared, match="before the cache"):
         shares().made({"definition": {}, "inputs": {}, "values": {"started": "1"}})
     assert shares().bound(record()) == ()
-    bound = {"values": noted(EXACT, "", "", (WORKSPACE, CPU))}
+    bound = {"values": noted(EXACT, "", "", (WORKSPACE, CPU), None)}
     assert shares().bound(bound) == (WORKSPACE, CPU)
     share = shares()
     share.here()
@@ -247,6 +266,10 @@ def test_what_cargo_is_told_later(shares: Shares, workspace: Path) -> None:
     note = state.record("build:app begun")
     assert started > 0
     assert note["inputs"] == {"app/src/main.rs": UNBUILT, "$X": UNBUILT}
+    # Of a first build that did not end it is not known either.
+    state.save("build:app begun", {"definition": {}, "inputs": {}, "targets": {}, "values": {"started": "0"}})
+    assert int(share.begin({"$X"})["started"]) > 0
+    assert state.record("build:app begun")["inputs"] == {"$X": UNBUILT}
     # Of what is known, what has changed since.
     state.forget("build:app begun")
     (workspace / "a").write_text("new")
