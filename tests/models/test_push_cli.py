@@ -106,7 +106,7 @@ def test_a_push_that_is_interrupted_while_nothing_moves(
     have(llorch)
     begun = box.repository.parent / "begun"
     os.mkfifo(begun)
-    box.program("cat", f'echo begun >"{begun}"; exec sleep 600')
+    box.program("cat", f'echo begun >"{begun}"; exec sleep 60')
     command = [str(BIN / "llorch"), "models", "push", "m", "--to", "box"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, process_group=0) as process:
         assert process.stderr is not None
