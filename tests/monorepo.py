@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import dedent
 
 import tomli
 
 from tests.conftest import BIN, ROOT
+from tests.dev.trees import write_tree
 from tests.git.conftest import add_submodule, clone, git, repository
 from tests.hub import Hub
 from tests.models.gguf_files import good_gguf
@@ -118,18 +118,10 @@ def fill(hub: Hub) -> None:
             hub.add(repo, files)
 
 
-def write_files(folder: Path) -> None:
-    """Write the repository's files."""
-    for name, text in FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(text).lstrip("\n"))
-
-
 def make_origin(origin: Path, sources: Path) -> None:
     """Make the repository that the user has cloned, with two submodules."""
     assert SYSROOT is not None, "cargo is not installed"
-    write_files(repository(origin))
+    write_tree(repository(origin), FILES)
     for name in ("candle", "llama.cpp"):
         add_submodule(origin, repository(sources / name), f"reference/{name}")
     subprocess.run(

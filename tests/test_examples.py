@@ -11,8 +11,10 @@ import tomli
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from tests.conftest import Run, in_terminal
+from tests.dev.trees import write_tree
 from tests.git.conftest import isolated
-from tests.monorepo import user, write_files
+from tests.monorepo import FILES as REPOSITORY
+from tests.monorepo import user
 from tests.pages import PAGES, Block, Example, blocks, examples, flaw
 from tests.rust import needs_cargo
 
@@ -163,7 +165,7 @@ def test_configuration_loads(block: Block, workspace: Path, llorch: Llorch) -> N
     else:
         table = next(key for key in tomli.loads(block.text) if key not in ("version", "extends"))
         name, command = FILES.get(table, ("llorch.toml", ["list"]))
-    write_files(workspace)
+    write_tree(workspace, REPOSITORY)
     prefix = "version = 1\n" if block.language == "toml" and "version = " not in block.text else ""
     (workspace / name).write_text(prefix + block.text)
     done = llorch(*command)

@@ -115,8 +115,12 @@ def read_files(workspace: Workspace, environ: Mapping[str, str] = os.environ) ->
         hosts=hosts,
         plans=plans,
         suites=suites,
-        wrong=tuple(loaded.locate(each) if isinstance(each, Mistake) else each for each in wrong),
+        wrong=tuple(_located(wrong, loaded)),
     )
+
+
+def _located(found: Sequence[Problem | Mistake], loaded: Loaded) -> list[Problem]:
+    return [loaded.locate(each) if isinstance(each, Mistake) else each for each in found]
 
 
 def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.environ) -> Report:
@@ -137,7 +141,7 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
         shell.stop()
         raise
     told = [each for each in found if not isinstance(each, Skipped)]
-    problems = [files.loaded.locate(each) if isinstance(each, Mistake) else each for each in told]
+    problems = _located(told, files.loaded)
     return Report(
         problems=tuple(sorted(problems, key=lambda each: (each.severity, each.file, each.line or 0))),
         files=tuple(files.names()),

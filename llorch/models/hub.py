@@ -241,10 +241,12 @@ def told(repo: str, revision: str | None = None, path: str | None = None) -> Ite
         raise Passing(f"{endpoint()} does not answer as a Hub ({error})") from error
 
 
-def trouble(status: int, headers: Mapping[str, str]) -> Passing:
-    """Return the error for an answer that is another one later, with the seconds that its headers ask to wait."""
+def trouble(status: int, headers: Mapping[str, str]) -> Passing | None:
+    """Return the error for an answer that may be another one later, with the seconds that its headers ask to wait."""
     import time
 
+    if status not in (408, 429) and status < 500:
+        return None
     left = None if "retry-after" in headers else limited(headers.get("ratelimit"))
     wait = retry_after(headers.get("retry-after"), time.time()) if left is None else left
     return Passing(f"the server answers {status}", wait)
@@ -322,8 +324,8 @@ def _bad_token(repo: str) -> AccessDenied:
 
 def _of_status(repo: str, error: Any) -> Exception:
     status = _status(error)
-    if status in (408, 429) or status >= 500:
-        return trouble(status, error.response.headers)
+    if status and (passing := trouble(status, error.response.headers)):
+        return passing
     if status == 401 and client().get_token() is not None:
         return _bad_token(repo)
     if status in (401, 403):

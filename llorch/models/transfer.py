@@ -134,8 +134,8 @@ def _check_status(response: Any, part: Part, remote: Remote) -> None:
         raise NotFound(f"there is no `{_address(remote)}` ({status})", hint="correct `url` in the catalog")
     if status in (401, 403):
         raise AccessDenied(f"`{_address(remote)}` is refused ({status})", hint="it must be readable without a login")
-    if status in (408, 429) or status >= 500:
-        raise hub.trouble(status, response.headers)
+    if passing := hub.trouble(status, response.headers):
+        raise passing
     raise LlorchError(f"the server answers {status} for `{part.name}`", hint="try again later, or another source")
 
 

@@ -231,8 +231,8 @@ def _body(response: Any, url: str) -> bytes:
         raise NotFound(f"there is no `{url}` ({status})", hint="correct [paths] catalog_url")
     if status in (401, 403):
         raise AccessDenied(f"`{url}` is refused ({status})", hint="it must be readable without a login")
-    if status in (408, 429) or status >= 500:
-        raise hub.trouble(status, response.headers)
+    if passing := hub.trouble(status, response.headers):
+        raise passing
     if status != 200:
         raise LlorchError(f"the server answers {status} for `{url}`", hint="correct [paths] catalog_url")
     if response.headers.get("content-encoding", "identity") != "identity":
