@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,11 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this machine's settings of git away."""
+    isolate(monkeypatch)
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give git its settings by the environment, and none of this machine's."""
     for name in [*os.environ]:
         if name.startswith("GIT_"):
@@ -89,23 +96,36 @@ class World:
         return made
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A clone to be in: its submodules are `reference/candle`, with `inner lib` in it, and `reference/llama ü`."""
-    inner = repository(tmp_path / "sources" / "inner")
-    candle = repository(tmp_path / "sources" / "candle")
-    add_submodule(candle, inner, "inner lib")
-    llama = repository(tmp_path / "sources" / "llama")
-    origin = repository(tmp_path / "origin")
-    commit(origin, "llorch.toml", "version = 1\n")
-    commit(origin, ".gitignore", "ignored*\n.llorch/\n")
-    sources = {"reference/candle": candle, "reference/llama ü": llama}
-    for path, source in sources.items():
-        add_submodule(origin, source, path)
-    git(origin, "submodule", "--quiet", "update", "--init", "--recursive")
-    work = clone(origin, tmp_path / "Wörk trée")
-    monkeypatch.chdir(work)
+@cache
+def first_world(place: Path) -> World:
+    """Make what each test has a copy of, in the one place, which commits name; the first one is put beside it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        isolate(monkeypatch)
+        inner = repository(place / "sources" / "inner")
+        candle = repository(place / "sources" / "candle")
+        add_submodule(candle, inner, "inner lib")
+        llama = repository(place / "sources" / "llama")
+        origin = repository(place / "origin")
+        commit(origin, "llorch.toml", "version = 1\n")
+        commit(origin, ".gitignore", "ignored*\n.llorch/\n")
+        sources = {"reference/candle": candle, "reference/llama ü": llama}
+        for path, source in sources.items():
+            add_submodule(origin, source, path)
+        git(origin, "submodule", "--quiet", "update", "--init", "--recursive")
+        work = clone(origin, place / "Wörk trée")
+    place.rename(place.with_name("first"))
     return World(origin, {**sources, "reference/candle/inner lib": inner}, work)
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A clone to be in: its submodules are `reference/candle`, with `inner lib` in it, and `reference/llama ü`."""
+    place = tmp_path_factory.getbasetemp() / "git" / "world"
+    world = first_world(place)
+    subprocess.run(["cp", "-a", place.with_name("first"), place], check=True)
+    monkeypatch.chdir(world.work)
+    yield World(world.origin, dict(world.sources), world.work)
+    place.rename(tmp_path / "world")
 
 
 def state(folder: Path) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import json
 import sys
 import venv
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.remote.sshd import Sshd
 
 BEHIND_A_BANNER = 'ForceCommand printf "Welcome\\n\\n"; exec {shell} -c "$SSH_ORIGINAL_COMMAND"'
 """An option for sshd: a login shell that says something first."""
+_numbers = count()
 
 
 def declare(workspace: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Path:
@@ -19,7 +21,7 @@ def declare(workspace: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch, **more
     config = workspace.parent / "ssh config"
     config.write_text(f'UserKnownHostsFile "{sshd.known_hosts}"\nGlobalKnownHostsFile /dev/null\nIdentityAgent none\n')
     monkeypatch.setenv("LLORCH_SSH_CONFIG", str(config))
-    name = f"Projekte/{workspace.parent.name} ü"
+    name = f"Projekte/{next(_numbers)} ü"
     entry = {
         "host": sshd.address,
         "port": sshd.port,
