@@ -62,6 +62,7 @@ FILES: Mapping[str, str] = {
     "bin/llorch-candled/tests/team_011_integration.rs": "#[test]\nfn answers() {}\n",
 }
 MODEL = "bartowski/Llama-3.2-3B-Instruct-GGUF", "Llama-3.2-3B-Instruct-Q4_K_M.gguf"
+CHECKPOINT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SSH_CONFIG = """\
 Host workstation.home.arpa
   HostName {sshd.address}

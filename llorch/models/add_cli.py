@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from llorch.models.edit import Draft, Raw
     from llorch.models.news import Listed, Repository
 
+OUTTYPES = get_args(Outtype)
+
 
 class _Type(click.Choice[str]):
     """A type to quantize to; of one that will not do it is said why."""
@@ -26,7 +28,7 @@ class _Type(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         complaint = check_quantize_type(value)
         if complaint is not None:
-            self.fail(f"{complaint}; there are {', '.join(self.choices)}", param, ctx)
+            self.fail(f"{complaint} (there are {', '.join(self.choices)})", param, ctx)
         return str(value)
 
 
@@ -41,14 +43,15 @@ class _Type(click.Choice[str]):
 @click.option("--revision", metavar="REV", default="", help="Take this commit, branch or tag.")
 @click.option(
     "--outtype",
-    type=click.Choice(get_args(Outtype)),
-    help="Have the checkpoint converted to a GGUF with such weights; `auto` unless given.",
+    type=click.Choice(OUTTYPES),
+    metavar="TYPE",
+    help=f"Have the checkpoint converted to a GGUF of this type: {', '.join(OUTTYPES)}.",
 )
 @click.option(
     "--quantize",
     type=_Type(QUANTIZED),
     metavar="TYPE",
-    help="Have the converted GGUF quantized to this type, such as Q4_K_M.",
+    help="Have the checkpoint converted, and quantized to this type, such as Q4_K_M.",
 )
 @dry_run_option
 def add(what: str, id: str | None, revision: str, outtype: Outtype | None, quantize: str | None) -> None:
@@ -66,8 +69,8 @@ def add(what: str, id: str | None, revision: str, outtype: Outtype | None, quant
     named = _named(what)
     revision = revision or named.revision
     complaints = [check_revision(revision) if revision else None, check_id(id) if id is not None else None]
-    if quantize is not None and outtype == "q8_0":
-        complaints.append("`--outtype` is to be of 16 or 32 bits where `--quantize` follows, and `q8_0` is not")
+    if quantize is not None and outtype in ("q8_0", quantize.lower()):
+        complaints.append(f"`--quantize {quantize}` needs another `--outtype`, of 16 or 32 bits, than {outtype}")
     for complaint in complaints:
         if complaint is not None:
             raise click.UsageError(complaint, click.get_current_context())

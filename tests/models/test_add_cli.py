@@ -212,10 +212,11 @@ def test_what_llorch_cannot_convert_is_for_llama_cpp(workspace: Path, hub: Hub) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--quantize", "Q4_K"), "`Q4_K` is not a type; did you mean `Q4_K_S`?; there are F32, F16, Q4_0,"),
+        (("--quantize", "Q4_K"), "`Q4_K` is not a type; did you mean `Q4_K_S`? (there are F32, F16, Q4_0,"),
         (("--quantize", "IQ1_S"), "`IQ1_S` needs an importance matrix, which llorch does not make"),
-        (("--outtype", "int4"), "'int4' is not one of 'f32', 'f16', 'bf16', 'q8_0', 'auto'"),
-        (("--outtype", "q8_0", "--quantize", "Q4_0"), "`--outtype` is to be of 16 or 32 bits where `--quantize`"),
+        (("--outtype", "int4"), "`int4` is not one of `f32`, `f16`, `bf16`, `q8_0`, `auto`"),
+        (("--outtype", "q8_0", "--quantize", "Q4_0"), "`--quantize Q4_0` needs another `--outtype`, of 16 or 32 bits"),
+        (("--outtype", "f16", "--quantize", "F16"), "`--quantize F16` needs another `--outtype`, of 16 or 32 bits"),
     ],
 )
 def test_wrong_types_are_refused_before_anything_is_asked(
