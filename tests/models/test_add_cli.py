@@ -1,7 +1,7 @@
-"""`llorch models add`: with the real client as programs, the rest in this process."""
+"""`llorch models add`, with the real client: as a program, and in this process."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,15 +35,15 @@ ADD = {"schema": int, "dry_run": bool, "entry": ENTRY, "catalog": str}
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub with a public and a gated repository and a checkpoint, which programs take for the real one."""
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        hub.add("org/model", {"model.gguf": WEIGHTS, "config.json": b"{}"}, lfs=["model.gguf"], license="apache-2.0")
-        split = {f"big-0000{n}-of-00002.gguf": Generated(n) for n in (1, 2)}
-        hub.add("org/gated", {**split, "small.gguf": Generated(5)}, gated=True)
-        hub.add("org/Tiny", {**TINY, "onnx/model.onnx": b"x"}, lfs=["model.safetensors"])
-        yield hub
+def hub(empty_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A Hub with a public and a gated repository and a checkpoint, which programs take for the real one, too."""
+    monkeypatch.setenv("HF_ENDPOINT", empty_hub.endpoint)
+    files = {"model.gguf": WEIGHTS, "config.json": b"{}"}
+    empty_hub.add("org/model", files, lfs=["model.gguf"], license="apache-2.0")
+    split = {f"big-0000{n}-of-00002.gguf": Generated(n) for n in (1, 2)}
+    empty_hub.add("org/gated", {**split, "small.gguf": Generated(5)}, gated=True)
+    empty_hub.add("org/Tiny", {**TINY, "onnx/model.onnx": b"x"}, lfs=["model.safetensors"])
+    return empty_hub
 
 
 def llorch_models(*arguments: str, **env: str) -> Run:
@@ -78,11 +78,11 @@ def test_add_makes_a_catalog(workspace: Path, hub: Hub) -> None:
     assert llorch_models("download", "model", "other").code == 0
 
 
-def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub) -> None:
+def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """All shards are in the entry, and that it is gated; no access is needed to declare it."""
-    tried = llorch_models("add", "org/gated:big-00001-of-00002.gguf", "--dry-run")
+    tried = llorch("models", "add", "org/gated:big-00001-of-00002.gguf", "--dry-run")
     assert (tried.code, tried.out.splitlines()[0], os.listdir()) == (0, "[models.big]", [])
-    assert llorch_models("add", "org/gated:big-00001-of-00002.gguf").code == 0
+    assert llorch("models", "add", "org/gated:big-00001-of-00002.gguf").code == 0
     assert entries()["big"]["gated"] is True
     assert [file["path"] for file in entries()["big"]["files"]] == [
         "big-00001-of-00002.gguf",
@@ -90,11 +90,11 @@ def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub) -> None:
     ]
 
 
-def test_add_takes_a_split_model_of_large_letters(workspace: Path, hub: Hub) -> None:
+def test_add_takes_a_split_model_of_large_letters(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """An ending in capitals is one too, and stays as it is."""
     names = [f"Big-0000{n}-of-00002.GGUF" for n in (1, 2)]
     hub.add("org/loud", {name: Generated(9) for name in names})
-    assert llorch_models("add", f"org/loud:{names[1]}").code == 0
+    assert llorch("models", "add", f"org/loud:{names[1]}").code == 0
     found = entries()["big"]
     assert ([file["path"] for file in found["files"]], found["name"]) == (names, "Big-00001-of-00002")
 
@@ -110,19 +110,19 @@ def test_add_takes_a_pasted_address_of_any_name(workspace: Path, hub: Hub, name:
     assert Path(".test-models/odd/a b", name).stat().st_size == 99
 
 
-def test_add_wants_to_know_which(workspace: Path, hub: Hub) -> None:
+def test_add_wants_to_know_which(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """Several candidates are listed with their sizes."""
-    done = llorch_models("add", "org/gated")
+    done = llorch("models", "add", "org/gated")
     assert (done.code, "error: `org/gated` has 2 GGUF files: say which file to add" in done.err) == (1, True)
     assert "  org/gated:big-00001-of-00002.gguf and 1 more (3 bytes)\n  org/gated:small.gguf (5 bytes)" in done.err
 
 
-def test_add_of_a_file_in_git(workspace: Path, hub: Hub) -> None:
+def test_add_of_a_file_in_git(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """It has no sha256 yet, and how it gets one is said; without a license none is written."""
     hub.add("org/bare", {"Ü.gguf": b"x"}, license="")
-    unnamed = llorch_models("add", "org/bare")
+    unnamed = llorch("models", "add", "org/bare")
     assert (unnamed.code, "hint: give one with `--id`" in unnamed.err) == (8, True)
-    done = llorch_models("add", "org/bare", "--id", "bare")
+    done = llorch("models", "add", "org/bare", "--id", "bare")
     assert (done.code, "warning: Ü.gguf has no sha256 on the Hub" in done.err) == (0, True)
     assert "license:    not named" in done.err
     assert entries()["bare"]["files"] == [{"path": "Ü.gguf", "size": 1}]
@@ -180,12 +180,12 @@ def test_a_checkpoint_is_had_by_one_command_and_one_download(workspace: Path, hu
     assert {task["outcome"] for task in again.json["tasks"]} == {"up-to-date"}
 
 
-def test_a_checkpoint_beside_a_gguf_is_taken_if_asked_for(workspace: Path, hub: Hub) -> None:
+def test_a_checkpoint_beside_a_gguf_is_taken_if_asked_for(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """A conversion that is asked for, or a file of the checkpoint that is named, means it; else the GGUF is meant."""
     hub.add("org/Both-1M", {**TINY, "sub/both.gguf": WEIGHTS}, lfs=["model.safetensors", "sub/both.gguf"])
-    assert llorch_models("add", "org/Both-1M").out == "added both to catalog.toml\n"
+    assert llorch("models", "add", "org/Both-1M").out == "added both to catalog.toml\n"
     assert "convert" not in entries()["both"]
-    done = llorch_models("add", "org/Both-1M", "--outtype", "f16", "--quantize", "Q4_K_M", "--json")
+    done = llorch("models", "add", "org/Both-1M", "--outtype", "f16", "--quantize", "Q4_K_M", "--json")
     made = {"convert": {"to": str, "outtype": str, "engine": str}, "quantize": {"to": str, "type": str}}
     assert (done.code, mismatch(done.json, {**ADD, "entry": {**ENTRY, **made}})) == (0, None)
     assert [done.json["entry"][key] for key in ("id", "name", "convert", "quantize")] == [
@@ -194,16 +194,16 @@ def test_a_checkpoint_beside_a_gguf_is_taken_if_asked_for(workspace: Path, hub: 
         {"to": "Both-1M-F16.gguf", "outtype": "f16", "engine": "builtin"},
         {"to": "Both-1M-Q4_K_M.gguf", "type": "Q4_K_M"},
     ]
-    named = llorch_models("add", f"{hub.endpoint}/org/Both-1M/blob/main/model.safetensors", "--dry-run")
+    named = llorch("models", "add", f"{hub.endpoint}/org/Both-1M/blob/main/model.safetensors", "--dry-run")
     assert (named.code, named.out.splitlines()[0]) == (0, "[models.both-1m]")
     assert 'convert = { to = "Both-1M.gguf", outtype = "auto", engine = "builtin" }' in named.out
 
 
-def test_what_llorch_cannot_convert_is_for_llama_cpp(workspace: Path, hub: Hub) -> None:
+def test_what_llorch_cannot_convert_is_for_llama_cpp(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """That is known, and told with its reason, before the weights come."""
     config = TINY["config.json"].replace(b"GPT2LMHeadModel", b"OtherForCausalLM")
     hub.add("org/other", {**TINY, "config.json": config}, lfs=["model.safetensors"])
-    done = llorch_models("add", "org/other", "--outtype", "q8_0")
+    done = llorch("models", "add", "org/other", "--outtype", "q8_0")
     assert (done.code, hub.bytes_sent("org/other/model.safetensors")) == (0, 0)
     assert "converted:  by llama.cpp: `config.json of org/other` is of 'OtherForCausalLM'" in done.err
     assert entries()["other-q8_0"]["convert"] == {"to": "other-Q8_0.gguf", "outtype": "q8_0", "engine": "llama.cpp"}
@@ -227,11 +227,11 @@ def test_wrong_types_are_refused_before_anything_is_asked(
     assert (done.code, words in done.err, hub.requests) == (2, True, [])
 
 
-def test_a_gated_checkpoint_needs_access(workspace: Path, hub: Hub) -> None:
+def test_a_gated_checkpoint_needs_access(workspace: Path, hub: Hub, llorch: Llorch) -> None:
     """Its small files are read, unlike those of a GGUF."""
     hub.add("org/locked", TINY, lfs=["model.safetensors"], gated=True)
-    refused = llorch_models("add", "org/locked", "--json")
+    refused = llorch("models", "add", "org/locked", "--json")
     assert (refused.code, refused.json["error"]["code"]) == (1, "access-denied")
     hub.tokens = {"hf_secret": {"org/locked"}}
-    done = llorch_models("add", "org/locked", "--json", HF_TOKEN="hf_secret")
+    done = llorch("models", "add", "org/locked", "--json", env={"HF_TOKEN": "hf_secret"})
     assert (done.code, done.json["entry"]["gated"]) == (0, True)
