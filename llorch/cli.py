@@ -180,11 +180,17 @@ class Command(Parsed):
         from llorch.signals import terminated  # `--help` does without
 
         with terminated():
-            if hosts and self.local is None:
-                from llorch.remote.cli import forward_command
+            try:
+                if hosts and self.local is None:
+                    from llorch.remote.cli import forward_command
 
-                return forward_command(hosts, ctx.find_root().obj)
-            return super().invoke(ctx)
+                    return forward_command(hosts, ctx.find_root().obj)
+                return super().invoke(ctx)
+            except (KeyboardInterrupt, SystemExit):
+                from llorch import shell
+
+                shell.stop()
+                raise
 
 
 class Table(Parsed, click.Group):

@@ -255,6 +255,32 @@ def test_a_reader_may_leave(tiny: Path, arguments: tuple[str, ...], buffering: s
     assert (process.returncode, err) == (141, "")
 
 
+WAITING = """
+import click
+from llorch import shell
+from llorch.cli import Command
+from llorch.parallel import in_parallel
+
+@click.command(cls=Command, example="", looks=True)
+def wait() -> None:
+    in_parallel([1, 2], lambda _: shell.output(["sh", "-c", "echo begun >> begun; echo > alive; exec sleep 1000"]), 1)
+
+with wait.make_context("wait", []) as context:
+    wait.invoke(context)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_end_is_one_for_what_threads_run(workspace: Path, number: signal.Signals) -> None:
+    """What other threads run is ended with an interrupted command; they begin nothing that was still to be done."""
+    os.mkfifo("alive")
+    with subprocess.Popen([sys.executable, "-c", WAITING], stderr=subprocess.DEVNULL) as process:
+        assert Path("alive").read_text() == "\n"
+        process.send_signal(number)
+    assert process.returncode == (-number if number is signal.SIGINT else 128 + number)
+    assert Path("begun").read_text() == "begun\n"
+
+
 @pytest.mark.parametrize("command", [("models", "download", "tiny"), ("list",)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_one_line(tiny: Path, command: tuple[str, ...], number: signal.Signals) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
-from llorch import shell
 from llorch.config import Loaded, Mistake, Workspace, read_jobs, read_settings
 from llorch.dev.replaced import find_scripts
 from llorch.dev.values import find_ignored
@@ -134,12 +133,8 @@ def check(workspace: Workspace, tasks: Names, environ: Mapping[str, str] = os.en
     found += _needs(files, None if found else tasks)
     found += _variables(files, environ)
     looks = (_crates, _programs, _hub, _hosts, _cache, _leftovers, _locks, _scripts)
-    try:
-        for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
-            found += part
-    except (KeyboardInterrupt, SystemExit):
-        shell.stop()
-        raise
+    for part in in_parallel(looks, lambda look: list(look(files)), len(looks)):
+        found += part
     told = [each for each in found if not isinstance(each, Skipped)]
     problems = _located(told, files.loaded)
     return Report(

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
-    Item = TypeVar("Item")
-    Answer = TypeVar("Answer")
     from llorch.shell import Talk
+
+    Answer = TypeVar("Answer")
 
     Say = Callable[[str], None]
 
@@ -159,17 +159,6 @@ def as_argument(path: str) -> str:
     ("'a b'", '-- -x')
     """
     return ("-- " if path.startswith("-") else "") + quoted(path)
-
-
-def at_once(items: Iterable[Item], work: Callable[[Item], Answer], threads: int) -> list[Answer]:
-    """Work on items in threads, as `in_parallel` does, and end what they run if this one is interrupted."""
-    from llorch.parallel import in_parallel  # `threading` takes 3 ms to import
-
-    try:
-        return in_parallel(items, work, threads)
-    except (KeyboardInterrupt, SystemExit):
-        shell.stop()
-        raise
 
 
 def look_alone(look: Talk[Answer]) -> Answer:

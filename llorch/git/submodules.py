@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 from llorch.errors import LlorchError, NotFound, Refused, UnknownName, of_system
 from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import parse_config
-from llorch.git.repo import NETWORK, Repo, at_once, listed
+from llorch.git.repo import NETWORK, Repo, listed
 from llorch.git.status import Declared, check_place, load_declared, load_status, load_submodules
 from llorch.git.unfetched import remember
+from llorch.parallel import in_parallel
 from llorch.text import quoted, shown
 
 Outcome = Literal["same", "moved", "cloned", "skipped", "failed"]
@@ -96,7 +97,7 @@ def move_all(level: Sequence[Declared], act: Act, inside: Act, before: Urls | No
         for each in level:
             with suppress(LlorchError):  # it is broken, as its move will say
                 urls |= load_urls(each.repo, each.path + "/") if _has_modules(each) else {}
-        done = at_once([each for each in level if each.path not in failed], _caught(act), NETWORK)
+        done = in_parallel([each for each in level if each.path not in failed], _caught(act), NETWORK)
         moves += done
         for move in (*refused, *done):
             if move.error is not None:

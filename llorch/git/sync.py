@@ -7,7 +7,7 @@ from llorch.errors import LlorchError
 from llorch.git.backup import Backup, Loss, find_again, find_loss, keep, now, way_back
 from llorch.git.disk import remove
 from llorch.git.failures import no_origin
-from llorch.git.repo import GITS, Repo, at_once
+from llorch.git.repo import GITS, Repo
 from llorch.git.status import Declared, check_place, load_declared
 from llorch.git.submodules import (
     Move,
@@ -21,6 +21,7 @@ from llorch.git.submodules import (
     outermost,
     to_recorded,
 )
+from llorch.parallel import in_parallel
 
 if TYPE_CHECKING:
     from llorch.git.repo import Say
@@ -85,7 +86,7 @@ def carry_out(plan: Plan, tell: "Say | None" = None) -> Result:
         LlorchError: the repository itself could not be moved; the hint has the way back. Of submodules see the moves.
     """
     urls = load_urls(plan.repo) if plan.target is not None else {}
-    losses = at_once(plan.losses, find_again, GITS)
+    losses = in_parallel(plan.losses, find_again, GITS)
     moment = now()
     kept = {loss.repo: keep(loss, moment) for loss in losses if not loss.is_none}
     backups = tuple(kept.values())
@@ -147,6 +148,6 @@ def _find_losses(
         return inner
 
     while level:
-        found = at_once([each for each in level if each.is_there], look, GITS)
+        found = in_parallel([each for each in level if each.is_there], look, GITS)
         level = [inner for inside in found for inner in inside]
     return tuple(sorted(losses, key=lambda loss: loss.repo.root)), tuple(failed)

@@ -209,7 +209,6 @@ def _handler(site: PutServer) -> type[BaseHTTPRequestHandler]:
             return True
 
         def _refuse(self, status: int) -> None:
-            self.close_connection = True
             with suppress(OSError):
                 self.rfile.read(int(self.headers["content-length"] or 0))
                 self._answer(status)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -343,17 +342,3 @@ def test_one_of_several_that_cannot_be_asked_about(
     found = check(Workspace(root=workspace, declared=True), lambda: ())
     assert found.problems == ()
     assert found.skipped == (Skipped("g on the Hub", "`org/g` is gated, and there is no token"),)
-
-
-def test_an_interrupt_ends_what_was_begun(workspace: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs that were started are ended with it."""
-    ended = threading.Event()
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rules, "in_parallel", interrupted)
-    monkeypatch.setattr("llorch.shell.stop", ended.set)
-    with pytest.raises(KeyboardInterrupt):
-        check(Workspace(root=workspace, declared=True), lambda: ())
-    assert ended.is_set()

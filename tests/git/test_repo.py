@@ -1,15 +1,12 @@
 """Finding repositories, and running git in them."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from llorch.errors import LlorchError, Malformed, ToolMissing
-from llorch.git.repo import Repo, at_once, find_repo
+from llorch.git.repo import Repo, find_repo
 from tests.git.conftest import World, commit, git, head, repository
 
 
@@ -68,32 +65,6 @@ def test_without_git_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ToolMissing, match="`git` is not installed") as caught:
         Repo(root=tmp_path).look("status")
     assert "apt install git" in str(caught.value.hint)
-
-
-WAITING = """
-import sys
-from llorch import shell
-from llorch.git.repo import at_once
-from llorch.signals import terminated
-with terminated():
-    at_once([1, 2, 3], lambda _: shell.output(["sh", "-c", "echo begun >> begun; echo > alive; exec sleep 1000"]), 1)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_end_is_one_for_what_threads_run(workspace: Path, number: signal.Signals) -> None:
-    """What other threads run is ended with an interrupted run, and they begin nothing that was still to be done."""
-    os.mkfifo("alive")
-    with subprocess.Popen([sys.executable, "-c", WAITING], stderr=subprocess.DEVNULL) as process:
-        assert Path("alive").read_text() == "\n"
-        process.send_signal(number)
-    assert process.returncode == (-number if number is signal.SIGINT else 128 + number)
-    assert Path("begun").read_text() == "begun\n"
-
-
-def test_work_at_once_has_its_answers_in_order() -> None:
-    """Whatever ends first."""
-    assert at_once([1, 2, 3], lambda item: item * 2, 2) == [2, 4, 6]
 
 
 def test_a_colon_in_the_path_opens_no_repository_above(tmp_path: Path) -> None:
