@@ -27,6 +27,8 @@ from llorch.text import shown
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """In transformers' order, where each may be one file or an index of several."""
 INDEX = ".index.json"
+REASON = 400
+"""Letters of a reason that are told."""
 TOKENIZERS = (
     *("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"),
     *("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"),
@@ -172,5 +174,5 @@ def _choose_engine(files: Files, config: Mapping[str, Any]) -> tuple[Engine, str
         plan = plan_conversion(checkpoint, _Promised(checkpoint))
         load_vocabulary(files, config, plan.vocabulary)
     except (Malformed, Unsupported) as error:
-        return "llama.cpp", error.message
+        return "llama.cpp", shown(error.message)[:REASON]  # with what a tokenizer calls itself
     return "builtin", ""

@@ -141,6 +141,12 @@ def test_another_tokenizer_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, byte
     del tiny["tokenizer.json"]
     found = look(empty_hub, {**tiny, "tokenizer.model": b"sentencepiece"})
     assert (found.engine, found.reason) == ("llama.cpp", "there is no `tokenizer.json` among the files")
+    found = look(empty_hub, {**tiny, "tokenizer.json": json.dumps({"model": {"type": "\x1b[31m" * 99}}).encode()})
+    assert (found.reason.count("its model is \\x1b[31m"), found.reason.isprintable(), len(found.reason)) == (
+        1,
+        True,
+        400,
+    )
 
 
 @pytest.mark.parametrize(
