@@ -57,7 +57,7 @@ MODELS: Mapping[str, Place] = {
     "push": Place("llorch.models.push_cli", "push", "Copy models to other machines"),
     "pull": Place("llorch.models.push_cli", "pull", "Copy models from another machine"),
     "land": Place("llorch.models.push_cli", "land_file", "Take in a file that another machine has sent"),
-    "add": Place("llorch.models.catalog_cli", "add", "Write a model of the Hub into the catalog"),
+    "add": Place("llorch.models.add_cli", "add", "Write a model of the Hub into the catalog"),
     "pin": Place("llorch.models.catalog_cli", "pin", "Write commit, sizes and digests into the catalog"),
     "outdated": Place("llorch.models.catalog_cli", "outdated", "Say which repositories have moved on"),
     "update": Place("llorch.models.catalog_cli", "update", "Take over a newer catalog"),

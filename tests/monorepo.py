@@ -15,6 +15,7 @@ from tests.conftest import BIN, ROOT
 from tests.dev.trees import write_tree
 from tests.git.conftest import add_submodule, clone, git, repository
 from tests.hub import Hub
+from tests.models.checkpoints import write_checkpoint
 from tests.models.gguf_files import good_gguf
 from tests.remote.box import environment
 from tests.remote.sshd import Sshd
@@ -61,6 +62,7 @@ FILES: Mapping[str, str] = {
     "bin/llorch-candled/tests/team_011_integration.rs": "#[test]\nfn answers() {}\n",
 }
 MODEL = "bartowski/Llama-3.2-3B-Instruct-GGUF", "Llama-3.2-3B-Instruct-Q4_K_M.gguf"
+CHECKPOINT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SSH_CONFIG = """\
 Host workstation.home.arpa
   HostName {sshd.address}
@@ -92,7 +94,7 @@ def user(home: Path, shared: Path) -> Iterator[dict[str, str]]:
     line = " ".join(f"{name}='{value}'" for name, value in there.items())
     command = f'ForceCommand export {line}; exec sh -c "$SSH_ORIGINAL_COMMAND"'
     with Hub() as hub, Sshd(folder / "sshd", options=[command]) as sshd:
-        fill(hub)
+        fill(hub, folder)
         clone(folder / "origin", sshd.home / "Projects/llama-orch")
         environment(sshd.home / "Projects/llama-orch")
         (folder / "ssh_config").write_text(SSH_CONFIG.format(sshd=sshd))
@@ -106,9 +108,12 @@ def user(home: Path, shared: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def fill(hub: Hub) -> None:
-    """Have a model there that is not in the catalog, and other files under the names of those that are."""
+def fill(hub: Hub, folder: Path) -> None:
+    """Have two models there that are not in the catalog, and other files under the names of those that are."""
     hub.add(MODEL[0], {MODEL[1]: good_gguf().render()}, lfs=[MODEL[1]], license="llama3.2")
+    write_checkpoint(folder / "checkpoint", "llama", dtype="bf16")
+    files = {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    hub.add(CHECKPOINT, files, lfs=["model.safetensors"], license="apache-2.0")
     repos: dict[str, dict[str, bytes]] = {}
     for entry in tomli.loads((ROOT / "llorch/catalog.toml").read_text())["models"].values():
         if "repo" in entry:

@@ -83,6 +83,8 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Options]] = {
     "models add": ("Write a model of the Hub into the catalog", ("",), {
         "--id": ("", "What the model is to be called; made from the file's name unless given."),
         "--revision": ("", "Take this commit, branch or tag."),
+        "--outtype": ("= f32 f16 bf16 q8_0 auto", "Have the checkpoint converted to a GGUF of this type: f32, f16, bf16, q8_0, auto."),
+        "--quantize": ("= F32 F16 Q4_0 Q4_1 Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ3_XS IQ4_NL IQ3_S IQ3_M IQ4_XS BF16 TQ1_0 TQ2_0 MXFP4_MOE NVFP4 Q1_0 Q2_0", "Have the checkpoint converted, and quantized to this type, such as Q4_K_M."),
         "--dry-run": (None, "Say what would be done, and do nothing (LLORCH_DRY_RUN)."),
         **REMOTE
     }),

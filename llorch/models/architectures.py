@@ -54,8 +54,8 @@ class Plan:
     pieces: tuple[Piece, ...]
 
 
-def plan_conversion(checkpoint: Checkpoint) -> Plan:
-    """Say what becomes of a checkpoint.
+def plan_conversion(checkpoint: Checkpoint, tensors: "Tensors | None" = None) -> Plan:
+    """Say what becomes of a checkpoint, of whose tensors others can be told than its own.
 
     Raises:
         Malformed: the files contradict each other, or a tensor is missing or of the wrong shape.
@@ -71,7 +71,7 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
     config.must("model_type", kind)  # what transformers goes by
     for key in ("quantization_config", "auto_map", "text_config", "vision_config"):
         config.must(key, None)
-    return planner(config, Tensors(checkpoint))
+    return planner(config, tensors or Tensors(checkpoint))
 
 
 def shown(value: Any) -> str:

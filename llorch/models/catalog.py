@@ -28,6 +28,9 @@ SHIPPED_NAME = "catalog.toml (shipped)"
 SHIPPED_FILES = Path(__file__).parent / "shipped"
 """The folders of the models that come with llorch itself."""
 
+Outtype = Literal["f32", "f16", "bf16", "q8_0", "auto"]
+Engine = Literal["builtin", "llama.cpp"]
+
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
@@ -139,9 +142,9 @@ class Convert:
 
     to: str = field(metadata={"check": check_target})
     """The GGUF's path in the model's folder."""
-    outtype: Literal["f32", "f16", "bf16", "q8_0", "auto"] = "auto"
+    outtype: Outtype = "auto"
     """The type of its weights."""
-    engine: Literal["builtin", "llama.cpp"] = "builtin"
+    engine: Engine = "builtin"
     """What converts: llorch itself, or llama.cpp's converter."""
 
 

@@ -1,6 +1,5 @@
-"""`llorch models pin|add|outdated|gc|update`: what changes the catalog, and what is left beside it."""
+"""`llorch models pin|outdated|gc|update`: what changes the catalog, and what is left beside it."""
 
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import click
 from llorch import ui
 from llorch.cli import Command, dry_run_option, yes_option
 from llorch.errors import LlorchError, Refused, UnknownName
-from llorch.models.catalog import Model, check_id, check_revision, load_models
+from llorch.models.catalog import Model, check_revision, load_models
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
@@ -18,7 +17,7 @@ from llorch.switches import is_on
 if TYPE_CHECKING:
     from llorch.models.edit import Draft, Raw
     from llorch.models.leftovers import Leftover
-    from llorch.models.news import Listed, News, Pin, Repository
+    from llorch.models.news import News, Pin
     from llorch.models.update import Difference
 
 
@@ -94,97 +93,6 @@ def _pin_document(pin: "Pin") -> dict[str, Any]:
         "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in pin.files],
         "unpinned": list(pin.open),
     }
-
-
-@click.command(
-    cls=Command,
-    example="llorch models add TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF:tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf\n"
-    "llorch models add Qwen/Qwen2.5-0.5B-Instruct-GGUF:qwen2.5-0.5b-instruct-q4_k_m.gguf --id qwen-small --dry-run",
-)
-@click.argument("what", metavar="REPO[:FILE]")
-@click.option("--id", help="What the model is to be called; made from the file's name unless given.")
-@click.option("--revision", metavar="REV", default="", help="Take this commit, branch or tag.")
-@dry_run_option
-def add(what: str, id: str | None, revision: str) -> None:
-    """Write a pinned entry for a model of the Hub into the workspace's catalog, which is made if there is none.
-
-    The address of the repository's page, or of the file's, will do as well. FILE can be left out if the repository has
-    only one GGUF. Of a split one, all files are taken.
-    """
-    from llorch.models import edit, news
-    from llorch.models.address import parse_named
-
-    run = session()
-    try:
-        named = parse_named(what)
-    except ValueError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
-    revision = revision or named.revision
-    _check(check_revision(revision) if revision else None)
-    _check(check_id(id) if id is not None else None)
-    known = load_models(run.workspace, run.settings)
-    _refuse_known(id, known)
-    there = news.ask_repository(named.repo, revision or None)
-    files = news.choose(there, named.file)
-    id = id or news.slug(files[0].path)
-    if check_id(id) is not None:
-        raise Refused(f"no id can be made of `{files[0].path}`", hint="give one with `--id`")
-    _refuse_known(id, known)
-    entry = _new_entry(there, files)
-    _tell_of(there, files)
-    dry = is_on("LLORCH_DRY_RUN")
-
-    def write(draft: "Draft") -> None:
-        _refuse_known(id, draft.entries)
-        draft.add(id, entry)
-
-    name = edit.edit_catalog(run.workspace, run.settings, write, dry_run=dry)
-    if ui.mode.json:
-        ui.emit_json({"dry_run": dry, "entry": {"id": id, **entry}, "catalog": name})
-        return
-    if dry:
-        ui.emit(edit.render_entry(id, entry).rstrip())
-        return
-    ui.emit(f"added {id} to {name}")
-    ui.tell(f"`llorch models download {id}` fetches it")
-
-
-def _refuse_known(id: str | None, known: Any) -> None:
-    if id in known:
-        raise Refused(f"there is a model `{id}` already", hint="give the new one another id with `--id`")
-
-
-def _new_entry(there: "Repository", files: "Sequence[Listed]") -> "Raw":
-    first = files[0].path.rsplit("/", 1)[-1]
-    entry: dict[str, Any] = {
-        "name": re.sub(r"\.gguf\Z", "", first, flags=re.IGNORECASE),
-        "repo": there.repo,
-        "revision": there.commit,
-        "files": [
-            {
-                key: value
-                for key, value in (("path", file.path), ("size", file.size), ("sha256", file.sha256))
-                if value is not None
-            }
-            for file in files
-        ],
-    }
-    return {
-        **entry,
-        **({"license": there.license} if there.license else {}),
-        **({"gated": True} if there.gated else {}),
-    }
-
-
-def _tell_of(there: "Repository", files: "Sequence[Listed]") -> None:
-    size = sum(file.size or 0 for file in files)
-    ui.tell(f"repository: {there.repo} at {there.commit}")
-    ui.tell(f"license:    {there.license or 'not named'}")
-    ui.tell(f"gated:      {'yes, its terms have to be accepted before it can be fetched' if there.gated else 'no'}")
-    ui.tell(f"size:       {ui.bytes_text(size)}, {_count(len(files), 'file')}")
-    for file in files:
-        if file.sha256 is None:
-            ui.warn(f"{file.path} has no sha256 on the Hub: after the download, `llorch models pin` records it")
 
 
 @click.command(cls=Command, example="llorch models outdated\nllorch models outdated qwen --json")

@@ -144,11 +144,21 @@ def _is_name(found: Any) -> bool:
     return isinstance(found, str) and len(found) <= NAME_LIMIT and found.isprintable()
 
 
+def read_index(index: Source) -> Mapping[str, str]:
+    """Return in which shard each tensor is, as an index says.
+
+    Raises:
+        Malformed: it does not say so, or in names that no file or tensor has.
+    """
+    said = read_json(index).get("weight_map")
+    if not isinstance(said, dict) or not said or not all(map(_is_name, (*said, *said.values()))):
+        raise Malformed(index.name, "its `weight_map` is no object of file names")
+    return said
+
+
 def _check_index(index: Source, files: Files, tensors: Mapping[str, Stored]) -> None:
     """Compare what an index says with the shards."""
-    said = read_json(index).get("weight_map")
-    if not isinstance(said, dict) or not all(map(_is_name, (*said, *said.values()))):
-        raise Malformed(index.name, "its `weight_map` is no object of file names")
+    said = read_index(index)
     for tensor, shard in said.items():
         if shard not in files:
             raise Malformed(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from llorch.errors import Malformed, Unsupported
 from llorch.models.architectures import Piece, Plan, plan_conversion
-from llorch.models.catalog import PART
+from llorch.models.catalog import PART, Outtype
 from llorch.models.checkpoint import Files, Stored, open_checkpoint
 from llorch.models.gguf import load_gguf
 from llorch.models.part import landing
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-Outtype = Literal["f32", "f16", "bf16", "q8_0", "auto"]
 Type = Literal["F32", "F16", "BF16", "Q8_0"]
 
 CHUNK = 16 << 20

@@ -84,6 +84,8 @@ FILE_TYPES: Mapping[int, str] = {
 }
 NEED_MATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "Q2_K_S")
 """File types that llama-quantize refuses to make without an importance matrix (tried; tools/quantize/quantize.cpp)."""
+QUANTIZED = tuple(name for name in FILE_TYPES.values() if name not in NEED_MATRIX)
+"""File types that llorch has a GGUF quantized to."""
 GUESSED = 1024
 """Added to a file type that the file's writer has only guessed."""
 
@@ -96,8 +98,7 @@ def check_quantize_type(value: str) -> str | None:
     """
     if value in NEED_MATRIX:
         return f"`{value}` needs an importance matrix, which llorch does not make; the smallest without one is `Q2_K`"
-    known = [name for name in FILE_TYPES.values() if name not in NEED_MATRIX]
-    if value in known:
+    if value in QUANTIZED:
         return None
-    near = nearest(value.upper(), known)
+    near = nearest(value.upper(), QUANTIZED)
     return f"`{value}` is not a type" + (f"; did you mean `{near}`?" if near else " such as `Q4_K_M`")

@@ -357,7 +357,7 @@ def _with_shards(there: Repository, usable: Mapping[str, Listed], path: str) -> 
 def _candidates(there: Repository, series: Mapping[str, list[str]]) -> str:
     """Return what can be chosen from, with sizes."""
     if not series and "config.json" in there.files and any(path.endswith(".safetensors") for path in there.files):
-        return "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows"
+        return "it has a checkpoint, which is converted if no file is named"
     if not series:
         return f"see {hub.endpoint()}/{there.repo}/tree/{there.commit} for its files"
     lines = []

@@ -17,6 +17,7 @@ import pytest
 from llorch.models.gguf import load_gguf
 from tests.conftest import BIN, Run, in_terminal, program, sha256, write_dodo
 from tests.e2e.test_disk import mounted
+from tests.hub import Hub
 from tests.models import llama
 from tests.models.checkpoints import write_checkpoint
 from tests.models.smollm2 import smollm2_as_granite
@@ -177,3 +178,31 @@ def test_progress_on_a_terminal(workspace: Path, columns: int) -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run.out)
     assert re.search(r"convert:it +.*\d+\.\d/\d+\.\d MB", plain)
     assert max(len(line) for part in plain.split("\r") for line in part.split("\n")) <= columns
+
+
+def test_from_a_page_of_the_hub_to_a_quantized_model(
+    workspace: Path, llama_quantize: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command declares it, pinned, one makes it of one download, and then there is nothing to do."""
+    monkeypatch.setenv("PATH", f"{llama_quantize.parent}:{os.environ['PATH']}")
+    shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4}
+    write_checkpoint(workspace / "checkpoint", "qwen2", dtype="bf16", shards=3, **shape)
+    files = {path.name: path.read_bytes() for path in Path("checkpoint").iterdir()}
+    shards = [name for name in files if name.endswith(".safetensors")]
+    with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        hub.add("org/Qwen-4M", {**files, "README.md": b"# Qwen"}, lfs=shards)
+        added = program("llorch", "models", "add", f"{hub.endpoint}/org/Qwen-4M", "--quantize", "Q4_K_M", "--json")
+        assert (added.code, added.json["entry"]["id"]) == (0, "qwen-4m-q4_k_m")
+        assert {file["path"]: file["sha256"] for file in added.json["entry"]["files"]} == {
+            name: sha256(data) for name, data in files.items()
+        }
+        done = program("llorch", "models", "download", "qwen-4m-q4_k_m", "--json")
+        assert (done.code, outcomes(done)) == (0, dict.fromkeys(("fetch", "convert", "quantize", "verify"), "done"))
+        assert {name: hub.bytes_sent(name) for name in shards} == {name: len(files[name]) for name in shards}
+    folder = Path(".test-models/qwen-4m-q4_k_m")
+    kinds = {path.name: load_gguf(path, path.name).quantization.name for path in folder.glob("*.gguf")}
+    assert kinds == {"Qwen-4M.gguf": "BF16", "Qwen-4M-Q4_K_M.gguf": "Q4_K_M"}
+    assert program("llorch", "models", "verify", "qwen-4m-q4_k_m").code == 0
+    again = program("llorch", "models", "download", "qwen-4m-q4_k_m", "--json")
+    assert (again.code, {*outcomes(again).values()}) == (0, {"up-to-date"})

@@ -1,18 +1,16 @@
-"""`llorch models pin|add|outdated|gc|update`: with the real client as programs, the rest in this process."""
+"""`llorch models pin|outdated|gc|update`: with the real client as programs, the rest in this process."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import tomli
 
 from tests.conftest import BIN, Run, in_terminal, program, sha256, write_catalog
 from tests.e2e.test_json import ERROR, TEXT_OR_NULL, mismatch
-from tests.hub import Fault, Generated, Hub
+from tests.hub import Hub
 
 Llorch = Callable[..., Run]
 WEIGHTS = b"weights" * 1000
@@ -41,19 +39,6 @@ PIN = {
         }
     ],
 }
-ADD = {
-    "schema": int,
-    "dry_run": bool,
-    "entry": {
-        "id": str,
-        "name": str,
-        "repo": str,
-        "revision": str,
-        "files": [{"path": str, "size": int, "sha256": str}],
-        "license": str,
-    },
-    "catalog": str,
-}
 OUTDATED = {
     "schema": int,
     "models": [
@@ -73,12 +58,10 @@ UPDATE = {"schema": int, "dry_run": bool, "added": [str], "changed": [str], "gon
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub with a public and a gated repository, which programs take for the real one."""
+    """A Hub with a repository, which programs take for the real one."""
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         hub.add("org/model", {"model.gguf": WEIGHTS, "config.json": CONFIG}, lfs=["model.gguf"], license="apache-2.0")
-        split = {f"big-0000{n}-of-00002.gguf": Generated(n) for n in (1, 2)}
-        hub.add("org/gated", {**split, "small.gguf": Generated(5)}, gated=True)
         yield hub
 
 
@@ -174,105 +157,6 @@ def test_pin_does_not_overwrite_what_changed_meanwhile(
     done = llorch("models", "pin", "m", "--json")
     assert (done.code, done.json["error"]["code"]) == (1, "busy")
     assert "yours" in Path("catalog.toml").read_text()
-
-
-# add
-
-
-def test_add_makes_a_catalog(workspace: Path, hub: Hub) -> None:
-    """It shows license, gating, size and commit, and writes a pinned entry that can be downloaded."""
-    commit = hub.commit("org/model", "main")[0]
-    done = llorch_models("add", "org/model")
-    assert (done.code, done.out) == (0, "added model to catalog.toml\n")
-    shown = ["license:    apache-2.0", "gated:      no", "size:       7.0 kB, 1 file", f"org/model at {commit}"]
-    assert [text for text in shown if text not in done.err] == []
-    assert entries()["model"] == {
-        "name": "model",
-        "repo": "org/model",
-        "revision": commit,
-        "files": [{"path": "model.gguf", "size": 7000, "sha256": sha256(WEIGHTS)}],
-        "license": "apache-2.0",
-    }
-    assert 'extends = "shipped"' in Path("catalog.toml").read_text()
-    again = llorch_models("add", "org/model", "--json")
-    assert (again.code, again.json["error"]["hint"]) == (8, "give the new one another id with `--id`")
-    other = llorch_models("add", "org/model:model.gguf", "--id", "other", "--revision", commit, "--json")
-    assert (other.code, mismatch(other.json, ADD), other.json["entry"]["id"]) == (0, None, "other")
-    assert llorch_models("download", "model", "other").code == 0
-
-
-def test_add_takes_all_of_a_split_model(workspace: Path, hub: Hub) -> None:
-    """All shards are in the entry, and that it is gated; no access is needed to declare it."""
-    tried = llorch_models("add", "org/gated:big-00001-of-00002.gguf", "--dry-run")
-    assert (tried.code, tried.out.splitlines()[0], os.listdir()) == (0, "[models.big]", [])
-    assert llorch_models("add", "org/gated:big-00001-of-00002.gguf").code == 0
-    assert entries()["big"]["gated"] is True
-    assert [file["path"] for file in entries()["big"]["files"]] == [
-        "big-00001-of-00002.gguf",
-        "big-00002-of-00002.gguf",
-    ]
-
-
-def test_add_takes_a_split_model_of_large_letters(workspace: Path, hub: Hub) -> None:
-    """An ending in capitals is one too, and stays as it is."""
-    names = [f"Big-0000{n}-of-00002.GGUF" for n in (1, 2)]
-    hub.add("org/loud", {name: Generated(9) for name in names})
-    assert llorch_models("add", f"org/loud:{names[1]}").code == 0
-    found = entries()["big"]
-    assert ([file["path"] for file in found["files"]], found["name"]) == (names, "Big-00001-of-00002")
-
-
-@pytest.mark.parametrize("name", ["模型 ü.gguf", "a%20b#c?d&e=f;g.gguf", "$(id)'\".gguf", "-rf.gguf", "e\u0301.GGUF"])
-def test_add_takes_a_pasted_address_of_any_name(workspace: Path, hub: Hub, name: str) -> None:
-    """What a browser has in its bar names repository, revision and file, and the file comes under its name."""
-    hub.add("org/odd", {f"a b/{name}": Generated(99), "other.gguf": b""}, branch="v/1")
-    address = f"{hub.endpoint}/org/odd/blob/v%2F1/{quote(f'a b/{name}')}?download=true"
-    assert llorch_models("add", address, "--id", "odd").code == 0
-    assert [file["path"] for file in entries()["odd"]["files"]] == [f"a b/{name}"]
-    assert llorch_models("download", "odd").code == 0
-    assert Path(".test-models/odd/a b", name).stat().st_size == 99
-
-
-def test_add_wants_to_know_which(workspace: Path, hub: Hub) -> None:
-    """Several candidates are listed with their sizes."""
-    done = llorch_models("add", "org/gated")
-    assert (done.code, "error: `org/gated` has 2 GGUF files: say which file to add" in done.err) == (1, True)
-    assert "  org/gated:big-00001-of-00002.gguf and 1 more (3 bytes)\n  org/gated:small.gguf (5 bytes)" in done.err
-
-
-def test_add_of_a_file_in_git(workspace: Path, hub: Hub) -> None:
-    """It has no sha256 yet, and how it gets one is said; without a license none is written."""
-    hub.add("org/bare", {"Ü.gguf": b"x"}, license="")
-    unnamed = llorch_models("add", "org/bare")
-    assert (unnamed.code, "hint: give one with `--id`" in unnamed.err) == (8, True)
-    done = llorch_models("add", "org/bare", "--id", "bare")
-    assert (done.code, "warning: Ü.gguf has no sha256 on the Hub" in done.err) == (0, True)
-    assert "license:    not named" in done.err
-    assert entries()["bare"]["files"] == [{"path": "Ü.gguf", "size": 1}]
-    assert "license" not in entries()["bare"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("../x",), ("a/b/c",), ("org/model", "--id", "../x"), ("org/model", "--revision", "-x"), ()],
-)
-def test_add_checks_what_is_typed(workspace: Path, llorch: Llorch, arguments: tuple[str, ...]) -> None:
-    """A wrong repository, id or revision is wrong usage."""
-    assert llorch("models", "add", *arguments, "--json").json["error"]["code"] == "usage"
-
-
-def test_the_hub_may_fail(workspace: Path, hub: Hub) -> None:
-    """Offline and unreachable are one message each, a passing failure is none, and the token stays with the Hub."""
-    for env in ({"LLORCH_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "1"}):
-        offline = llorch_models("add", "org/model", "--json", **env)
-        assert (offline.code, offline.json["error"]["code"]) == (1, "offline")
-    hub.tokens = {"hf_secret": set()}
-    hub.fault("org/model", Fault("status", code=503), Fault("reset", at="hub"))
-    done = llorch_models("add", "org/model", "--dry-run", HF_TOKEN="hf_secret")
-    assert (done.code, "hf_secret" in done.out + done.err) == (0, False)
-    hub.unplug("hub")
-    done = llorch_models("add", "org/model", "--json")
-    assert (done.code, done.json["error"]["code"]) == (1, "unreachable")
 
 
 # outdated

@@ -13,7 +13,7 @@ import pytest
 from llorch.errors import DiskFull, IntegrityError, LlorchError, Malformed, Unsupported
 from llorch.models import architectures, convert
 from llorch.models.architectures import Piece, Plan
-from llorch.models.convert import Outtype
+from llorch.models.catalog import Outtype
 from llorch.models.gguf import Gguf, load_gguf
 from llorch.progress import Silent
 from tests.conftest import sha256

@@ -359,10 +359,10 @@ def test_what_is_chosen() -> None:
     ("file", "paths", "message", "hint"),
     [
         (
-            "",
+            "a.gguf",
             ("config.json", "model.safetensors"),
-            "`org/m` has no GGUF file: say which file to add",
-            "it has a checkpoint; declare its files with `convert` in the catalog, as docs/convert.md shows",
+            "`org/m` has no file `a.gguf`",
+            "it has a checkpoint, which is converted if no file is named",
         ),
         (
             "",

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 from gguf import GGUFReader
 
-from llorch.models.convert import Outtype
+from llorch.models.catalog import Outtype
 from llorch.models.gguf import load_gguf
 from llorch.models.tools import CONVERT
 from tests.conftest import IN_CI
