@@ -26,10 +26,11 @@ class _Type(click.Choice[str]):
     """A type to quantize to; of one that will not do it is said why."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        complaint = check_quantize_type(value)
+        name = str(value).upper()
+        complaint = check_quantize_type(name)
         if complaint is not None:
             self.fail(f"{complaint} (there are {', '.join(self.choices)})", param, ctx)
-        return str(value)
+        return name
 
 
 @click.command(
@@ -43,7 +44,7 @@ class _Type(click.Choice[str]):
 @click.option("--revision", metavar="REV", default="", help="Take this commit, branch or tag.")
 @click.option(
     "--outtype",
-    type=click.Choice(OUTTYPES),
+    type=click.Choice(OUTTYPES, case_sensitive=False),
     metavar="TYPE",
     help=f"Have the checkpoint converted to a GGUF of this type: {', '.join(OUTTYPES)}.",
 )

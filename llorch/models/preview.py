@@ -27,6 +27,8 @@ from llorch.text import shown
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """In transformers' order, where each may be one file or an index of several."""
 INDEX = ".index.json"
+MODULES = "modules.json"
+"""Says that a model is one of sentence-transformers, and what is made of its last layer."""
 REASON = 400
 """Letters of a reason that are told."""
 TOKENIZERS = (
@@ -37,17 +39,10 @@ TOKENIZERS = (
 SETTINGS = (
     *("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "chat_template.json"),
+    *(MODULES, "1_Pooling/config.json", "sentence_bert_config.json"),
 )
 """What else either converter reads."""
-# What tells by its name that a repository is of another kind, and what to do about it.
-_KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("model_index.json",), "a pipeline of diffusers, and no language model", "take another repository"),
-    (
-        ("modules.json", "config_sentence_transformers.json"),
-        "of sentence-transformers, whose last steps are no part of the checkpoint",
-        "look for a repository with a GGUF file of it",
-    ),
-)
+_PIPELINE = "model_index.json"
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -85,7 +80,11 @@ def preview(there: Repository, file: str = "") -> Preview:
         Malformed: config.json, or the index of the weights, is wrong.
         LlorchError: the small files cannot be had, or it is a repository of another kind.
     """
-    usable = {path: listed for path, listed in there.files.items() if "/" not in path and check_target(path) is None}
+    usable = {
+        path: listed
+        for path, listed in there.files.items()
+        if ("/" not in path or path in SETTINGS) and check_target(path) is None
+    }
     weights = [name for each in WEIGHTS for name in (each, each + INDEX) if name in usable][:1]
     lacking = [f"`{CONFIG}`"] if CONFIG not in usable else []
     lacking += ["weights (`model.safetensors`, `pytorch_model.bin`, or an index of several)"] if not weights else []
@@ -136,9 +135,11 @@ def _shards(files: Files, weights: str, usable: Mapping[str, Listed]) -> Iterato
 
 
 def _refuse_other_kinds(there: Repository, usable: Mapping[str, Listed], lacking: list[str]) -> None:
-    for names, kind, hint in _KINDS:
-        if any(name in usable for name in names):
-            raise Unsupported(f"`{there.repo}` is {kind}: it is not converted here", hint=hint)
+    if _PIPELINE in usable:
+        raise Unsupported(
+            f"`{there.repo}` is a pipeline of diffusers, and no language model: it is not converted here",
+            hint="take another repository",
+        )
     if lacking and any(name in usable for name in _ADAPTER):
         raise Unsupported(
             f"`{there.repo}` is an adapter (LoRA): what is to be added to another model, and no model",
@@ -169,6 +170,8 @@ def _bring(there: Repository, listed: Listed, folder: Path) -> Listed:
 
 
 def _choose_engine(files: Files, config: Mapping[str, Any]) -> tuple[Engine, str]:
+    if MODULES in files:
+        return "llama.cpp", f"`{MODULES}` makes it a model of embeddings, which llorch itself does not convert"
     checkpoint = Checkpoint(files=files, config=config, tensors={})
     try:
         plan = plan_conversion(checkpoint, _Promised(checkpoint))

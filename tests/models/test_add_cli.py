@@ -185,7 +185,7 @@ def test_a_checkpoint_beside_a_gguf_is_taken_if_asked_for(workspace: Path, hub: 
     hub.add("org/Both-1M", {**TINY, "sub/both.gguf": WEIGHTS}, lfs=["model.safetensors", "sub/both.gguf"])
     assert llorch("models", "add", "org/Both-1M").out == "added both to catalog.toml\n"
     assert "convert" not in entries()["both"]
-    done = llorch("models", "add", "org/Both-1M", "--outtype", "f16", "--quantize", "Q4_K_M", "--json")
+    done = llorch("models", "add", "org/Both-1M", "--outtype", "F16", "--quantize", "q4_k_m", "--json")
     made = {"convert": {"to": str, "outtype": str, "engine": str}, "quantize": {"to": str, "type": str}}
     assert (done.code, mismatch(done.json, {**ADD, "entry": {**ENTRY, **made}})) == (0, None)
     assert [done.json["entry"][key] for key in ("id", "name", "convert", "quantize")] == [

@@ -149,6 +149,14 @@ def test_another_tokenizer_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, byte
     )
 
 
+def test_a_model_of_embeddings_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, bytes]) -> None:
+    """Its last steps are not llorch's to make of a Llama; what llama.cpp reads of them comes too."""
+    more = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
+    found = look(empty_hub, {**tiny, **more, "2_Dense/config.json": b"{}"})
+    assert (found.engine, "`modules.json`" in found.reason) == ("llama.cpp", True)
+    assert {file.path for file in found.files} == {*tiny, *more}
+
+
 @pytest.mark.parametrize(
     ("paths", "error", "message", "hint"),
     [
@@ -193,12 +201,6 @@ def test_another_tokenizer_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, byte
             Unsupported,
             "`org/m` is a pipeline of diffusers, and no language model: it is not converted here",
             "take another repository",
-        ),
-        (
-            (*SMALL, WEIGHTS, "modules.json"),
-            Unsupported,
-            "`org/m` is of sentence-transformers, whose last steps are no part of the checkpoint",
-            "look for a repository with a GGUF file of it",
         ),
     ],
 )
