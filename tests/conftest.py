@@ -128,6 +128,7 @@ def forget_session() -> None:
     if session.cache_info().currsize:
         session().state.close()
     session.cache_clear()
+    sys.modules.pop("dodo", None)  # the workspace's own
     tasks.models.cache_clear()
     build_tasks.plans.cache_clear()
     ui.log = None
