@@ -20,6 +20,7 @@ LAYERS = {
     "record": 0,
     "secrets": 0,
     "switches": 0,
+    "table": 0,
     "text": 0,
     "typed": 0,
     "toml": 1,
@@ -58,7 +59,8 @@ ALLOWED = {
 DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}
 
 # What `llorch --help` may load besides what click itself loads and what every interpreter has.
-START_UP = {"llorch", *(f"llorch.{name}" for name in ("__main__", "cli", "errors", "record", "switches", "text", "ui"))}
+OF_OURS = ("__main__", "cli", "errors", "record", "switches", "table", "text", "ui")
+START_UP = {"llorch", *(f"llorch.{name}" for name in OF_OURS)}
 
 
 def imports(path: Path, *, inside_functions: bool) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llorch import ui
-from llorch.cli import MODELS, Command, Table, dry_run_option, no_cache_option, yes_option
+from llorch.cli import Command, Table, dry_run_option, no_cache_option, yes_option
 from llorch.errors import Malformed, UnknownName
 from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
@@ -16,6 +16,7 @@ from llorch.models.status import Other, Status, find_others, folder_size, leftov
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.table import MODELS
 from llorch.text import shown
 
 if TYPE_CHECKING:

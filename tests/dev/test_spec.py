@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.completion import SPEC, render_spec
-from llorch.cli import BUILD, Place
+from llorch.table import BUILD, Place
 
 
 def test_it_is_what_the_command_line_has() -> None:
