@@ -25,6 +25,7 @@ LAYERS = {
     "typed": 0,
     "toml": 1,
     "config": 1,
+    "database": 1,
     "shell": 1,
     "state": 1,
     "ui": 1,
@@ -52,11 +53,18 @@ RULES = 2  # any other file of a room
 # One line each, with its reason.
 ALLOWED = {
     ("config", "workspace"),  # the files are in the one that was found
+    ("database", "workspace"),  # it is in the folder that the workspace has for such
+    ("state", "database"),  # one knows SQLite, the other what is kept in it
     ("shell", "ui"),  # the run's log is told of what both do
     ("toml", "workspace"),  # what is no file is read by nobody
     ("config", "toml"),  # two doors to the same files: one knows TOML, the other what is written in it
 }
-DOORS_ONLY = {"rich": {"ui"}, "subprocess": {"shell"}, "doit": {"engine", "overview", "reporter"}, "sqlite3": {"state"}}
+DOORS_ONLY = {
+    "rich": {"ui"},
+    "subprocess": {"shell"},
+    "doit": {"engine", "overview", "reporter"},
+    "sqlite3": {"database"},
+}
 
 # What `llorch --help` may load besides what click itself loads and what every interpreter has.
 OF_OURS = ("__main__", "cli", "errors", "record", "switches", "table", "text", "ui")
