@@ -25,6 +25,7 @@ LAYERS = {
     "typed": 0,
     "toml": 1,
     "config": 1,
+    "board": 1,
     "database": 1,
     "shell": 1,
     "state": 1,
@@ -52,6 +53,7 @@ RULES = 2  # any other file of a room
 
 # One line each, with its reason.
 ALLOWED = {
+    ("board", "ui"),  # one draws, the other knows where and whether
     ("config", "workspace"),  # the files are in the one that was found
     ("database", "workspace"),  # it is in the folder that the workspace has for such
     ("state", "database"),  # one knows SQLite, the other what is kept in it
@@ -60,7 +62,7 @@ ALLOWED = {
     ("config", "toml"),  # two doors to the same files: one knows TOML, the other what is written in it
 }
 DOORS_ONLY = {
-    "rich": {"ui"},
+    "rich": {"ui", "board"},
     "subprocess": {"shell"},
     "doit": {"engine", "overview", "reporter"},
     "sqlite3": {"database"},

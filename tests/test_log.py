@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llorch import log, shell, ui
+from llorch.board import Board
 from llorch.errors import ConfigError, LlorchError, ToolMissing
 from llorch.log import Log, begin, is_being_written, is_log, list_logs, remove_oldest, wanted_level
 from llorch.runs import Event, parse_event
@@ -122,7 +123,7 @@ def test_warnings_and_errors_are_told(begun: Callable[..., Log], workspace: Path
     """What is said on the terminal stands in the log too."""
     run = begun("warning")
     ui.warn("careful")
-    ui.Board().warn("above the bars")
+    Board().warn("above the bars")
     ui.show_error(ConfigError([], hint="mend it"))
     run.bug(RuntimeError("oops"))
     run.event("info", "test")
