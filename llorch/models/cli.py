@@ -277,20 +277,11 @@ def _show(statuses: list[Status], nothing: str, others: list[Other] | None = Non
         return
     others = others or []
     total += sum(other.size for other in others)
-    ui.table(
-        ["id", "state", "size>", "license", "name"],
-        [
-            [
-                status.model.id,
-                status.state,
-                _size(status),
-                status.model.entry.license,
-                status.model.entry.name,
-            ]
-            for status in statuses
-        ]
-        + [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others],
-    )
+    rows = [
+        [each.model.id, each.state, _size(each), each.model.entry.license, each.model.entry.name] for each in statuses
+    ]
+    rows += [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others]
+    ui.table(["id", "state", "size>", "license", "name"], rows)
     unknown = sum(not status.is_sized for status in statuses)
     rest = f", and {unknown} of unknown size" if unknown else ""
     ui.tell(f"{ui.bytes_text(total)} in all{rest}" if statuses or others else nothing)
