@@ -18,7 +18,7 @@ from doit.dependency import FileChangedChecker
 from doit.exceptions import BaseFail, InvalidCommand, InvalidDodoFile, InvalidTask, TaskError
 from doitcmd import BaseCommand
 
-from llorch import shell, ui
+from llorch import beside, shell, ui
 from llorch.config import Mistake, Workspace, read_jobs, wrong
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
 from llorch.log import wanted_level
@@ -285,7 +285,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
 
     def _run(self, progress: Progress) -> Done:
         if self.interactive:
-            shell.run_interactive(self.arguments())
+            beside.run_interactive(self.arguments())
         else:
             shell.run(self.arguments(), on_line=ui.emit)
         return Done()

@@ -25,6 +25,7 @@ LAYERS = {
     "typed": 0,
     "toml": 1,
     "config": 1,
+    "beside": 1,
     "board": 1,
     "database": 1,
     "shell": 1,
@@ -53,6 +54,8 @@ RULES = 2  # any other file of a room
 
 # One line each, with its reason.
 ALLOWED = {
+    ("beside", "shell"),  # a program that is missing is told in one way
+    ("beside", "ui"),  # as shell
     ("board", "ui"),  # one draws, the other knows where and whether
     ("config", "workspace"),  # the files are in the one that was found
     ("database", "workspace"),  # it is in the folder that the workspace has for such
@@ -63,7 +66,7 @@ ALLOWED = {
 }
 DOORS_ONLY = {
     "rich": {"ui", "board"},
-    "subprocess": {"shell"},
+    "subprocess": {"shell", "beside"},
     "doit": {"engine", "overview", "reporter"},
     "sqlite3": {"database"},
 }

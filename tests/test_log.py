@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llorch import log, shell, ui
+from llorch import beside, log, shell, ui
 from llorch.board import Board
 from llorch.errors import ConfigError, LlorchError, ToolMissing
 from llorch.log import Log, begin, is_being_written, is_log, list_logs, remove_oldest, wanted_level
@@ -102,11 +102,11 @@ def test_programs_are_told(begun: Callable[..., Log], workspace: Path) -> None:
     begun("debug")
     shell.run(["sh", "-c", "echo said; echo more >&2"], cwd=workspace)
     shell.output(["sh", "-c", "echo out; echo err >&2"])
-    shell.run_interactive(["true"])
-    shell.start(["sh", "-c", "exit 4"]).communicate()
+    beside.run_interactive(["true"])
+    beside.start(["sh", "-c", "exit 4"]).communicate()
     with pytest.raises(LlorchError):
         shell.run(["sh", "-c", "kill -9 $$"])
-    for call in (shell.run, shell.output, shell.run_interactive, shell.start):
+    for call in (shell.run, shell.output, beside.run_interactive, beside.start):
         with pytest.raises(ToolMissing):
             call(["no-such-program"])
     told = events(workspace)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llorch import shell
+from llorch import beside
 from llorch.errors import ConnectionFailed
 from llorch.parallel import wait
 from llorch.remote.command import SIGNAL, script
@@ -278,5 +278,5 @@ def _open_by_program(command: str) -> Socket:
     """Return a socket whose other end is the stdin and stdout of a ProxyCommand, which ssh gives to a shell as well."""
     ours, theirs = socket.socketpair()
     with theirs:
-        program = shell.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
+        program = beside.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
     return Socket(ours, program)
