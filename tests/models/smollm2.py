@@ -103,7 +103,7 @@ def _read_tensors(path: Path) -> dict[str, Array]:
     from gguf.quants import dequantize
 
     header = load_gguf(path, path.name)
-    data = np.memmap(path, np.uint8, "r", header.data_offset)
+    data = np.asarray(np.memmap(path, np.uint8, "r", header.data_offset))  # each part of a memmap costs as much again
     found = {}
     for tensor in header.tensors:
         raw = data[tensor.offset : tensor.offset + tensor.size].reshape(*tensor.shape[:0:-1], -1)
