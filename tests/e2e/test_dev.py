@@ -6,14 +6,14 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from llorch.dev.init import NAMES
 from llorch.git.tasks import CLONE
-from tests.conftest import BIN, IN_CI, program, program_of
+from tests.conftest import BIN, IN_CI, Run, program, program_of
 from tests.dev.trees import TREES, package, write_tree
 from tests.git.conftest import add_submodule, commit, git, isolated, repository
 from tests.hub import Fault, Hub
@@ -98,20 +98,17 @@ def rust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rust:
 
 
 @pytest.mark.parametrize("tree", [*TREES, "nothing"])
-def test_what_init_writes_works_at_once(workspace: Path, tree: str) -> None:
+def test_what_init_writes_works_at_once(workspace: Path, llorch: Callable[..., Run], tree: str) -> None:
     """In any repository both doors load the files, and a second run writes nothing."""
     write_tree(workspace, TREES.get(tree, {}))
-    assert program("llorch", "init").code == 0
+    assert llorch("init").code == 0
     before = {path: path.read_bytes() for path in workspace.iterdir() if path.is_file()}
-    for command in (
-        ("llorch", "list"),
-        ("llorch", "build", "list"),
-        ("llorch", "remote", "hosts", "list"),
-        ("doit", "list", "--all"),
-    ):
-        run = program(*command)
+    for command in (("list",), ("build", "list"), ("remote", "hosts", "list")):
+        run = llorch(*command)
         assert run.code == 0, f"{command}: {run.err}"
-    assert program("llorch", "init").code == 0
+    run = program("doit", "list", "--all")
+    assert run.code == 0, run.err
+    assert llorch("init").code == 0
     assert {path: path.read_bytes() for path in workspace.iterdir() if path.is_file()} == before
 
 
