@@ -123,15 +123,17 @@ def test_what_init_writes_works_at_once(workspace: Path, llorch: Callable[..., R
         ("a root that is elsewhere", {"member"}),
     ],
 )
-def test_what_init_declares_can_be_built(workspace: Path, cargo: None, tree: str, builds: set[str]) -> None:
+def test_what_init_declares_can_be_built(
+    workspace: Path, cargo: None, llorch: Callable[..., Run], tree: str, builds: set[str]
+) -> None:
     """Nothing is wrong with it, cargo makes each binary where it is said to be, and the test suites run."""
     write_tree(workspace, TREES[tree])
-    assert program("llorch", "init").code == 0
-    checked = program("llorch", "dev", "check", env={"LLORCH_OFFLINE": "1"})
+    assert llorch("init").code == 0
+    checked = llorch("dev", "check", env={"LLORCH_OFFLINE": "1"})
     assert checked.code == 0, checked.out
     made = program("llorch", "doit", "-n", "2", "build")
     assert made.code == 0, made.err
-    rows = program("llorch", "build", "list", "--json").json["builds"]
+    rows = llorch("build", "list", "--json").json["builds"]
     there = {row["task"]: row["path"] for row in rows if row["state"] != "not-in-workspace"}
     assert there.keys() == {f"build:{name}" for name in builds}
     for path in there.values():
