@@ -464,8 +464,8 @@ READ = """
 import pathlib, resource, sys
 from llorch.errors import Malformed
 from llorch.models.pickled import load_pickled
-resident = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-limit = resident + int(sys.argv[1])
+mapped = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = mapped + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in sys.argv[2:]:
     try:
