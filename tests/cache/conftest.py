@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,17 @@ class Checkout:
     environ: dict[str, str] = field(default_factory=dict)
 
     def llorch(self, *arguments: str, cargo: bool = True, **environ: str) -> Run:
-        """Run llorch as a program, with cargo in PATH or without."""
-        path = self.lab.tools if cargo else str(self.lab.nothing)
-        env = {"PATH": path, **self.lab.environ, **self.environ, **environ}
-        return program("llorch", *arguments, cwd=self.root, env=env)
+        """Run llorch in this process, with cargo in PATH or without."""
+        assert self.lab.llorch is not None
+        return self.lab.llorch(*arguments, cwd=self.root, env=self.environment(cargo=cargo, **environ))
+
+    def program(self, *arguments: str, cargo: bool = True, **environ: str) -> Run:
+        """Run llorch as a program of its own."""
+        return program("llorch", *arguments, cwd=self.root, env=self.environment(cargo=cargo, **environ))
+
+    def environment(self, *, cargo: bool = True, **environ: str) -> dict[str, str]:
+        """Return the variables that are others here."""
+        return {"PATH": self.lab.tools if cargo else str(self.lab.nothing), **self.environ, **environ}
 
     def build(self, *arguments: str, cargo: bool = True, **environ: str) -> str:
         """Build the binary and return what became of the task; then a second run has nothing to do."""
@@ -111,10 +118,11 @@ class Checkout:
 class Lab:
     """The repository, the machines that check it out, and what they share."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, llorch: Callable[..., Run] | None = None) -> None:
         assert SYSROOT is not None, "cargo is not installed"
         folder.mkdir()
         self.folder = folder
+        self.llorch = llorch
         self.tools = os.pathsep.join([f"{SYSROOT}/bin", os.environ["PATH"]])
         self.nothing = folder / "no cargo"
         self.nothing.mkdir()
@@ -122,7 +130,6 @@ class Lab:
             place = shutil.which(name)
             if place is not None:
                 (self.nothing / name).symlink_to(place)
-        self.environ: dict[str, str] = {}
         self.origin = folder / "origin"
         for name, text in {**FILES, "rust-toolchain.toml": f'[toolchain]\nchannel = "{release()}"\n'}.items():
             path = self.origin / name
@@ -157,10 +164,10 @@ def _with_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llorch: Callable[..., Run]) -> Lab:
     """A repository and the tools to build it."""
     _leave_alone(monkeypatch)
-    return Lab(tmp_path / "Läb")
+    return Lab(tmp_path / "Läb", llorch)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +179,8 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         monkeypatch.delenv("LLORCH_NO_CACHE")
         _leave_alone(monkeypatch)
         lab = Lab(root / "Läb")
-        assert lab.checkout("first").build() == "done"
+        done = lab.checkout("first").program("build", "app")
+        assert "build:app  done" in done.err, done
         return lab.store
 
 

@@ -33,12 +33,14 @@ from tests.rust import SYSROOT, needs_cargo
 def test_a_fresh_clone_elsewhere_without_cargo(lab: Lab) -> None:
     """It gets the binary, byte for byte, runs it, has nothing to do then, and is told where it is from."""
     first, second = lab.checkout("first"), lab.checkout("deeper/down/second")
-    assert first.build() == "done"
-    assert second.build(cargo=False) == "restored"
+    assert first.program("build", "app", "--json").json["tasks"][0]["outcome"] == "done"
+    for outcome in ("restored", "up-to-date"):
+        done = second.program("build", "app", "--json", cargo=False)
+        assert (done.code, done.json["tasks"][0]["outcome"]) == (0, outcome), done
     assert second.says() == "app1 lib1 false data1"
     assert (second.root / TARGET).read_bytes() == (first.root / TARGET).read_bytes()
     assert os.access(second.root / TARGET, os.X_OK)
-    why = second.llorch("why", TASK, cargo=False)
+    why = second.program("why", TASK, cargo=False)
     record = next(path.name for path in (lab.store / "ac").iterdir() if b'"results"' in path.read_bytes())
     said = f"build:app: restored from cache, record {record}, from file:{lab.store}"
     assert why.out == f"build:app is up to date\n{said}\n"
