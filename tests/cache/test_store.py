@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.cache import bucket
+from llorch.cache import bucket, web
 from llorch.cache import store as stores
 from llorch.cache.store import CHUNK, Store
 from llorch.errors import LlorchError, NotFound, Refused, Unreachable
@@ -212,12 +212,18 @@ def test_a_killed_upload_leaves_nothing(place: Place, tmp_path: Path) -> None:
     assert read(place.open()) == file.read_bytes()
 
 
-def open_impatient(place: Place, timeout: float = 2.0) -> Store:
+def open_impatient(place: Place, timeout: float = 10.0, stall: float = 1.0) -> Store:
     """Open a store that waits for nothing very long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "STALL", 2.0)
-        patch.setattr(bucket, "RETRIES_WITHIN", 1.0)  # less than that, as it really is
+        patch.setattr(stores, "STALL", stall)
+        patch.setattr(bucket, "RETRIES_WITHIN", stall / 2)  # less than that, as it really is
         return place.open(timeout)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no pauses between requests."""
+    monkeypatch.setattr(web, "PAUSES", (0.0, 0.0))
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -257,18 +263,20 @@ def test_a_download_whose_line_fails(far: Place, cut: bool) -> None:
     assert len(came) < BIG
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_store_out_of_reach(far: Place, cut: bool) -> None:
     """Every question to a server that is gone, or does not answer, ends in the same error, in bounded time."""
     assert far.line is not None
     far.line.fail_after(0, cut=cut)
-    store = open_impatient(far, timeout=1)
+    store = open_impatient(far, timeout=0.6, stall=0.3)  # nothing is to come in time
     for deed in deeds(store, KEY):
         with pytest.raises(Unreachable) as caught:
             deed()
         assert caught.value.hint
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_store_that_comes_back(far: Place) -> None:
     """After a lost connection the same store goes on as soon as the server answers."""
     assert far.line is not None
@@ -324,14 +332,15 @@ print(digest.hexdigest(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - b
 
 
 def test_large_objects_take_little_memory(place: Place, tmp_path: Path) -> None:
-    """300 MB up and down grow the process by no more than a tenth of that; a small object has been moved before."""
+    """100 MB up and down grow the process by less than a third of that; a small object has been moved before."""
     from llorch.state import sha256_of
 
     file = tmp_path / "large"
     with file.open("wb") as opened:
-        for _ in range(300):
+        for _ in range(100):
             opened.write(os.urandom(1_000_000))
-    command = [sys.executable, "-c", STREAM, place.url, place.workspace.place, str(file)]
+    # A process begins with the peak of the one that it is forked from: here that of a small shell, not of the tests.
+    command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", STREAM, place.url, place.workspace.place, file]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     digest, grown = done.stdout.split()
     assert digest == sha256_of(file)
