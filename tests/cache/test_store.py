@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.cache import bucket, web
+from llorch.cache import bucket
 from llorch.cache import store as stores
 from llorch.cache.store import CHUNK, Store
 from llorch.errors import LlorchError, NotFound, Refused, Unreachable
@@ -220,12 +220,6 @@ def open_impatient(place: Place, timeout: float = 10.0, stall: float = 1.0) -> S
         return place.open(timeout)
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no pauses between requests."""
-    monkeypatch.setattr(web, "PAUSES", (0.0, 0.0))
-
-
 @pytest.mark.parametrize("cut", [True, False])
 def test_an_upload_whose_line_fails(far: Place, tmp_path: Path, cut: bool) -> None:
     """A cut line, or one on which nothing moves any more, ends an upload in bounded time, and nothing is to be seen."""
@@ -263,7 +257,6 @@ def test_a_download_whose_line_fails(far: Place, cut: bool) -> None:
     assert len(came) < BIG
 
 
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_store_out_of_reach(far: Place, cut: bool) -> None:
     """Every question to a server that is gone, or does not answer, ends in the same error, in bounded time."""
@@ -276,7 +269,6 @@ def test_a_store_out_of_reach(far: Place, cut: bool) -> None:
         assert caught.value.hint
 
 
-@pytest.mark.usefixtures("hasty")
 def test_a_store_that_comes_back(far: Place) -> None:
     """After a lost connection the same store goes on as soon as the server answers."""
     assert far.line is not None
