@@ -10,6 +10,8 @@ from textwrap import dedent
 
 import pytest
 
+from llorch import state, toolchain
+from llorch.state import Advance, Signature, sha256_of, signature
 from tests.conftest import IN_CI
 
 
@@ -23,6 +25,23 @@ def _sysroot() -> Path | None:
 
 SYSROOT = _sysroot()
 needs_cargo = pytest.mark.skipif(SYSROOT is None and not IN_CI, reason="cargo is not installed")
+_digests: dict[tuple[str, Signature], str] = {}
+
+
+def read_toolchain_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process read the toolchain's files once, 200 MB that each new workspace reads anew."""
+
+    def read(path: str | Path, advance: Advance | None = None) -> str:
+        if SYSROOT is None or not Path(path).is_relative_to(SYSROOT):
+            return sha256_of(path, advance)
+        key = (str(path), signature(os.stat(path)))
+        if key not in _digests:
+            _digests[key] = sha256_of(path, advance)
+        return _digests[key]
+
+    monkeypatch.setattr(state, "sha256_of", read)
+    monkeypatch.setattr(toolchain, "sha256_of", read)
+
 
 LLORCH = """
 version = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.rust import Rust
+from tests.rust import Rust, read_toolchain_once
 
 Llorch = Callable[..., Run]
 
@@ -45,3 +45,4 @@ def _enter(rust: Rust, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in rust.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(rust.root)
+    read_toolchain_once(monkeypatch)

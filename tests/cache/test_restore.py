@@ -278,18 +278,16 @@ def test_what_is_damaged_in_the_own_store(built: Lab, what: str) -> None:
 
 @needs_cargo
 @pytest.mark.parametrize("what", [*DAMAGE, "another record"])
-def test_what_is_damaged_in_a_shared_store(lab: Lab, shared: Shared, what: str) -> None:
+def test_what_is_damaged_in_a_shared_store(lab: Lab, published: Shared, what: str) -> None:
     """It is refused by name and the binary is built; who may publish puts it right, and the next one has it."""
-    first, second, third = (lab.checkout(name, own=True) for name in ("first", "second", "third"))
-    first.set(**shared.settings)
-    first.build()
-    warning = spoil(shared.folder, what)
-    second.set(**shared.settings)
+    second, third = (lab.checkout(name, own=True) for name in ("second", "third"))
+    warning = spoil(published.folder, what)
+    second.set(**published.settings)
     done = second.llorch("build", "app")
     assert (done.code, second.says()) == (0, "app1 lib1 false data1"), done.err
     assert "build:app  done" in done.err
     assert warning in done.err
-    third.set(**shared.reading)
+    third.set(**published.reading)
     assert (third.build(cargo=False), third.says()) == ("restored", "app1 lib1 false data1")
 
 
@@ -363,15 +361,14 @@ def test_another_toolchain_has_it_built(lab: Lab) -> None:
 @needs_cargo
 @pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"distribution": "red hat 5"}])
 def test_another_machine_has_it_built(
-    lab: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    built: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was built for another libc, architecture or distribution is not restored."""
-    lab.checkout("first").build()
     own = keys.machine()
-    monkeypatch.setenv("PATH", lab.tools)
+    monkeypatch.setenv("PATH", built.tools)
     for name, outcome in (("second", "done"), ("third", "restored")):
         monkeypatch.setattr(keys, "machine", lambda: {**own, **machine})
-        root = lab.checkout(name).root
+        root = built.checkout(name).root
         done = llorch("-C", str(root), "build", "app", "--json")
         assert done.json["tasks"][0]["outcome"] == outcome
 

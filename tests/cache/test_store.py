@@ -332,8 +332,8 @@ def test_large_objects_take_little_memory(place: Place, tmp_path: Path) -> None:
         for _ in range(100):
             opened.write(os.urandom(1_000_000))
     # A process begins with the peak of the one that it is forked from: here that of a small shell, not of the tests.
-    command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", STREAM, place.url, place.workspace.place, file]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", STREAM, place.url, place.workspace.place]
+    done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=True)
     digest, grown = done.stdout.split()
     assert digest == sha256_of(file)
     assert int(grown) < 30_000  # ru_maxrss is in KiB
