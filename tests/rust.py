@@ -1,6 +1,7 @@
 """A cargo workspace of every kind of input, and a cargo that records its calls, in front of the real one."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -170,6 +171,13 @@ FILES: Mapping[str, str] = {
     "outside/src/lib.rs": 'pub fn text() -> &\'static str { "outside1" }\n',
 }
 """A workspace `ws` and a package outside it. The binary's output tells what it was made from."""
+SMALL: Mapping[str, str] = {
+    "ws/llorch.toml": LLORCH,
+    "ws/Cargo.toml": FILES["ws/Cargo.toml"].replace(', "crates/*"', ""),
+    "ws/app/Cargo.toml": re.sub(r"(?s)\[dependencies\].*?(?=\[\[)", "", FILES["ws/app/Cargo.toml"]),
+    "ws/app/src/main.rs": 'fn main() {\n    println!("main1");\n}\n',
+}
+"""The same binary of a single crate, for what it matters not to what there is to compile."""
 
 TESTED: Mapping[str, str] = {
     "Cargo.toml": """
@@ -225,7 +233,7 @@ exit 0
 class Rust:
     """The workspace on disk, and what cargo was asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, str] = FILES) -> None:
         """Write it below a folder."""
         assert SYSROOT is not None, "cargo is not installed"
         self.folder = folder
@@ -234,7 +242,7 @@ class Rust:
         self.before, self.after = folder / "before.sh", folder / "after.sh"
         self.pid = folder / "cargo.pid"
         self.target = self.root / "target/release/worker-cpu"
-        for name, text in FILES.items():
+        for name, text in files.items():
             self.write(name.removeprefix("ws/") if name.startswith("ws/") else f"../{name}", dedent(text).lstrip("\n"))
         bin = folder / "bin"
         bin.mkdir()

@@ -281,19 +281,17 @@ def test_a_store_that_comes_back(far: Place) -> None:
     assert read(store) == b"here"
 
 
-@pytest.mark.parametrize(
-    "key", ["../out", "a/../b", "/etc/passwd", "a//b", "a/", "", "A", "a b", ".hidden", "a/.b", "ä"]
-)
-def test_keys_are_no_paths(place: Place, key: str) -> None:
+def test_keys_are_no_paths(place: Place) -> None:
     """What could lead out of a store, or cannot be a name everywhere, is refused before anything is done."""
     store = place.open()
-    for deed in deeds(store, key):
-        with pytest.raises(Refused, match="is no key"):
-            deed()
-    if key not in ("", "a/"):
-        with pytest.raises(Refused):
-            next(store.items(key))
-    assert keys(store) in ([], None)
+    for key in ("../out", "a/../b", "/etc/passwd", "a//b", "a/", "", "A", "a b", ".hidden", "a/.b", "ä"):
+        for deed in deeds(store, key):
+            with pytest.raises(Refused, match="is no key"):
+                deed()
+        if key not in ("", "a/"):
+            with pytest.raises(Refused):
+                next(store.items(key))
+        assert keys(store) in ([], None), key
 
 
 def test_a_file_that_cannot_be_read(place: Place, tmp_path: Path) -> None:
