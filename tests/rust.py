@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from llorch import state, toolchain
+from llorch import state
 from llorch.state import Advance, Signature, sha256_of, signature
 from tests.conftest import IN_CI
 
@@ -41,7 +41,6 @@ def read_toolchain_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return _digests[key]
 
     monkeypatch.setattr(state, "sha256_of", read)
-    monkeypatch.setattr(toolchain, "sha256_of", read)
 
 
 LLORCH = """
