@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError, NotInWorkspace, TimedOut, ToolMissing, Unshared
 from llorch.parallel import in_parallel
-from llorch.state import sha256_of
+from llorch.state import State
 
 CUDA = "/usr/local/cuda"
 """Where NVIDIA's installer puts the toolkit."""
@@ -75,7 +75,7 @@ class Identity(NamedTuple):
     """The program called rustc, where that is neither the toolchain's own nor rustup's; else empty."""
 
 
-def identify(folder: Path) -> Identity | None:
+def identify(folder: Path, state: State) -> Identity | None:
     """Return the toolchain that would build in a folder; None without one."""
     rustc = os.environ.get("RUSTC") or "rustc"
     # rustup would fetch a toolchain that is pinned and missing, only to answer.
@@ -95,7 +95,7 @@ def identify(folder: Path) -> Identity | None:
     exact |= {"llvm": said.get("LLVM version", ""), "cargo": "\n".join(every[2]).strip()}
     sysroot = Path("\n".join(every[1]).strip())
     if exact["commit"] == "unknown":  # as of one that somebody has built: the release says little then
-        exact["driver"] = " ".join(sorted(sha256_of(path) for path in drivers(sysroot)))
+        exact["driver"] = " ".join(sorted(state.digest(str(path)) for path in drivers(sysroot)))
     return Identity(exact, sysroot, _shim(shutil.which(rustc), sysroot))
 
 

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import chdir, closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 
@@ -81,6 +82,7 @@ def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there; tests of a Hub have their own
     monkeypatch.setenv("LLORCH_NO_CACHE", "1")  # the tests of what is made have it made; tests/cache has it on
 
 
@@ -118,8 +120,8 @@ def llama_quantize(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ready-made llama-quantize, installed once."""
     if not (IN_CI or runs_llama_quantize()):
         pytest.skip("there is no ready-made llama-quantize for this machine")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         install(LLAMA_QUANTIZE, Silent())
         return LLAMA_QUANTIZE.path
 
@@ -169,6 +171,7 @@ def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
         template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -179,31 +182,20 @@ def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def llorch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """Run a `llorch` command line in this process."""
-    start = Path.cwd()
+    """Run a `llorch` command line in this process, in the current folder or another."""
+    monkeypatch.chdir(Path.cwd())
 
-    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Run:
+    def run(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
         forget_session()
-        for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
-            os.environ.pop(name, None)
-        for name, value in (env or {}).items():
-            monkeypatch.setenv(name, value)
-        here = Path.cwd()
-        no_cache = os.environ.get("LLORCH_NO_CACHE")
-        monkeypatch.setattr(sys, "argv", ["llorch", *arguments])
-        capfd.readouterr()
-        try:
+        with patch.dict(os.environ, env or {}), chdir(cwd or Path.cwd()):
+            for name in {"LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"}.difference(env or ()):
+                os.environ.pop(name, None)
+            monkeypatch.setattr(sys, "argv", ["llorch", *arguments])
+            capfd.readouterr()
             code = cli.run(list(arguments))
-        finally:
-            os.chdir(here)
-            if no_cache is None:
-                os.environ.pop("LLORCH_NO_CACHE", None)
-            for name in env or {}:
-                monkeypatch.delenv(name)
         out, err = capfd.readouterr()
         return Run(code, out, err)
 
-    monkeypatch.chdir(start)
     return run
 
 

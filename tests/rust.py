@@ -1,6 +1,7 @@
 """A cargo workspace of every kind of input, and a cargo that records its calls, in front of the real one."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from textwrap import dedent
 
 import pytest
 
+from llorch import state
+from llorch.state import Advance, Signature, sha256_of, signature
 from tests.conftest import IN_CI
 
 
@@ -23,6 +26,22 @@ def _sysroot() -> Path | None:
 
 SYSROOT = _sysroot()
 needs_cargo = pytest.mark.skipif(SYSROOT is None and not IN_CI, reason="cargo is not installed")
+_digests: dict[tuple[str, Signature], str] = {}
+
+
+def read_toolchain_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process read the toolchain's files once, 200 MB that each new workspace reads anew."""
+
+    def read(path: str | Path, advance: Advance | None = None) -> str:
+        if SYSROOT is None or not Path(path).is_relative_to(SYSROOT):
+            return sha256_of(path, advance)
+        key = (str(path), signature(os.stat(path)))
+        if key not in _digests:
+            _digests[key] = sha256_of(path, advance)
+        return _digests[key]
+
+    monkeypatch.setattr(state, "sha256_of", read)
+
 
 LLORCH = """
 version = 1
@@ -151,6 +170,13 @@ FILES: Mapping[str, str] = {
     "outside/src/lib.rs": 'pub fn text() -> &\'static str { "outside1" }\n',
 }
 """A workspace `ws` and a package outside it. The binary's output tells what it was made from."""
+SMALL: Mapping[str, str] = {
+    "ws/llorch.toml": LLORCH,
+    "ws/Cargo.toml": FILES["ws/Cargo.toml"].replace(', "crates/*"', ""),
+    "ws/app/Cargo.toml": re.sub(r"(?s)\[dependencies\].*?(?=\[\[)", "", FILES["ws/app/Cargo.toml"]),
+    "ws/app/src/main.rs": 'fn main() {\n    println!("main1");\n}\n',
+}
+"""The same binary of a single crate, for what it matters not to what there is to compile."""
 
 TESTED: Mapping[str, str] = {
     "Cargo.toml": """
@@ -206,7 +232,7 @@ exit 0
 class Rust:
     """The workspace on disk, and what cargo was asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, str] = FILES) -> None:
         """Write it below a folder."""
         assert SYSROOT is not None, "cargo is not installed"
         self.folder = folder
@@ -215,7 +241,7 @@ class Rust:
         self.before, self.after = folder / "before.sh", folder / "after.sh"
         self.pid = folder / "cargo.pid"
         self.target = self.root / "target/release/worker-cpu"
-        for name, text in FILES.items():
+        for name, text in files.items():
             self.write(name.removeprefix("ws/") if name.startswith("ws/") else f"../{name}", dedent(text).lstrip("\n"))
         bin = folder / "bin"
         bin.mkdir()

@@ -8,6 +8,7 @@ import pytest
 
 from llorch import toolchain
 from llorch.errors import NotInWorkspace, ToolMissing, Unshared
+from llorch.state import SMALL, State
 from llorch.toolchain import (
     ask,
     cuda_files,
@@ -149,18 +150,19 @@ def test_the_cards_that_are_built_for(workspace: Path, script: Script, monkeypat
     assert gpus_built_for() == ""
 
 
-def test_a_compiler_that_does_not_tell_its_commit(workspace: Path, script: Script) -> None:
-    """It is told from others of its release by its own contents."""
+def test_a_compiler_that_does_not_tell_its_commit(workspace: Path, state: State, script: Script) -> None:
+    """It is told from others of its release by its own contents, which are read once."""
     version = "echo release: 1.99.0-dev; echo commit-hash: unknown; echo host: moon"
     script("rustc", f'case $1 in -vV) {version};; *) echo "{workspace}/sysroot";; esac')
     script("cargo", "echo cargo 1.99.0")
     driver = workspace / "sysroot/lib/librustc_driver-1.so"
     driver.parent.mkdir(parents=True)
     told = []
-    for text in ("one", "two"):
-        driver.write_text(text)
-        identity = identify(workspace)
+    for text in ("1", "2"):
+        driver.write_text(text * (SMALL + 1))
+        identity = identify(workspace, state)
         assert identity is not None
+        assert state.known(str(driver)) is not None
         told.append(identity.exact)
     assert told[0] != told[1]
     assert {**told[0], "driver": ""} == {**told[1], "driver": ""}
@@ -203,26 +205,28 @@ case "$*" in
 esac"""
 
 
-def test_a_toolchain_is_identified(script: Script, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_toolchain_is_identified(
+    script: Script, workspace: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is told by what it says of itself, on any machine; a program in rustc's place is told by its path."""
-    assert identify(workspace) is None
+    assert identify(workspace, state) is None
     rustc = script("rustc", RUSTC)
-    assert identify(workspace) is None
+    assert identify(workspace, state) is None
     script("cargo", "echo cargo 1.2.3")
-    found = identify(workspace)
+    found = identify(workspace, state)
     assert found is not None
     exact = {"release": "1.2.3", "commit": "abc", "host": "x86_64-moon", "llvm": "9.0", "cargo": "cargo 1.2.3"}
     assert found == (exact, Path("/sysroot"), str(rustc))
     (workspace / "bin/rustup").hardlink_to(rustc)
-    assert identify(workspace) == (exact, Path("/sysroot"), "")
+    assert identify(workspace, state) == (exact, Path("/sysroot"), "")
     (workspace / "bin/rustup").unlink()
     other = script("rustc", RUSTC.replace("/sysroot", f"{workspace}/tool"), "tool/bin")
     rustc.unlink()
     rustc.symlink_to(other)
-    assert identify(workspace) == (exact, workspace / "tool", "")
+    assert identify(workspace, state) == (exact, workspace / "tool", "")
     script("rustc-of-mine", "echo nothing known")
     monkeypatch.setenv("RUSTC", "rustc-of-mine")
-    assert identify(workspace) is None
+    assert identify(workspace, state) is None
 
 
 @pytest.mark.parametrize(

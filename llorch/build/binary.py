@@ -85,7 +85,7 @@ class Built:
     hits: tuple[int, int] | None
 
 
-def look_for_tools(plan: Plan, workspace: Workspace, wrapper: str) -> Tools:
+def look_for_tools(plan: Plan, workspace: Workspace, state: State, wrapper: str) -> Tools:
     """Look for all that the build needs.
 
     Raises:
@@ -103,7 +103,7 @@ def look_for_tools(plan: Plan, workspace: Workspace, wrapper: str) -> Tools:
     return Tools(
         folder=folder,
         sysroot=sysroot,
-        identity=identify(folder),
+        identity=identify(folder, state),
         metadata=metadata,
         package=package,
         wrapper=try_wrapper(wrapper, folder),

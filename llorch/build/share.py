@@ -44,7 +44,7 @@ class BinaryShare(Share):
         toolchain.require_folder(self._plan.manifest, self._workspace.name(self._plan.manifest), self.recipe.name)
         self._refuse_other_rustc()
         self._gpus = toolchain.gpus_built_for() if self._plan.backend == "cuda" else None
-        identity = toolchain.identify(self._plan.folder)
+        identity = toolchain.identify(self._plan.folder, self._state)
         if identity is not None:
             self._sysroot = str(identity.sysroot)
             self._shim = self._state.digest(identity.shim) if identity.shim else ""

@@ -60,7 +60,7 @@ def _build(plan: Plan, recipe: Recipe, progress: Progress) -> Done:
 
     run = session()
     progress.say("looking for the tools")
-    tools = binary.look_for_tools(plan, run.workspace, run.settings.cargo.rustc_wrapper)
+    tools = binary.look_for_tools(plan, run.workspace, run.state, run.settings.cargo.rustc_wrapper)
     if tools.wrapper.flaw:
         run.board.warn(f"`{run.settings.cargo.rustc_wrapper}` is left out: {tools.wrapper.flaw}")
     gpus = cards(plan)

@@ -12,6 +12,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from llorch.config import Loaded, Mistake, Workspace, read_jobs, read_settings
+from llorch.dev.dodo_file import check_dodo
 from llorch.dev.replaced import find_scripts
 from llorch.dev.values import find_ignored
 from llorch.errors import ConfigError, LlorchError, Offline, Problem, nearest
@@ -19,7 +20,6 @@ from llorch.log import wanted_level
 from llorch.parallel import in_parallel
 from llorch.rewrite import PART
 from llorch.text import shown
-from llorch.workspace import read_file
 
 if TYPE_CHECKING:
     from llorch.build.plan import Plan
@@ -163,21 +163,10 @@ def _variables(files: Files, environ: Mapping[str, str]) -> Found:
 
 
 def _dodo(workspace: Workspace) -> Found:
-    """Look whether dodo.py is Python, without running it."""
-    import warnings
-
     try:
-        source = read_file(workspace.root / "dodo.py")
-        with warnings.catch_warnings(action="ignore"):
-            compile(source, "dodo.py", "exec", dont_inherit=True)
-    except FileNotFoundError:
-        return
-    except SyntaxError as error:
-        yield Problem("dodo.py", error.lineno, "", f"is not Python: {shown(error.msg)}")
-    except OSError as error:
-        yield Problem("dodo.py", None, "", f"cannot be read: {error.strerror}")
-    except (ValueError, RecursionError, MemoryError) as error:
-        yield Problem("dodo.py", None, "", f"cannot be read: {shown(str(error)) or 'it is nested too deeply'}")
+        check_dodo(workspace)
+    except ConfigError as error:
+        yield from error.problems
 
 
 def _needs(files: Files, tasks: Names | None) -> Found:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from llorch.config import Settings, Workspace, load_settings
+from llorch.dev.dodo_file import check_dodo
 from llorch.dev.finding import Finding, listing
 from llorch.dev.system import System, edit
 from llorch.errors import ConfigError
@@ -87,6 +88,7 @@ def load_needs(workspace: Workspace, system: System) -> tuple[Needs, list[Findin
     suites: dict[str, Suite] = tried(lambda: plan_suites(settings, workspace), {})
     every: dict[str, Model] = tried(lambda: load_models(workspace, settings), {})
     hosts: Mapping[str, Host] = tried(lambda: load_hosts(workspace), {})
+    tried(lambda: check_dodo(workspace), None)
     chosen = tuple(suite for suite in suites.values() if suite.declared or suite.is_there)
     wanted = _own_models(workspace, settings) | {name for suite in chosen for name in _models_of(suite, every)}
     needs = Needs(

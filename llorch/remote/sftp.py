@@ -6,6 +6,7 @@ written. The protocol is draft-ietf-secsh-filexfer-02, as OpenSSH has it.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llorch.remote.streams import Connection
@@ -112,7 +113,8 @@ class _Requests:
 
     def send(self, kind: int, *arguments: Any) -> int:
         """Send a request and return its number."""
-        number: int = self._client._async_request(self, kind, *arguments)
+        with self._stalling_once():
+            number: int = self._client._async_request(self, kind, *arguments)
         return number
 
     def answer(self, number: int) -> Any:
@@ -124,7 +126,17 @@ class _Requests:
             if kind == CMD_STATUS:
                 self._client._convert_status(message)
             return message
-        return self._client._read_response(number)[1]
+        with self._stalling_once():
+            return self._client._read_response(number)[1]
+
+    @contextmanager
+    def _stalling_once(self) -> Iterator[None]:
+        """Hang up where nothing moves any more: each request that follows, such as to close the file, would stall."""
+        try:
+            yield
+        except TimeoutError:
+            self._client.close()
+            raise
 
     def _async_response(self, kind: int, message: Any, number: int) -> None:
         """Take an answer that came before the one that is waited for; paramiko calls this."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.rust import Rust
+from tests.rust import SMALL, Rust, read_toolchain_once
 
 Llorch = Callable[..., Run]
 
@@ -16,6 +16,14 @@ Llorch = Callable[..., Run]
 def rust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rust:
     """A cargo workspace of this test's own, as the current folder; nothing is built."""
     made = Rust(tmp_path / "Röst späce")
+    _enter(made, monkeypatch)
+    return made
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rust:
+    """A workspace of a single crate, of this test's own, as the current folder; nothing is built."""
+    made = Rust(tmp_path / "Röst späce", SMALL)
     _enter(made, monkeypatch)
     return made
 
@@ -32,6 +40,8 @@ def built(_shared: Rust, monkeypatch: pytest.MonkeyPatch, llorch: Llorch) -> Ite
     for _ in range(2):  # the second time where the first has made a folder or a file that is watched
         done = llorch("build", "worker", "cpu")
         assert done.code == 0, done.err
+        if done.err.startswith("nothing to do"):
+            break
     _shared.calls()
     yield _shared
     _shared.before.unlink(missing_ok=True)
@@ -45,3 +55,4 @@ def _enter(rust: Rust, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in rust.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(rust.root)
+    read_toolchain_once(monkeypatch)

@@ -41,7 +41,7 @@ def shares(workspace: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> Sh
         **environ: str,
     ) -> BinaryShare:
         identity = identity or Identity(EXACT, workspace / "sysroot", "")
-        monkeypatch.setattr(toolchain, "identify", lambda folder: identity if identity.exact else None)
+        monkeypatch.setattr(toolchain, "identify", lambda folder, state: identity if identity.exact else None)
         place = Workspace(workspace, declared=True)
         manifest = workspace / "app/Cargo.toml"
         settings = Build(manifest="app/Cargo.toml", env=env)

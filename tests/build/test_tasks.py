@@ -83,9 +83,9 @@ def test_what_a_build_says(rust: Rust, llorch: Llorch) -> None:
 
 
 @needs_cargo
-def test_errors_are_as_cargo_renders_them(rust: Rust, llorch: Llorch) -> None:
+def test_errors_are_as_cargo_renders_them(small: Rust, llorch: Llorch) -> None:
     """The compiler's message with its arrow is shown once, without the progress around it; the next run tries again."""
-    rust.edit("app/src/main.rs", "fn main() {", 'fn main() {\n    let x: u8 = "text";')
+    small.edit("app/src/main.rs", "fn main() {", 'fn main() {\n    let x: u8 = "text";')
     for _ in range(2):
         done = llorch("build", "worker", "cpu")
         assert done.code == 5
@@ -96,56 +96,58 @@ def test_errors_are_as_cargo_renders_them(rust: Rust, llorch: Llorch) -> None:
 
 
 @needs_cargo
-def test_doit_always_calls_cargo(rust: Rust, llorch: Llorch) -> None:
+def test_doit_always_calls_cargo(small: Rust, llorch: Llorch) -> None:
     """`doit -a` has cargo called though nothing has changed; `doit forget` too."""
-    rust.write("dodo.py", "from llorch.dodo import *\n")
+    small.write("dodo.py", "from llorch.dodo import *\n")
     for command in (("build:worker-cpu",), ("-a", "build:worker-cpu"), ("forget", "build:worker-cpu")):
         assert program("doit", *command).code == 0
     assert program("doit", "build:worker-cpu").code == 0
-    assert sum(call.startswith("build ") for call in rust.calls()) == 3
+    assert sum(call.startswith("build ") for call in small.calls()) == 3
 
 
 @needs_cargo
-def test_a_dry_run_calls_nothing(rust: Rust, llorch: Llorch) -> None:
+def test_a_dry_run_calls_nothing(small: Rust, llorch: Llorch) -> None:
     """It says what would be built, and asks for no tool."""
     done = llorch("build", "worker", "cpu", "--dry-run")
-    assert (done.code, "would run: Build worker-cpu" in done.err, rust.calls()) == (0, True, [])
+    assert (done.code, "would run: Build worker-cpu" in done.err, small.calls()) == (0, True, [])
 
 
 @needs_cargo
-def test_a_dead_wrapper_is_left_out(rust: Rust, llorch: Llorch) -> None:
+def test_a_dead_wrapper_is_left_out(small: Rust, llorch: Llorch) -> None:
     """One that cannot run rustc is named in a warning, and the build goes on without."""
-    rust.write("llorch.toml", rust.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "false"\n')
+    small.write("llorch.toml", small.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "false"\n')
     done = llorch("build", "worker", "cpu")
     assert (done.code, "warning: `false` is left out: `false` exited with 1" in done.err) == (0, True)
     assert llorch("build", "worker", "cpu").err == "nothing to do: build:worker-cpu is up to date\n"
 
 
 @needs_cargo
-def test_a_wrapper_is_used(rust: Rust, llorch: Llorch) -> None:
+def test_a_wrapper_is_used(small: Rust, llorch: Llorch) -> None:
     """Rustc is called through the configured program."""
-    wrapper = rust.folder / "wrapper"
-    wrapper.write_text(f'#!/bin/sh\necho "$2" >>"{rust.folder}/wrapped"\nexec "$@"\n')
+    wrapper = small.folder / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\necho "$2" >>"{small.folder}/wrapped"\nexec "$@"\n')
     wrapper.chmod(0o755)
-    rust.write("llorch.toml", rust.root.joinpath("llorch.toml").read_text() + f'[cargo]\nrustc_wrapper = "{wrapper}"\n')
+    small.write(
+        "llorch.toml", small.root.joinpath("llorch.toml").read_text() + f'[cargo]\nrustc_wrapper = "{wrapper}"\n'
+    )
     assert llorch("build", "worker", "cpu").code == 0
-    assert "--crate-name" in (rust.folder / "wrapped").read_text()
+    assert "--crate-name" in (small.folder / "wrapped").read_text()
 
 
 @needs_cargo
 @pytest.mark.parametrize("setting", ["target-dir = 'elsewhere'", "target = '{host}'"])
-def test_cargo_may_put_it_elsewhere(rust: Rust, llorch: Llorch, setting: str) -> None:
+def test_cargo_may_put_it_elsewhere(small: Rust, llorch: Llorch, setting: str) -> None:
     """A place that cargo's own configuration says is told, with the setting that agrees with it."""
     said = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     host = next(line.split()[1] for line in said.splitlines() if line.startswith("host:"))
-    rust.write(".cargo/config.toml", f"[build]\n{setting.format(host=host)}\n")
+    small.write(".cargo/config.toml", f"[build]\n{setting.format(host=host)}\n")
     failed = llorch("build", "worker", "cpu")
     assert failed.code == 1
     assert "error: cargo puts the binary at `" in failed.err
     assert "hint: set `target_dir` or `target` in `[build.worker]`" in failed.err
     key = "target_dir" if "dir" in setting else "target"
     value = "elsewhere" if "dir" in setting else host
-    rust.edit("llorch.toml", 'manifest = "app/Cargo.toml"', f'manifest = "app/Cargo.toml"\n{key} = "{value}"')
+    small.edit("llorch.toml", 'manifest = "app/Cargo.toml"', f'manifest = "app/Cargo.toml"\n{key} = "{value}"')
     assert llorch("build", "worker", "cpu").code == 0
     assert llorch("build", "worker", "cpu").err == "nothing to do: build:worker-cpu is up to date\n"
 
@@ -181,7 +183,7 @@ def test_sccache_has_what_was_compiled_before(rust: Rust, llorch: Llorch, monkey
 
 
 @needs_cargo
-def test_a_dead_sccache_is_left_out(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_sccache_is_left_out(small: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a server that hangs up, cargo alone would fail; the build goes on without, and says so."""
     if shutil.which("sccache") is None and not IN_CI:
         pytest.skip("sccache is not installed")
@@ -189,7 +191,7 @@ def test_a_dead_sccache_is_left_out(rust: Rust, llorch: Llorch, monkeypatch: pyt
     class HangUp(socketserver.BaseRequestHandler):
         """Answers nothing."""
 
-    rust.write("llorch.toml", rust.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "sccache"\n')
+    small.write("llorch.toml", small.root.joinpath("llorch.toml").read_text() + '[cargo]\nrustc_wrapper = "sccache"\n')
     with socketserver.TCPServer(("127.0.0.1", 0), HangUp) as server, ThreadPoolExecutor(1) as pool:
         monkeypatch.setenv("SCCACHE_SERVER_PORT", str(server.server_address[1]))
         pool.submit(server.serve_forever, 0.05)
@@ -206,7 +208,7 @@ def free_port() -> int:
 
 
 @needs_cargo
-def test_tools_are_looked_for_before_a_build_only(rust: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tools_are_looked_for_before_a_build_only(small: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without nvcc, a Mac or cargo no build begins; with a stand-in for nvcc it does; a skip needs none of them."""
     monkeypatch.setattr(toolchain, "CUDA", "nowhere")
     monkeypatch.setattr(toolchain, "find_nvcc", lambda environ=os.environ: shutil.which("nvcc-of-this-test"))
@@ -214,12 +216,12 @@ def test_tools_are_looked_for_before_a_build_only(rust: Rust, llorch: Llorch, mo
         missing = llorch("build", "worker", backend, "--json")
         (task,) = missing.json["tasks"]
         assert (missing.code, task["error"]["code"], said in task["error"]["message"]) == (4, "tool-missing", True)
-    assert not any(call.startswith("build") for call in rust.calls())
-    nvcc = rust.folder / "bin/nvcc-of-this-test"
-    nvcc.write_text(f'#!/bin/sh\necho "$*" >>"{rust.folder}/nvcc.log"\n')
+    assert not any(call.startswith("build") for call in small.calls())
+    nvcc = small.folder / "bin/nvcc-of-this-test"
+    nvcc.write_text(f'#!/bin/sh\necho "$*" >>"{small.folder}/nvcc.log"\n')
     nvcc.chmod(0o755)
     assert llorch("build", "worker", "cuda").code == 0
-    assert (rust.folder / "nvcc.log").read_text() == "--version\n"
+    assert (small.folder / "nvcc.log").read_text() == "--version\n"
     assert llorch("build", "worker", "cuda").err == "nothing to do: build:worker-cuda is up to date\n"
     nvcc.write_text("#!/bin/sh\n# another toolkit\n")
     reasons = llorch("why", "build:worker-cuda", "--json").json["reasons"]
@@ -227,7 +229,7 @@ def test_tools_are_looked_for_before_a_build_only(rust: Rust, llorch: Llorch, mo
     assert llorch("build", "worker", "cpu").code == 0
     monkeypatch.setenv("PATH", "/nowhere")
     assert llorch("build", "worker", "cpu").err == "nothing to do: build:worker-cpu is up to date\n"
-    rust.edit("app/src/main.rs", "main1", "main2")
+    small.edit("app/src/main.rs", "main1", "main2")
     missing = llorch("build", "worker", "cpu")
     assert (missing.code, "`cargo` is not installed" in missing.err) == (4, True)
 

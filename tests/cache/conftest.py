@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from tests.cache.places import far, here, http_place, place, s3, s3_place, sftp_place, sshd, web
 from tests.cache.test_signing import make_key, public
 from tests.conftest import Run, own_home, program
-from tests.rust import SYSROOT
+from tests.rust import SYSROOT, read_toolchain_once
 
 __all__ = ["far", "here", "http_place", "place", "s3", "s3_place", "sftp_place", "sshd", "web"]
 
@@ -69,10 +69,17 @@ class Checkout:
     environ: dict[str, str] = field(default_factory=dict)
 
     def llorch(self, *arguments: str, cargo: bool = True, **environ: str) -> Run:
-        """Run llorch as a program, with cargo in PATH or without."""
-        path = self.lab.tools if cargo else str(self.lab.nothing)
-        env = {"PATH": path, **self.lab.environ, **self.environ, **environ}
-        return program("llorch", *arguments, cwd=self.root, env=env)
+        """Run llorch in this process, with cargo in PATH or without."""
+        assert self.lab.llorch is not None
+        return self.lab.llorch(*arguments, cwd=self.root, env=self.environment(cargo=cargo, **environ))
+
+    def program(self, *arguments: str, cargo: bool = True, **environ: str) -> Run:
+        """Run llorch as a program of its own."""
+        return program("llorch", *arguments, cwd=self.root, env=self.environment(cargo=cargo, **environ))
+
+    def environment(self, *, cargo: bool = True, **environ: str) -> dict[str, str]:
+        """Return the variables that are others here."""
+        return {"PATH": self.lab.tools if cargo else str(self.lab.nothing), **self.environ, **environ}
 
     def build(self, *arguments: str, cargo: bool = True, **environ: str) -> str:
         """Build the binary and return what became of the task; then a second run has nothing to do."""
@@ -111,10 +118,10 @@ class Checkout:
 class Lab:
     """The repository, the machines that check it out, and what they share."""
 
-    def __init__(self, folder: Path) -> None:
-        assert SYSROOT is not None, "cargo is not installed"
+    def __init__(self, folder: Path, origin: Path, llorch: Callable[..., Run] | None = None) -> None:
         folder.mkdir()
         self.folder = folder
+        self.llorch = llorch
         self.tools = os.pathsep.join([f"{SYSROOT}/bin", os.environ["PATH"]])
         self.nothing = folder / "no cargo"
         self.nothing.mkdir()
@@ -122,16 +129,8 @@ class Lab:
             place = shutil.which(name)
             if place is not None:
                 (self.nothing / name).symlink_to(place)
-        self.environ: dict[str, str] = {}
         self.origin = folder / "origin"
-        for name, text in {**FILES, "rust-toolchain.toml": f'[toolchain]\nchannel = "{release()}"\n'}.items():
-            path = self.origin / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        subprocess.run([f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"], cwd=self.origin, check=True)
-        git(self.origin, "init", "-q", "-b", "main")
-        git(self.origin, "add", ".")
-        git(self.origin, "commit", "-qm", "All")
+        shutil.copytree(origin, self.origin)
 
     def checkout(self, name: str, *, own: bool = False) -> Checkout:
         """Return a new checkout, `own` if it is of a machine that has its own home."""
@@ -156,23 +155,45 @@ def _with_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLORCH_NO_CACHE")
 
 
+@pytest.fixture(scope="session")
+def _origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository that those of all tests are copies of."""
+    assert SYSROOT is not None, "cargo is not installed"
+    root = tmp_path_factory.mktemp("repository")
+    origin = root / "origin"
+    for name, text in {**FILES, "rust-toolchain.toml": f'[toolchain]\nchannel = "{release()}"\n'}.items():
+        path = origin / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        own_home(root / "home", monkeypatch)
+        _leave_alone(monkeypatch)
+        subprocess.run([f"{SYSROOT}/bin/cargo", "generate-lockfile", "-q", "--offline"], cwd=origin, check=True)
+        git(origin, "init", "-q", "-b", "main")
+        git(origin, "add", ".")
+        git(origin, "commit", "-qm", "All")
+    return origin
+
+
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, _origin: Path, monkeypatch: pytest.MonkeyPatch, llorch: Callable[..., Run]) -> Lab:
     """A repository and the tools to build it."""
     _leave_alone(monkeypatch)
-    return Lab(tmp_path / "Läb")
+    read_toolchain_once(monkeypatch)
+    return Lab(tmp_path / "Läb", _origin, llorch)
 
 
 @pytest.fixture(scope="module")
-def _store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _store(tmp_path_factory: pytest.TempPathFactory, _origin: Path) -> Path:
     """A store with what was built of the repository's first commit, once for the tests of a file."""
     root = tmp_path_factory.mktemp("built")
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_home(root / "home", monkeypatch)
         monkeypatch.delenv("LLORCH_NO_CACHE")
         _leave_alone(monkeypatch)
-        lab = Lab(root / "Läb")
-        assert lab.checkout("first").build() == "done"
+        lab = Lab(root / "Läb", _origin)
+        done = lab.checkout("first").program("build", "app")
+        assert "build:app  done" in done.err, done
         return lab.store
 
 
@@ -181,6 +202,28 @@ def built(lab: Lab, _store: Path) -> Lab:
     """A repository of which somebody has built the first commit already."""
     shutil.copytree(_store, lab.store)
     return lab
+
+
+@pytest.fixture(scope="module")
+def _published(tmp_path_factory: pytest.TempPathFactory, _origin: Path) -> "Shared":
+    """A store that others may write to, with what was built of the first commit, once for the tests of a file."""
+    root = tmp_path_factory.mktemp("published")
+    made = new_shared(root)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        own_home(root / "home", monkeypatch)
+        monkeypatch.delenv("LLORCH_NO_CACHE")
+        _leave_alone(monkeypatch)
+        first = Lab(root / "Läb", _origin).checkout("first")
+        first.set(**made.settings)
+        done = first.program("build", "app")
+        assert "build:app  done" in done.err, done
+    return made
+
+
+@pytest.fixture
+def published(_published: "Shared", tmp_path: Path) -> "Shared":
+    """A store that others may write to, which has what somebody has built of the first commit."""
+    return Shared(shutil.copytree(_published.folder, tmp_path / "shared"), _published.key)
 
 
 def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +255,15 @@ class Shared:
         return {"url": f"file:{self.folder}", "trusted_keys": [public(self.key).strip()]}
 
 
+def new_shared(root: Path) -> Shared:
+    """Make a folder that a group may write to, and a key."""
+    folder = root / "shared"
+    folder.mkdir()
+    folder.chmod(0o770)
+    return Shared(folder, make_key(root / "key"))
+
+
 @pytest.fixture
 def shared(tmp_path: Path) -> Shared:
     """A folder that a group may write to, and a key."""
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    folder.chmod(0o770)
-    return Shared(folder, make_key(tmp_path / "key"))
+    return new_shared(tmp_path)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from llorch.cache import web as client
 from llorch.cache.store import Store, open_store
 from llorch.config import Workspace
 from tests.cache.servers import BUCKET, Line, PutServer, serving_s3
@@ -76,8 +77,9 @@ def web(tmp_path: Path) -> Iterator[PutServer]:
 
 
 @pytest.fixture
-def http_place(here: Workspace, web: PutServer) -> Iterator[Place]:
-    """A folder of a web server."""
+def http_place(here: Workspace, web: PutServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A folder of a web server, with no pauses between requests."""
+    monkeypatch.setattr(client, "PAUSES", (0.0, 0.0))
     line = Line(web.port)
     yield Place(f"http://127.0.0.1:{line.port}/store", here, line)
     line.close()

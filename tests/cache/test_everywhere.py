@@ -1,6 +1,7 @@
 """The same promises on every kind of store: never a wrong target, never a failed build."""
 
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,11 +69,14 @@ def test_a_binary_there_and_back(lab: Lab, place: Place, shared: Shared) -> None
 
 @needs_cargo
 @pytest.mark.parametrize("count", [0, 200_000])
-def test_a_line_that_is_cut(lab: Lab, far: Place, shared: Shared, count: int) -> None:
+def test_a_line_that_is_cut(lab: Lab, far: Place, published: Shared, count: int) -> None:
     """A store that goes away before or while a binary comes is told once, and the binary is built."""
     assert far.line is not None
-    assert checkout(lab, "first", far, shared).build() == "done"
-    second = checkout(lab, "second", far, shared)
+    store = far.open()
+    for path in published.folder.rglob("*"):
+        if path.is_file():
+            assert store.create(str(path.relative_to(published.folder)), path)
+    second = checkout(lab, "second", far, published)
     far.line.fail_after(count, cut=True)
     done = second.llorch("build", "app")
     assert (done.code, second.says()) == (0, "app1 lib1 false data1"), done.err
@@ -80,6 +84,10 @@ def test_a_line_that_is_cut(lab: Lab, far: Place, shared: Shared, count: int) ->
     assert done.err.count("and this run goes on without: ") == 1
     assert not list((second.root / "target/release").glob("*.part"))
     far.line.mend()
+    (second.root / TARGET).unlink()
+    (second.root / ".llorch").rename(lab.folder / "its records")
+    shutil.rmtree(Path(second.environ["HOME"]))
+    assert second.build(cargo=False) == "restored"
 
 
 @needs_cargo

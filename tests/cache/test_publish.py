@@ -161,7 +161,7 @@ def test_many_that_publish_the_same_at_once(lab: Lab, shared: Shared) -> None:
     first.build()
     first.set(**shared.settings)
     with ThreadPoolExecutor(20) as pool:
-        runs = list(pool.map(lambda _: first.llorch("cache", "push", TASK, "--json"), range(20)))
+        runs = list(pool.map(lambda _: first.program("cache", "push", TASK, "--json"), range(20)))
     outcomes = [run.json["tasks"][0]["outcome"] for run in runs]
     assert {run.code for run in runs} == {0}
     assert outcomes.count("pushed") >= 1

@@ -33,12 +33,14 @@ from tests.rust import SYSROOT, needs_cargo
 def test_a_fresh_clone_elsewhere_without_cargo(lab: Lab) -> None:
     """It gets the binary, byte for byte, runs it, has nothing to do then, and is told where it is from."""
     first, second = lab.checkout("first"), lab.checkout("deeper/down/second")
-    assert first.build() == "done"
-    assert second.build(cargo=False) == "restored"
+    assert first.program("build", "app", "--json").json["tasks"][0]["outcome"] == "done"
+    for outcome in ("restored", "up-to-date"):
+        done = second.program("build", "app", "--json", cargo=False)
+        assert (done.code, done.json["tasks"][0]["outcome"]) == (0, outcome), done
     assert second.says() == "app1 lib1 false data1"
     assert (second.root / TARGET).read_bytes() == (first.root / TARGET).read_bytes()
     assert os.access(second.root / TARGET, os.X_OK)
-    why = second.llorch("why", TASK, cargo=False)
+    why = second.program("why", TASK, cargo=False)
     record = next(path.name for path in (lab.store / "ac").iterdir() if b'"results"' in path.read_bytes())
     said = f"build:app: restored from cache, record {record}, from file:{lab.store}"
     assert why.out == f"build:app is up to date\n{said}\n"
@@ -276,18 +278,16 @@ def test_what_is_damaged_in_the_own_store(built: Lab, what: str) -> None:
 
 @needs_cargo
 @pytest.mark.parametrize("what", [*DAMAGE, "another record"])
-def test_what_is_damaged_in_a_shared_store(lab: Lab, shared: Shared, what: str) -> None:
+def test_what_is_damaged_in_a_shared_store(lab: Lab, published: Shared, what: str) -> None:
     """It is refused by name and the binary is built; who may publish puts it right, and the next one has it."""
-    first, second, third = (lab.checkout(name, own=True) for name in ("first", "second", "third"))
-    first.set(**shared.settings)
-    first.build()
-    warning = spoil(shared.folder, what)
-    second.set(**shared.settings)
+    second, third = (lab.checkout(name, own=True) for name in ("second", "third"))
+    warning = spoil(published.folder, what)
+    second.set(**published.settings)
     done = second.llorch("build", "app")
     assert (done.code, second.says()) == (0, "app1 lib1 false data1"), done.err
     assert "build:app  done" in done.err
     assert warning in done.err
-    third.set(**shared.reading)
+    third.set(**published.reading)
     assert (third.build(cargo=False), third.says()) == ("restored", "app1 lib1 false data1")
 
 
@@ -361,15 +361,14 @@ def test_another_toolchain_has_it_built(lab: Lab) -> None:
 @needs_cargo
 @pytest.mark.parametrize("machine", [{"libc": "glibc 1.0"}, {"arch": "riscv64"}, {"distribution": "red hat 5"}])
 def test_another_machine_has_it_built(
-    lab: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    built: Lab, llorch: Callable[..., Run], machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was built for another libc, architecture or distribution is not restored."""
-    lab.checkout("first").build()
     own = keys.machine()
-    monkeypatch.setenv("PATH", lab.tools)
+    monkeypatch.setenv("PATH", built.tools)
     for name, outcome in (("second", "done"), ("third", "restored")):
         monkeypatch.setattr(keys, "machine", lambda: {**own, **machine})
-        root = lab.checkout(name).root
+        root = built.checkout(name).root
         done = llorch("-C", str(root), "build", "app", "--json")
         assert done.json["tasks"][0]["outcome"] == outcome
 

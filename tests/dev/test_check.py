@@ -120,22 +120,6 @@ def test_variables_that_nobody_reads_are_told(look: Look, monkeypatch: pytest.Mo
     ]
 
 
-def test_what_is_no_source_is_told(look: Look, workspace: Path) -> None:
-    """A dodo.py may be anything; it is not run, and its warnings are its own."""
-    (workspace / "dodo.py").write_bytes(b"x = '\0'\n")
-    (line,) = look()
-    assert line.startswith("error dodo.py")
-    (workspace / "dodo.py").unlink()
-    (workspace / "dodo.py").mkdir()
-    assert look() == ["error dodo.py: cannot be read: Is a directory"]
-    (workspace / "dodo.py").rmdir()
-    os.mkfifo("dodo.py")
-    assert look() == ["error dodo.py: cannot be read: Not a file"]
-    (workspace / "dodo.py").unlink()
-    assert look({"dodo.py": "x = " + "-" * 200_000 + "1"})[0].startswith("error dodo.py")
-    assert look({"dodo.py": "'\\d'\nraise SystemExit('it was run')\n"}) == []
-
-
 def test_a_needed_task_has_to_be_one(look: Look) -> None:
     """Models, binaries and suites by their tasks; of all others only doit knows."""
     suites = '[test.a]\ncommand = ["true"]\nneeds = [\n  "models:m",\n  "models:n",\n  "verify:m",\n  "own:task",\n]\n'

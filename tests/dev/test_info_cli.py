@@ -39,15 +39,17 @@ def test_it_is_a_list_of_markdown(workspace: Path) -> None:
     assert os.environ["HOME"] not in run.out
 
 
-def test_where_nothing_is_set(workspace: Path) -> None:
+def test_where_nothing_is_set(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lists are empty, which is said."""
+    monkeypatch.delenv("HF_ENDPOINT")
     run = program("llorch", "dev", "info")
     assert "0 test suites; nothing is wrong with them\n" in run.out
     assert run.out.endswith("- environment: nothing of ours is set\n")
 
 
-def test_the_document(workspace: Path) -> None:
+def test_the_document(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same as JSON."""
+    monkeypatch.delenv("HF_ENDPOINT")
     run = program("llorch", "dev", "info", "--json", env={"LLORCH_REPO_ROOT": str(workspace)})
     assert (run.code, run.err) == (0, "")
     assert run.json.keys() == {

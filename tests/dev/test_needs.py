@@ -68,12 +68,14 @@ def test_each_wrong_file_is_a_finding(workspace: Path, monkeypatch: pytest.Monke
     """With all of its mistakes, and what opens it; what is right elsewhere still counts."""
     (workspace / "llorch.toml").write_text("[paths]\nmodles = 1\n[git]\nbranch = 2\n")
     (workspace / "hosts.toml").write_text("[hosts.box]\nport = 0\n")
+    (workspace / "dodo.py").write_text("def task_x(:\n")
     (workspace / "catalog.toml").write_text(CATALOG)
     monkeypatch.setenv("VISUAL", "joe")
     needs, findings = load_needs(find_workspace(workspace), DEBIAN)
     assert [(finding.id, finding.severity, finding.found) for finding in findings] == [
         ("configuration", "error", "llorch.toml"),
         ("configuration", "error", "hosts.toml"),
+        ("configuration", "error", "dodo.py"),
     ]
     assert findings[0].text.splitlines() == [
         "llorch.toml:2: paths.modles: unknown key (did you mean `models`?)",

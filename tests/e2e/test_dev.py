@@ -6,14 +6,14 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from llorch.dev.init import NAMES
 from llorch.git.tasks import CLONE
-from tests.conftest import BIN, IN_CI, program, program_of
+from tests.conftest import BIN, IN_CI, Run, program, program_of
 from tests.dev.trees import TREES, package, write_tree
 from tests.git.conftest import add_submodule, commit, git, isolated, repository
 from tests.hub import Fault, Hub
@@ -98,20 +98,17 @@ def rust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rust:
 
 
 @pytest.mark.parametrize("tree", [*TREES, "nothing"])
-def test_what_init_writes_works_at_once(workspace: Path, tree: str) -> None:
+def test_what_init_writes_works_at_once(workspace: Path, llorch: Callable[..., Run], tree: str) -> None:
     """In any repository both doors load the files, and a second run writes nothing."""
     write_tree(workspace, TREES.get(tree, {}))
-    assert program("llorch", "init").code == 0
+    assert llorch("init").code == 0
     before = {path: path.read_bytes() for path in workspace.iterdir() if path.is_file()}
-    for command in (
-        ("llorch", "list"),
-        ("llorch", "build", "list"),
-        ("llorch", "remote", "hosts", "list"),
-        ("doit", "list", "--all"),
-    ):
-        run = program(*command)
+    for command in (("list",), ("build", "list"), ("remote", "hosts", "list")):
+        run = llorch(*command)
         assert run.code == 0, f"{command}: {run.err}"
-    assert program("llorch", "init").code == 0
+    run = program("doit", "list", "--all")
+    assert run.code == 0, run.err
+    assert llorch("init").code == 0
     assert {path: path.read_bytes() for path in workspace.iterdir() if path.is_file()} == before
 
 
@@ -126,15 +123,17 @@ def test_what_init_writes_works_at_once(workspace: Path, tree: str) -> None:
         ("a root that is elsewhere", {"member"}),
     ],
 )
-def test_what_init_declares_can_be_built(workspace: Path, cargo: None, tree: str, builds: set[str]) -> None:
+def test_what_init_declares_can_be_built(
+    workspace: Path, cargo: None, llorch: Callable[..., Run], tree: str, builds: set[str]
+) -> None:
     """Nothing is wrong with it, cargo makes each binary where it is said to be, and the test suites run."""
     write_tree(workspace, TREES[tree])
-    assert program("llorch", "init").code == 0
-    checked = program("llorch", "dev", "check", env={"LLORCH_OFFLINE": "1"})
+    assert llorch("init").code == 0
+    checked = llorch("dev", "check", env={"LLORCH_OFFLINE": "1"})
     assert checked.code == 0, checked.out
     made = program("llorch", "doit", "-n", "2", "build")
     assert made.code == 0, made.err
-    rows = program("llorch", "build", "list", "--json").json["builds"]
+    rows = llorch("build", "list", "--json").json["builds"]
     there = {row["task"]: row["path"] for row in rows if row["state"] != "not-in-workspace"}
     assert there.keys() == {f"build:{name}" for name in builds}
     for path in there.values():

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,11 +92,13 @@ def test_read_only_with_something_to_do(workspace: Path, door: str) -> None:
     ],
     ids=lambda command: " ".join(command[:3]),
 )
-def test_what_may_not_be_read_is_said(workspace: Path, command: tuple[str, ...], place: str) -> None:
+def test_what_may_not_be_read_is_said(
+    workspace: Path, llorch: Callable[..., Run], command: tuple[str, ...], place: str
+) -> None:
     """Without the right to read there is one message, one document, and no traceback."""
     write_catalog(workspace, {"m": {"a.gguf": DATA}})
     write_dodo(workspace)
-    assert program("doit", "models:m").code == 0
+    assert llorch("models", "download", "m").code == 0
     path = workspace / ".test-models" / place
     mode = path.stat().st_mode
     path.chmod(0)

@@ -36,8 +36,9 @@ def test_wheel_works_in_an_empty_folder(wheel: Path, workspace: Path, tmp_path: 
     """Installed from its wheel, llorch has its catalog, its tasks and doit's backend, in a folder without any file."""
     assert "llorch/catalog.toml" in zipfile.ZipFile(wheel).namelist()
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    installed = sh(venv / "bin/pip", "install", "--quiet", wheel, cwd=tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    pip = (sys.executable, "-m", "pip", "--python", venv)
+    installed = sh(*pip, "install", "--quiet", "--no-compile", wheel, cwd=tmp_path)
     assert installed.returncode == 0, installed.stderr
     catalog = sh(venv / "bin/llorch", "models", "catalog", cwd=workspace)
     assert (catalog.returncode, catalog.stdout.splitlines()[0].split("\t")[0]) == (0, "smollm2")

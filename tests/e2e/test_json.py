@@ -1,12 +1,13 @@
 """`--json` of every command, on an empty and on a full workspace, has the documented shape."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llorch import table
-from tests.conftest import program, write_catalog
+from tests.conftest import Run, program, write_catalog
 from tests.models.gguf_files import good_gguf
 
 # A shape is a type, a list of one shape, a dict of shapes, or a tuple of alternatives; None stands for null.
@@ -169,15 +170,15 @@ def mismatch(value: Any, shape: Any, where: str = "") -> str | None:
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["empty", "full"])
-def test_shapes(workspace: Path, full: bool) -> None:
+def test_shapes(workspace: Path, llorch: Callable[..., Run], full: bool) -> None:
     """Each command writes one document of its shape, with its schema, and nothing else to stdout."""
     write_catalog(workspace, {"tiny": {"a.gguf": b"data"}, "other": {"b.gguf": GOOD, "c": b""}})
     with (workspace / "catalog.toml").open("a") as catalog:
         catalog.write(CONVERTED)
     if full:
-        assert program("llorch", "models", "download", "--all").code == 0
+        assert llorch("models", "download", "--all").code == 0
     for command, shape in SHAPES.items():
-        run = program("llorch", *command, "--json")
+        run = llorch(*command, "--json")
         assert mismatch(run.json, {"schema": int, **shape}, " ".join(command)) is None
         assert (run.json["schema"], run.code) == (1, 0)
 
@@ -211,10 +212,12 @@ def test_shapes_are_complete() -> None:
         (("no-such",), "usage", 2),
     ],
 )
-def test_errors_have_their_shape(workspace: Path, command: tuple[str, ...], code: str, exit_code: int) -> None:
+def test_errors_have_their_shape(
+    workspace: Path, llorch: Callable[..., Run], command: tuple[str, ...], code: str, exit_code: int
+) -> None:
     """An error is a document on stdout too, with the exit code of its kind, and no traceback."""
     write_catalog(workspace, {"tiny": {"a.gguf": b"data"}})
-    assert program("llorch", "models", "download", "tiny").code == 0
+    assert llorch("models", "download", "tiny").code == 0
     run = program("llorch", *command, "--json")
     assert mismatch(run.json, {"schema": int, "error": ERROR}) is None
     assert (run.json["error"]["code"], run.code, run.err) == (code, exit_code, "")

@@ -12,6 +12,7 @@ import numpy as np
 
 from llorch.models.gguf import load_gguf
 from tests.models.checkpoints import Architecture, Array, Checkpoint, Dtype, configure, write_model
+from tests.models.gguf_files import read_keys
 from tests.models.vocabularies import Style, Vocabulary
 
 FRANCE = (504, 3575, 282, 4649, 314)
@@ -70,10 +71,8 @@ def smollm2_as_granite(folder: Path, gguf: Path, *, dtype: Dtype = "bf16", style
 @functools.cache
 def read_vocabulary(gguf: Path) -> Vocabulary:
     """Return the vocabulary that is in the GGUF."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(gguf).fields
-    tokens, kinds, merges = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "token_type", "merges"))
+    said = read_keys(gguf)
+    tokens, kinds, merges = (said[f"tokenizer.ggml.{name}"] for name in ("tokens", "token_type", "merges"))
     added = frozenset(id for id, kind in enumerate(kinds) if kind == 3)
     pairs = tuple((left, right) for left, right in (merge.split(" ") for merge in merges))
     return Vocabulary(kind="smollm2", tokens=tuple(tokens), merges=pairs, added=added)
@@ -104,7 +103,7 @@ def _read_tensors(path: Path) -> dict[str, Array]:
     from gguf.quants import dequantize
 
     header = load_gguf(path, path.name)
-    data = np.memmap(path, np.uint8, "r", header.data_offset)
+    data = np.asarray(np.memmap(path, np.uint8, "r", header.data_offset))  # each part of a memmap costs as much again
     found = {}
     for tensor in header.tensors:
         raw = data[tensor.offset : tensor.offset + tensor.size].reshape(*tensor.shape[:0:-1], -1)

@@ -16,6 +16,7 @@ MB = 1 << 20
 
 def load(path: Path, data: bytes, *, size: int | None = None) -> Gguf:
     """Read a file that has this content, and holes up to a size."""
+    path.unlink(missing_ok=True)  # ext4 waits for the disk when a file is emptied and written anew
     path.write_bytes(data)
     if size is not None:
         with open(path, "r+b") as file:

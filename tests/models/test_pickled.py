@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import struct
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -17,6 +18,7 @@ import pytest
 from llorch.errors import Malformed
 from llorch.models.pickled import OPCODES_LIMIT, PICKLE_LIMIT, load_pickled
 from llorch.models.safetensors import Tensor
+from tests.conftest import ROOT, Run, program_of
 from tests.models.gguf_files import spoil
 
 MB = 1 << 20
@@ -170,6 +172,7 @@ def tar() -> bytes:
 
 def load(path: Path, data: bytes) -> tuple[Tensor, ...]:
     """Read a file that has this content."""
+    path.unlink(missing_ok=True)  # ext4 waits for the disk when a file is emptied and written anew
     path.write_bytes(data)
     return load_pickled(path, "pytorch_model.bin")
 
@@ -457,18 +460,34 @@ BIG = [
 ]
 
 
+READ = """
+import pathlib, resource, sys
+from llorch.errors import Malformed
+from llorch.models.pickled import load_pickled
+mapped = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = mapped + int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for path in sys.argv[2:]:
+    try:
+        load_pickled(pathlib.Path(path), "a.bin")
+    except Malformed:
+        print("refused")
+"""
+
+
+def read_within(size: int, *paths: Path) -> Run:
+    """Read files in a process that can have so many bytes more than it has at first."""
+    return program_of(sys.executable, "-c", READ, str(size), *map(str, paths), cwd=ROOT)
+
+
 def test_the_memory_is_bounded(tmp_path: Path) -> None:
     """No wrong file takes 100 MB, however it is filled."""
-    tracemalloc.start()
-    try:
-        for data in BIG:
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            with pytest.raises(Malformed):
-                load(tmp_path / "a", data)
-            assert tracemalloc.get_traced_memory()[1] - before < 100 * MB
-    finally:
-        tracemalloc.stop()
+    paths = [tmp_path / str(number) for number in range(len(BIG))]
+    for path, data in zip(paths, BIG, strict=True):
+        path.write_bytes(data)
+    run = read_within(100 * MB, *paths)
+    assert (run.code, run.out) == (0, "refused\n" * len(BIG)), run.err
+    assert "MemoryError" in read_within(2 * MB, *paths).err
 
 
 def test_a_file_that_ends_early_is_refused(tmp_path: Path) -> None:

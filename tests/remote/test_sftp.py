@@ -237,6 +237,19 @@ def test_a_file_that_becomes_shorter() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_server_that_stalls_is_waited_for_once(way: str) -> None:
+    """After the first answer that does not come the session is over, and whatever is asked next fails at once."""
+    server = Strange(b"x" * REQUEST)
+    server.holds = 1 << 30
+    client = open_sftp(server, 10, 0.05)  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        write(client, "file", [b"contents"]) if way == "up" else list(read(client, "file"))
+    assert server.ours.fileno() == -1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        client.remove("file")
+
+
 def test_a_server_that_does_not_begin() -> None:
     """It is waited for as long as was said, and nothing is left open."""
     ours, theirs = socket.socketpair()

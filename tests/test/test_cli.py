@@ -125,5 +125,5 @@ def test_a_need_that_is_no_task(workspace: Path, llorch: Llorch, words: tuple[st
     done = llorch(*words)
     said = "error: llorch.toml:5: test.page.needs[1]: there is no task `modles:x` (`llorch dev check` says all)"
     assert (done.code, done.err[: len(said)]) == (3, said)
-    found = llorch("dev", "check").out
+    found = llorch("dev", "check", env={"LLORCH_OFFLINE": "1"}).out
     assert "llorch.toml:5: error: test.page.needs[1]: there is no task `modles:x`\n    hint: did you mean" in found
