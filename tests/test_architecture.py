@@ -123,6 +123,17 @@ def test_doors_are_the_only_ones(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
+def test_files_and_functions_are_short(path: Path) -> None:
+    """A file has at most 400 lines, and a function at most 50."""
+    text = (ROOT / path).read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 50, node.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
 def test_modules_have_tests(path: Path) -> None:
     """Each module has a test file at the same place of the tests' tree."""
     if path.name == "__init__.py":
