@@ -12,7 +12,6 @@ from pathlib import Path
 
 from llorch import beside, shell
 from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, TimedOut, ToolMissing
-from llorch.parallel import wait
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.hosts import Host
 from llorch.remote.known_hosts import append, judge, load_known_hosts, preferred_types, refusal
@@ -232,7 +231,7 @@ class OpenSshProcess:
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
         limit = self._connection.limit
-        if not wait(self.beginning.came, limit):
+        if not self.beginning.came.wait(limit):
             assert limit is not None, "without one it waits until it has come"
             raise not_begun(self._connection.name, limit)
         self._pumps.wait()
