@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
+
+
+@contextmanager
+def after(seconds: float, act: Callable[[], object]) -> Iterator[None]:
+    """Have a thread do something when a `with` goes on for longer than that."""
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True  # nobody waits for it, should an interrupt come just now
+    try:
+        timer.start()
+        yield
+    finally:
+        timer.cancel()
 
 
 def in_time(work: Callable[[], Answer], seconds: float) -> Answer:

@@ -13,8 +13,8 @@ from llorch.signals import uninterrupted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    import threading
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import TypeVar
 
@@ -258,34 +258,34 @@ class _Limited:
         timeout: float | None,
         hint: str | None,
     ) -> None:
-        self._timer: threading.Timer | None = None
+        self._process = process
+        self._expired = False
+        self._clock: AbstractContextManager[None] | None = None
         if timeout is not None:
-            import threading
+            from llorch.parallel import after  # `threading` again
 
-            self._expired = threading.Event()
-            self._timer = threading.Timer(timeout, _expire, [process, self._expired])
+            self._clock = after(timeout, self._expire)
             self._error = TimedOut(command, timeout, hint=hint)
 
     def __enter__(self) -> None:
-        if self._timer is not None:
-            self._timer.start()
+        if self._clock is not None:
+            self._clock.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            if kind is None and self._expired.is_set():
+        if self._clock is not None:
+            self._clock.__exit__(None, None, None)
+            if kind is None and self._expired:
                 raise self._error
 
+    def _expire(self) -> None:
+        import signal
+        from contextlib import suppress
 
-def _expire(process: subprocess.Popen[str] | Program, expired: threading.Event) -> None:
-    import signal
-    from contextlib import suppress
-
-    expired.set()
-    _end(process)
-    # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        self._expired = True
+        _end(self._process)
+        # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _finish(process: subprocess.Popen[str] | Program) -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from llorch.parallel import in_parallel, in_time
+from llorch.parallel import after, in_parallel, in_time
 
 
 def test_answers_are_in_order() -> None:
@@ -42,3 +42,23 @@ def test_what_takes_too_long_is_left_to_itself() -> None:
     assert in_time(never.wait, 10) is True
     with pytest.raises(ZeroDivisionError):
         in_time(lambda: 1 / 0, 10)
+
+
+def test_what_goes_on_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something is done then, and never else, also where the clock itself is interrupted as it begins."""
+    late = threading.Event()
+    with after(0.01, late.set):
+        assert late.wait(10)
+    clocks: list[threading.Timer] = []
+
+    class Clock(threading.Timer):
+        def start(self) -> None:
+            clocks.append(self)
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading, "Timer", Clock)
+    with pytest.raises(KeyboardInterrupt), after(1000, late.set):
+        pass
+    clocks[0].join(10)
+    assert not clocks[0].is_alive()

@@ -118,8 +118,8 @@ def test_what_is_others_is_left_to_them() -> None:
 
     before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
     try:
-        threading.Thread(target=take, daemon=True).start()
         with terminated(), pytest.raises(SystemExit, match="143"):
+            threading.Thread(target=take, daemon=True).start()
             never()
     finally:
         signal.signal(signal.SIGUSR1, before)
