@@ -77,6 +77,8 @@ class Recipe:
     """JSON values; a change in any of them makes the task out of date."""
     learns: bool = False
     """Which inputs there are turns out only while it is made: they are those of its record."""
+    shared: str = ""
+    """A folder above the target that may be another workspace's too; what is beside the target changes with it."""
 
     @property
     def promised(self) -> bool:
@@ -106,7 +108,7 @@ def sha256_of(path: str | Path, advance: Advance | None = None) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a workspace's `.llorch/`, which git is to ignore.
+    """Make a `.llorch/`, which git is to ignore.
 
     Raises:
         OSError: it cannot be made; one of `VANISHED` if it was deleted meanwhile.
@@ -309,7 +311,8 @@ class State:
         with self._lock:
             rows = self._select("select record from tasks where name = ?", recipe.name)
             self._records[recipe.name] = json.loads(rows[0][0]) if rows else {}
-            paths = [*self.inputs(recipe), *(target.path for target in recipe.targets)]
+            made = self._records[recipe.name].get("targets", {})
+            paths = {*self.inputs(recipe), *(target.path for target in recipe.targets), *made}
             known = self._read_files()
             for path in paths:
                 rows = self._select("select size, mtime_ns, ctime_ns, inode, sha256 from files where path = ?", path)

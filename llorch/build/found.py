@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from llorch.build.bound import MADE, find_bounds, needs_made
+from llorch.build.checkouts import CACHE_TAG
 from llorch.build.named import named_files
 from llorch.config import Workspace
 from llorch.toolchain import cuda_files, drivers
 from llorch.workspace import repository_of
 
 Message = Mapping[str, Any]
-CACHE_TAG = "CACHEDIR.TAG"
-"""Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
 CHECKSUMS = ".cargo-checksum.json"
 """Has the digests of the files of a package that `cargo vendor` has written; cargo builds none that differ."""
 
