@@ -83,6 +83,7 @@ class Backend:
             return
         record = self._changed.get(task)
         if record is None:
+            self._state.refresh(Recipe(task))  # with `-P process` it was made in another
             saved = self._state.record(task)
             record = self._changed[task] = {**saved, "inputs": dict(saved.get("inputs", {}))}
         if key in _FIELDS:
@@ -183,7 +184,8 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         self.fresh = fresh
         self.doc = doc
         self.task: Any = None
-        self.out = self.err = self.result = None
+        self.out = self.err = None
+        self.result: Dict | None = None
         self.values: Dict = {}
         self.done = Done()
 
@@ -205,6 +207,8 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
                     self.done = work(progress)
                 else:
                     self.done = make(recipe, work, progress, forced=forced, share=self.share)
+                    # What doit's `result_dep` goes by: without one it would run its task each time.
+                    self.result = {target.path: run.state.known(target.path) for target in recipe.targets}
                 self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)
