@@ -113,9 +113,8 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
         CommandFailed: cargo failed.
         TaskFailure: cargo puts the binary elsewhere.
     """
-    place = workspace.path(plan.target_folder)
-    begin_folder(place)
-    checkouts = Checkouts(place, workspace.path(plan.target), tools.metadata["workspace_root"])
+    begin_folder(folder := workspace.path(plan.target_folder))
+    checkouts = Checkouts(folder, workspace.path(plan.target), tools.metadata)
     checkouts.begin(package["manifest_path"] for package in tools.metadata["packages"])
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)

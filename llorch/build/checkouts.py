@@ -7,8 +7,9 @@ times, so that it takes what it has compiled of one checkout's sources for the o
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 CACHE_TAG = "CACHEDIR.TAG"
 """Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
@@ -33,21 +34,22 @@ def begin_folder(folder: Path) -> bool:
 
 
 class Checkouts:
-    """Notes on whose packages are compiled in one profile of a target folder, for the run that has its lock."""
+    """Notes on whose packages are compiled in one profile of the folder that cargo builds in."""
 
-    def __init__(self, folder: Path, target: Path, root: str) -> None:
+    def __init__(self, folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
         """Read the notes.
 
         Args:
             folder: the target folder.
             target: the binary in it.
-            root: the cargo workspace.
+            metadata: what cargo says of the workspace; by `build.build-dir` it builds elsewhere.
         """
         profile = os.path.relpath(target.parent, folder)
-        self._file = folder / _OWN / f"{hashlib.sha256(os.fsencode(profile)).hexdigest()[:32]}.json"
-        self._root = root
-        self._noted: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self._was = dict(self._noted)
+        built = metadata.get("build_directory", metadata["target_directory"])
+        place = folder if built == metadata["target_directory"] else Path(built)
+        self._file = place / _OWN / f"{hashlib.sha256(os.fsencode(profile)).hexdigest()[:32]}.json"
+        self._root: str = metadata["workspace_root"]
+        self._was = self._read()
 
     def begin(self, members: Iterable[str]) -> None:
         """Note that cargo may compile any package from now on; the workspace's members have these manifests."""
@@ -56,12 +58,17 @@ class Checkouts:
         self._note({key: self._root if self._is_own(key) else _MIXED for key in keys})
 
     def has_others(self, manifests: Iterable[str]) -> bool:
-        """Tell whether one of these packages has been compiled of another checkout's sources before this build."""
-        return not all(map(self._is_own, self._keys(manifests)))
+        """Tell whether one of these packages may have been compiled of another checkout's sources."""
+        now = self._read()  # only the target folder has a lock
+        return not all(self._is_own(key) and now.get(key, self._root) == self._root for key in self._keys(manifests))
 
     def end(self, manifests: Iterable[str]) -> None:
         """Note that these packages are compiled of this checkout's sources."""
         self._note(dict.fromkeys(self._keys(manifests), self._root))
+
+    def _read(self) -> dict[str, str]:
+        notes: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        return notes
 
     def _is_own(self, key: str) -> bool:
         return key not in self._was or self._was[key] == self._root
@@ -77,7 +84,7 @@ class Checkouts:
         return found
 
     def _note(self, notes: dict[str, str]) -> None:
-        self._noted.update(notes)
-        growing = self._file.with_suffix(".new")
-        growing.write_text(json.dumps(self._noted))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        growing = self._file.with_suffix(f".{os.getpid()}")
+        growing.write_text(json.dumps(self._read() | notes))
         os.replace(growing, self._file)

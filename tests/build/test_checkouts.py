@@ -12,8 +12,7 @@ from tests.rust import Rust, needs_cargo
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A target folder of which llorch has the lock."""
-    (tmp_path / "made/.llorch").mkdir(parents=True)
+    """Where cargo builds."""
     return tmp_path / "made"
 
 
@@ -31,9 +30,14 @@ class Checkout:
         """Return where a package's manifest is."""
         return str(self.folder / name / "Cargo.toml")
 
+    def notes(self, profile: str = "release") -> Checkouts:
+        """Read the notes."""
+        metadata = {"workspace_root": str(self.folder), "target_directory": str(self.made)}
+        return Checkouts(self.made, self.made / profile / "app", metadata)
+
     def build(self, *kept: str, profile: str = "release", fails: bool = False) -> bool:
         """Build, and tell whether one of the packages that cargo keeps is another's."""
-        notes = Checkouts(self.made, self.made / profile / "app", str(self.folder))
+        notes = self.notes(profile)
         notes.begin(map(self.manifest, self.names))
         found = notes.has_others(map(self.manifest, kept))
         if not fails:
@@ -51,6 +55,16 @@ def test_two_take_turns(tmp_path: Path, made: Path) -> None:
     assert one.build("app")
     assert one.build("lib")  # the other's build has begun since, though it has not ended with it
     assert not one.build("lib")
+
+
+def test_two_at_once(tmp_path: Path, made: Path) -> None:
+    """What the other's build may have compiled since this one has begun may be its."""
+    one, two = (Checkout(tmp_path / name, made, "app") for name in ("one", "two"))
+    notes = one.notes()
+    notes.begin([one.manifest("app")])
+    assert not notes.has_others([one.manifest("app")])
+    assert two.build("app")
+    assert notes.has_others([one.manifest("app")])
 
 
 def test_a_build_that_fails_may_have_compiled(tmp_path: Path, made: Path) -> None:
@@ -91,7 +105,10 @@ def test_a_new_folder_is_marked_as_a_cache(tmp_path: Path) -> None:
 
 
 @needs_cargo
-def test_a_library_of_another_checkout(small: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shared", ["CARGO_TARGET_DIR", "CARGO_BUILD_BUILD_DIR"])
+def test_a_library_of_another_checkout(
+    small: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
     """It is compiled of the sources here, though those of the other are older than what is compiled of it."""
     small.write("lib/Cargo.toml", '[package]\nname = "lib"\nversion = "0.1.0"\nedition = "2021"\n')
     small.write("lib/src/lib.rs", 'pub const TEXT: &str = "lib1";\n')
@@ -101,8 +118,9 @@ def test_a_library_of_another_checkout(small: Rust, llorch: Llorch, monkeypatch:
     other = small.folder / "other"
     shutil.copytree(small.root, other)
     (other / "lib/src/lib.rs").write_text('pub const TEXT: &str = "lib2";\n')
-    monkeypatch.setenv("CARGO_TARGET_DIR", str(small.folder / "made"))
-    small.target = small.folder / "made/release/worker-cpu"
+    monkeypatch.setenv(shared, str(small.folder / "made"))
     for place, said in ((small.root, "main1 lib1"), (other, "main1 lib2"), (small.root, "main1 lib1")):
         assert llorch("-C", str(place), "build", "worker", "cpu").code == 0
+        made = small.folder / "made" if shared == "CARGO_TARGET_DIR" else place / "target"
+        small.target = made / "release/worker-cpu"
         assert small.says() == said
