@@ -121,17 +121,19 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
         said,
         environ,
     )
-    made = {*sources.roots, *(os.path.join(script["out_dir"], "") for script in sources.scripts)}
-    if needs_made(sources.executable, made, compiled, _of_libraries(sources)):
-        bound = (*bound, MADE)
     return Found(
         used=used - odd,
         guarded={f"${name}" for name in variables} | as_inputs(guarded, sources.workspace, own) - used,
         # What the state's file cannot hold is given up on: cargo is called each time.
         missing=as_inputs(missing, sources.workspace) | {ascii(name) for name in odd},
         unseen=unseen - odd,
-        bound=bound,
+        bound=(*bound, *_needs(sources, compiled)),
     )
+
+
+def _needs(sources: Sources, compiled: Sequence[str]) -> tuple[str, ...]:
+    made = {*sources.roots, *(os.path.join(script["out_dir"], "") for script in sources.scripts)}
+    return (MADE,) if needs_made(sources.executable, made, compiled, _of_libraries(sources)) else ()
 
 
 def _is_text(name: str) -> bool:
