@@ -11,15 +11,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from llorch import shell
 from llorch.config import Mistake
 from llorch.errors import CommandFailed, LlorchError, nearest
 from llorch.progress import Progress
-from llorch.toolchain import INSTALL
-from llorch.workspace import repository_of
+from llorch.toolchain import INSTALL, way_to
 
 KEPT = 20_000
 """Lines of what cargo says that are kept, of the end."""
@@ -115,17 +113,11 @@ def run(
         shell.run(command, cwd=folder, env={**bar, **environ}, on_line=output, hint=INSTALL)
     except CommandFailed as error:
         said = output.errors()
-        raise CommandFailed(command, error.returncode, said, hint=hint or _way_to_manifest(said)) from None
+        raise CommandFailed(command, error.returncode, said, hint=hint or _way_to_manifests(said)) from None
 
 
-def _way_to_manifest(said: str) -> str | None:
-    """Return how a manifest comes that cargo has not found below an empty folder, such as a submodule to be cloned."""
-    for name in _UNREAD.findall(said):
-        folder = next(above for above in Path(name).parents if above.is_dir())
-        if not os.listdir(folder):
-            path = os.path.relpath(folder, repository_of(os.getcwd()))  # as submodules are called
-            return f"`{path}` is empty; a submodule is cloned by `llorch git submodules update --pinned {quote(path)}`"
-    return None
+def _way_to_manifests(said: str) -> str | None:
+    return next(filter(None, map(way_to, _UNREAD.findall(said))), None)
 
 
 def load_metadata(folder: Path, *, timeout: float | None = None) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Backend:
             return
         record = self._changed.get(task)
         if record is None:
+            self._state.refresh(Recipe(task))  # with `-P process` it was made in another
             saved = self._state.record(task)
             record = self._changed[task] = {**saved, "inputs": dict(saved.get("inputs", {}))}
         if key in _FIELDS:
@@ -183,7 +184,8 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         self.fresh = fresh
         self.doc = doc
         self.task: Any = None
-        self.out = self.err = self.result = None
+        self.out = self.err = None
+        self.result: Dict | None = None
         self.values: Dict = {}
         self.done = Done()
 
@@ -204,6 +206,8 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
                 else:
                     forced = self.fresh is not None and self.fresh.said is True
                     self.done = make(self.recipe, self.work, progress, forced=forced, share=self.share)
+                    # What doit's `result_dep` goes by: without one it would run its task each time.
+                    self.result = {each.path: run.state.known(each.path) for each in self.recipe.targets}
                 self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)

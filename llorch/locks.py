@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5
 
 
-def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
+def hold(workspace: Workspace, target: str, task: str, *, within: str = "") -> ExitStack:
     """Hold the kernel's lock on a target, waiting for the run that has it and saying so.
+
+    Args:
+        within: a folder above the target that may be another workspace's too. What else is beside the target is locked
+            as well, and waited for in any case.
 
     Raises:
         Busy: another run has it, and LLORCH_NO_WAIT is set.
@@ -29,13 +33,15 @@ def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
 
     from filelock import FileLock
 
-    path = workspace.state / "locks" / (hashlib.sha256(target.encode()).hexdigest()[:32] + ".lock")
+    folder = workspace.path(within) / ".llorch" if within else workspace.state
+    name = os.path.relpath(workspace.path(target).parent, folder) if within else target
+    path = folder / "locks" / (hashlib.sha256(os.fsencode(name)).hexdigest()[:32] + ".lock")
     lock = FileLock(path, thread_local=False)
     for attempt in range(_ATTEMPTS):
         try:
-            make_folder(workspace.state)
+            make_folder(folder)
             path.parent.mkdir(exist_ok=True)
-            _acquire(lock, path, target, task)
+            _acquire(lock, path, target, task, is_patient=bool(within))
             program = os.path.basename(sys.argv[0] or "llorch")
             path.write_text(f"`{' '.join([program, *sys.argv[1:]])}` (process {os.getpid()})\n")
             break
@@ -46,23 +52,24 @@ def hold(workspace: Workspace, target: str, task: str) -> ExitStack:
             why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise DiskFull(
                 f"`{error.filename or path}` cannot be written: {why}",
-                hint=f"check the room on the disk and who may write to `{workspace.state}`",
+                hint=f"check the room on the disk and who may write to `{folder}`",
             ) from None
     stack = ExitStack()
     stack.callback(lock.release)
     return stack
 
 
-def _acquire(lock: "FileLock", path: Path, target: str, task: str) -> None:
+def _acquire(lock: "FileLock", path: Path, target: str, task: str, *, is_patient: bool) -> None:
     from filelock import Timeout
 
     try:
         lock.acquire(timeout=0)
     except Timeout:
         holder = path.read_text(errors="replace").strip() or "another run"
-        if is_on("LLORCH_NO_WAIT"):
+        if is_on("LLORCH_NO_WAIT") and not is_patient:
             raise Busy(f"`{target}` is being made by {holder}", hint="wait for it, then run again") from None
-        session().board.print(f"{task} waits for {holder}")
+        if f"(process {os.getpid()})" not in holder:  # of this run it goes without saying
+            session().board.print(f"{task} waits for {holder}")
         while True:
             try:
                 lock.acquire(timeout=0.5, poll_interval=0.05)

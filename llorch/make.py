@@ -66,6 +66,8 @@ def _alone(run: Session, recipe: Recipe) -> Iterator[None]:
     with ExitStack() as locks:
         for target in sorted(recipe.targets):
             locks.enter_context(hold(run.workspace, target.path, recipe.name))
+            if recipe.shared:
+                locks.enter_context(hold(run.workspace, target.path, recipe.name, within=recipe.shared))
         run.state.refresh(recipe)
         yield
 

@@ -65,6 +65,8 @@ class Recipe:
     """JSON values; a change in any of them makes the task out of date."""
     learns: bool = False
     """Which inputs there are turns out only while it is made: they are those of its record."""
+    shared: str = ""
+    """A folder above the target that may be another workspace's too; what is beside the target changes with it."""
 
     @property
     def promised(self) -> bool:
@@ -271,7 +273,8 @@ class State:
         with self._lock:
             rows = self._database.select("select record from tasks where name = ?", recipe.name)
             self._records[recipe.name] = json.loads(rows[0][0]) if rows else {}
-            paths = [*self.inputs(recipe), *(target.path for target in recipe.targets)]
+            made = self._records[recipe.name].get("targets", {})
+            paths = {*self.inputs(recipe), *(target.path for target in recipe.targets), *made}
             known = self._read_files()
             seen = "select size, mtime_ns, ctime_ns, inode, sha256 from files where path = ?"
             for path in paths:

@@ -6,12 +6,14 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from llorch import shell
 from llorch.errors import CommandFailed, LlorchError, NotInWorkspace, TimedOut, ToolMissing, Unshared
 from llorch.parallel import in_parallel
 from llorch.state import State
+from llorch.workspace import repository_of
 
 CUDA = "/usr/local/cuda"
 """Where NVIDIA's installer puts the toolkit."""
@@ -51,9 +53,18 @@ def require_folder(manifest: Path, name: str, task: str) -> Path:
     if not manifest.is_file():
         raise NotInWorkspace(
             f"`{task}` needs `{name}`, and that is not in this workspace",
-            hint="add the crate, or say in llorch.toml where it is",
+            hint=way_to(str(manifest)) or "add the crate, or say in llorch.toml where it is",
         )
     return manifest.parent
+
+
+def way_to(manifest: str) -> str | None:
+    """Return how a manifest comes that is not there, below an empty folder, such as a submodule to be cloned."""
+    folder = next(above for above in Path(manifest).parents if above.is_dir())
+    if os.listdir(folder):
+        return None
+    path = os.path.relpath(folder, repository_of(os.getcwd()))  # as submodules are called
+    return f"`{path}` is empty; a submodule is cloned by `llorch git submodules update --pinned {quote(path)}`"
 
 
 def require_toolchain(folder: Path) -> Path:

@@ -91,7 +91,7 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
 
 
 def make_folder(folder: Path) -> None:
-    """Make a workspace's `.llorch/`, which git is to ignore.
+    """Make a `.llorch/`, which git is to ignore.
 
     Raises:
         OSError: it cannot be made; one of `VANISHED` if it was deleted meanwhile.

@@ -334,6 +334,43 @@ class Work:
         return Done("written")
 
 
+LEARNER = """
+from pathlib import Path
+from doit.tools import result_dep
+from llorch.engine import file_task
+from llorch.session import Done, session
+from llorch.state import Recipe, Target
+
+def work(progress):
+    Path("out").write_text(Path("in").read_text().strip())
+    return Done(inputs={"in": session().state.digest("in")})
+
+def task_make():
+    return file_task(Recipe("make", (Target("out"),), learns=True), work, "Make it")
+
+def task_use():
+    return {"actions": ["echo ran >> log"], "uptodate": [result_dep("make")]}
+"""
+
+
+def test_a_users_task_goes_by_what_was_made(user: Path) -> None:
+    """The `result_dep` of doit has it run when the target is another, not when it was only made again."""
+    write_dodo(user, LEARNER)
+    for text, count in (("one", 1), ("one\n", 1), ("two", 2)):
+        (user / "in").write_text(text)
+        assert (program("doit", "use").code, ran(user)) == (0, count)
+
+
+def test_what_was_made_in_another_process_is_not_forgotten(user: Path) -> None:
+    """With `-P process` the record is the one that the other process has written."""
+    write_dodo(user, LEARNER)
+    for text in ("one", "two"):
+        (user / "in").write_text(text)
+        assert program("doit", "-n", "2", "-P", "process", "make").code == 0
+        assert program("doit", "make").err == "nothing to do: make is up to date\n"
+    assert (user / "out").read_text() == "two"
+
+
 RECIPE = Recipe("make:out", (Target("out"),), ("in",), {"option": 1})
 
 

@@ -50,6 +50,18 @@ def test_a_manifest_that_is_not_there(workspace: Path) -> None:
         require_folder(workspace / "a/Cargo.toml", "a/Cargo.toml", "build:x")
 
 
+def test_a_manifest_in_a_submodule_that_is_not_there(workspace: Path) -> None:
+    """The hint has what clones it; of a folder that has other files nobody knows."""
+    (workspace / ".git").mkdir()
+    (workspace / "engine").mkdir()
+    for there, hint in ((False, "submodules update --pinned engine`"), (True, "add the crate")):
+        if there:
+            (workspace / "engine/README").touch()
+        with pytest.raises(NotInWorkspace) as caught:
+            require_folder(workspace / "engine/app/Cargo.toml", "engine/app/Cargo.toml", "build:x")
+        assert hint in str(caught.value.hint)
+
+
 @needs_cargo
 def test_the_toolchains_root(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what rustc says."""

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llorch import cargo
-from llorch.build.found import CACHE_TAG, CHECKSUMS, Sources, above, as_inputs, find_inputs, toolchain_files
+from llorch.build.checkouts import Checkouts, begin_folder
+from llorch.build.found import CHECKSUMS, Sources, above, as_inputs, find_inputs, toolchain_files
 from llorch.build.plan import Plan
 from llorch.config import Workspace, wrong
 from llorch.errors import TaskFailure
@@ -32,11 +33,6 @@ UNBUILT = "changed before a build that did not end"
 """Stands for the digest of a file whose content then cargo may have compiled already, whatever the content is now."""
 ABSENT = "wanted by a build script"
 """Stands for the digest of a file that is not there, for which cargo runs a build script each time."""
-
-_TAG = """Signature: 8a477f597d28d172789f06886806bc55
-# This file is a cache directory tag created by llorch, in cargo's place.
-# For information about cache directory tags see https://bford.info/cachedir/
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +113,9 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
         CommandFailed: cargo failed.
         TaskFailure: cargo puts the binary elsewhere.
     """
+    begin_folder(folder := workspace.path(plan.target_folder))
+    checkouts = Checkouts(folder, workspace.path(plan.target), tools.metadata)
+    checkouts.begin(package["manifest_path"] for package in tools.metadata["packages"])
     counted = cargo.cache_counts(tools.wrapper.name, tools.folder)
     reasons = state.reasons(recipe, read=True)
     begun = _begun(recipe)
@@ -131,7 +130,8 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     if not unseen and changed & attempt.own:
         _clean_all(plan, changed & attempt.own, progress)
         attempt = _attempt(plan, recipe, tools, workspace, state, progress)
-    if not is_known and (later := _later(attempt, workspace, state)):  # what cargo has kept may be of something else
+    later = _doubtful(attempt, checkouts, workspace, state, is_known=is_known)
+    if later:  # what cargo has kept may be of something else
         unseen = {name for name in later if name in attempt.own or _is_unseen(name, plan, workspace)}
         unseen |= _renew(sorted(later - unseen), attempt.started, state)
         if unseen:
@@ -145,6 +145,7 @@ def build(plan: Plan, recipe: Recipe, tools: Tools, workspace: Workspace, state:
     elif edited and all(name.endswith("/") for name in edited):
         # By cargo itself, which has made its target folder or lock file there: once more, and they are settled.
         attempt = _attempt(plan, recipe, tools, workspace, state, progress)
+    checkouts.end(_manifests(attempt, workspace))
     state.forget(begun.name)
     now = cargo.cache_counts(tools.wrapper.name, tools.folder)
     hits = (now[0] - counted[0], now[1] - counted[1]) if now and counted else None
@@ -167,10 +168,7 @@ def note_restored(plan: Plan, recipe: Recipe, names: Set[str], workspace: Worksp
         When the last build here began, in ns since 1970.
     """
     begun = _begun(recipe)
-    folder = workspace.path(plan.target_folder)
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
-        (folder / CACHE_TAG).write_text(_TAG)  # as cargo does where it makes the folder itself
+    if begin_folder(workspace.path(plan.target_folder)):
         state.forget(begun.name)
         return "0"
     if _is_known(recipe, begun, state):
@@ -332,13 +330,25 @@ def _attempt(
     )
 
 
+def _doubtful(
+    attempt: Attempt, checkouts: Checkouts, workspace: Workspace, state: State, *, is_known: bool
+) -> set[str]:
+    """Return the files of which cargo may have kept something else than what they are now."""
+    if checkouts.has_others(_manifests(attempt, workspace, kept=True)):
+        return {name for name in attempt.used if not name.endswith("/")}
+    return set() if is_known else _later(attempt, workspace, state)
+
+
 def _later(attempt: Attempt, workspace: Workspace, state: State) -> set[str]:
     """Return the files that were written or put in place since cargo began the oldest of what it has kept here.
 
     That goes by the time that nobody can set: a file may have come with an older one, as by `cp -p`, which is what
     cargo goes by.
     """
-    names = set(_kept(attempt, workspace))
+    import tomli
+
+    texts = (Path(path).read_text(encoding="utf-8") for path in _manifests(attempt, workspace, kept=True))
+    names = {tomli.loads(text)["package"]["name"] for text in texts}
     if not names:
         return set()
     stamps = [f"{folder}/{name}-*/invoked.timestamp" for name in names for folder in (".fingerprint", "build")]
@@ -347,14 +357,10 @@ def _later(attempt: Attempt, workspace: Workspace, state: State) -> set[str]:
     return {name for name, path in files if os.path.exists(path) and os.stat(path).st_ctime_ns > oldest}
 
 
-def _kept(attempt: Attempt, workspace: Workspace) -> Iterator[str]:
-    """Yield the names of the packages of which cargo has not compiled all now, but for those it has fetched."""
-    import tomli
-
-    for manifest in {each["manifest_path"] for each in attempt.sources.artifacts if each["fresh"]}:
-        place = Path(manifest)
-        if as_inputs({manifest, str(place.with_name(CHECKSUMS))}, workspace) & attempt.used:
-            yield tomli.loads(place.read_text(encoding="utf-8"))["package"]["name"]
+def _manifests(attempt: Attempt, workspace: Workspace, *, kept: bool = False) -> set[str]:
+    """Return the manifests of all packages but those that cargo has fetched, or of those not wholly compiled now."""
+    every = {each["manifest_path"] for each in attempt.sources.artifacts if each["fresh"] or not kept}
+    return {path for path in every if as_inputs({path, str(Path(path).with_name(CHECKSUMS))}, workspace) & attempt.used}
 
 
 def _is_spoiled(plan: Plan, recipe: Recipe, reasons: Sequence[Reason], state: State) -> bool:

@@ -1,6 +1,7 @@
 """What a binary has in itself of this checkout or this machine, so that it is right for no other.
 
-That is the checkout's path, and instructions of this very processor where somebody has asked for them.
+That is the checkout's path, instructions of this very processor where somebody has asked for them, and files that were
+made with it and that it needs when it runs.
 """
 
 import mmap
@@ -15,6 +16,14 @@ from llorch.workspace import repository_of
 
 _NATIVE = re.compile(r"(?:target[-_]cpu|m(?:arch|cpu|tune))=native")
 _FLAGS = re.compile(r".*(?:RUST|C|CXX)FLAGS.*", re.ASCII)
+MADE = "{made}"
+"""Stands for files that cargo or a build script has made besides the binary: without them it does not run."""
+
+_SHARED = re.compile(r".*\.(?:so(?:\.[\d.]+)?|dylib)")
+"""Names of libraries that are looked for when a program starts."""
+_SAID = re.compile(rb"([^\0\n]*\.(?:c|cc|cpp|cu|cxx|h|hh|hpp|inl|m|mm))\0")
+"""A source's path, as assertions in C tell it where they fail."""
+_PATH_MAX = 4096
 _DEBUG = re.compile(rb"\.z?debug_")
 
 
@@ -49,6 +58,28 @@ def find_bounds(
     return (*((WORKSPACE,) if checkout else ()), *((CPU,) if native else ()))
 
 
+def needs_made(executable: Path, made: Iterable[str], sources: Iterable[str], folders: Iterable[str]) -> bool:
+    """Tell whether a binary names files that were made with it: what is in OUT_DIR, or a library that it is linked to.
+
+    Args:
+        made: the folders that cargo and build scripts have written into.
+        sources: files of which it was compiled: their names are in it where a panic would tell its place.
+        folders: those of them in which libraries may be.
+    """
+    if not executable.stat().st_size:
+        return False  # somebody has emptied it
+    compiled = tuple(map(os.fsencode, sources))
+    with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for folder in map(os.fsencode, made):
+            for at in _places(data, folder):
+                begin = data[at : at + _PATH_MAX]
+                said = _SAID.match(begin)
+                if not begin.startswith(compiled) and not (said and os.path.isfile(said[1])):
+                    return True
+        libraries = {name for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
+        return any(True for name in libraries if _SHARED.fullmatch(name) for _ in _places(data, os.fsencode(name)))
+
+
 def _is_beside(path: str, top: str, environ: Mapping[str, str]) -> bool:
     """Tell whether what is named in the checkout by `../path` may be meant: another checkout has another file there.
 
@@ -77,17 +108,21 @@ def _has(executable: Path, text: bytes) -> bool:
     if not executable.stat().st_size:
         return False  # somebody has emptied it
     with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            debug = list(_debug_sections(data))
-        except struct.error:
-            debug = []  # somebody has cut it
-        at = data.find(text)
-        while at >= 0:
-            end = next((end for start, end in debug if start <= at < end), None)
-            if end is None:
-                return True
-            at = data.find(text, end)
-    return False
+        return any(True for _ in _places(data, text))
+
+
+def _places(data: mmap.mmap, text: bytes) -> Iterator[int]:
+    """Yield where a binary has a text, other than for debuggers."""
+    try:
+        debug = list(_debug_sections(data))
+    except struct.error:
+        debug = []  # somebody has cut it
+    at = data.find(text)
+    while at >= 0:
+        end = next((end for start, end in debug if start <= at < end), None)
+        if end is None:
+            yield at
+        at = data.find(text, end or at + 1)
 
 
 def _debug_sections(data: mmap.mmap) -> Iterator[tuple[int, int]]:

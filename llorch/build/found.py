@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llorch.build.bound import find_bounds
+from llorch.build.bound import MADE, find_bounds, needs_made
+from llorch.build.checkouts import CACHE_TAG
 from llorch.build.named import named_files
 from llorch.config import Workspace
 from llorch.toolchain import cuda_files, drivers
 from llorch.workspace import repository_of
 
 Message = Mapping[str, Any]
-CACHE_TAG = "CACHEDIR.TAG"
-"""Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
 CHECKSUMS = ".cargo-checksum.json"
 """Has the digests of the files of a package that `cargo vendor` has written; cargo builds none that differ."""
 
@@ -88,7 +87,8 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
     found = {*packages.values(), *_vendored(sources.artifacts, environ)}
     missing: set[str] = set()
     depinfo = sources.executable.with_name(sources.executable.stem + ".d")
-    for path in parse_depinfo(depinfo.read_text(errors="surrogateescape"), str(sources.executable)):
+    compiled = parse_depinfo(depinfo.read_text(errors="surrogateescape"), str(sources.executable))
+    for path in compiled:
         found |= walk(path) if os.path.isdir(path) else {path}
     guarded = {other for path in found for other in _alternatives(path)}
     for script in sources.scripts:
@@ -111,23 +111,29 @@ def find_inputs(sources: Sources, environ: Mapping[str, str] = os.environ) -> Fo
     unseen = as_inputs(flagged, sources.workspace, own) - seen
     used = seen | unseen
     odd = {name for name in used if not _is_text(name)}
+    bound = find_bounds(
+        sources.executable,
+        sources.workspace.place,
+        used,
+        sources.roots,
+        notes,
+        {*packages.values(), *_of_workspace(sources), *above(sources.folder, environ)},
+        said,
+        environ,
+    )
     return Found(
         used=used - odd,
         guarded={f"${name}" for name in variables} | as_inputs(guarded, sources.workspace, own) - used,
         # What the state's file cannot hold is given up on: cargo is called each time.
         missing=as_inputs(missing, sources.workspace) | {ascii(name) for name in odd},
         unseen=unseen - odd,
-        bound=find_bounds(
-            sources.executable,
-            sources.workspace.place,
-            used,
-            sources.roots,
-            notes,
-            {*packages.values(), *_of_workspace(sources), *above(sources.folder, environ)},
-            said,
-            environ,
-        ),
+        bound=(*bound, *_needs(sources, compiled)),
     )
+
+
+def _needs(sources: Sources, compiled: Sequence[str]) -> tuple[str, ...]:
+    made = {*sources.roots, *(os.path.join(script["out_dir"], "") for script in sources.scripts)}
+    return (MADE,) if needs_made(sources.executable, made, compiled, _of_libraries(sources)) else ()
 
 
 def _is_text(name: str) -> bool:
@@ -259,6 +265,14 @@ def _static_libraries(script: Message) -> Iterator[str]:
         match = re.fullmatch(r"cargo::?rustc-link-arg(?:-\w+)?=(?:[^/]*=)?(/.*\.[ao])", line)
         if match is not None and os.path.isfile(match[1]):
             yield match[1]
+
+
+def _of_libraries(sources: Sources) -> set[str]:
+    """Return the folders in which there may be shared libraries that were made with the binary."""
+    linked = {path.partition("=")[2] or path for script in sources.scripts for path in script["linked_paths"]}
+    crates = {each["filenames"][0] for each in sources.artifacts if "dylib" in each["target"]["crate_types"]}
+    inner = {path for path in linked if os.path.join(os.path.realpath(path), "").startswith(sources.roots)}
+    return {str(sources.executable.parent), *inner, *map(os.path.dirname, crates)}
 
 
 def _script_output(script: Message) -> list[str]:

@@ -112,7 +112,8 @@ class Plan:
             "rustc_wrapper": wrapper,
             **{f"${name}": environ[name] for name in sorted(environ) if name.startswith(WATCHED)},
         }
-        return Recipe(self.task, (Target(self.target),), (), definition, learns=True)
+        shared = self.target_folder if self.manifest.is_file() else ""
+        return Recipe(self.task, (Target(self.target),), (), definition, learns=True, shared=shared)
 
     def _of(self, text: str) -> str:
         return text.replace("{backend}", self.backend)

@@ -11,6 +11,7 @@ from typing import Any
 
 from llorch import toolchain
 from llorch.build.binary import note_restored
+from llorch.build.bound import MADE
 from llorch.build.found import above, as_inputs, sysroot_files, toolchain_files
 from llorch.build.plan import Plan
 from llorch.config import Workspace
@@ -62,6 +63,8 @@ class BinaryShare(Share):
         if self._plan.backend == "cuda" and "gpus" not in values:
             raise Unshared("nobody has noted which cards it was built for")
         self._refuse_other_rustc()
+        if MADE in self.bound(record):
+            raise Unshared("it does not run without files of its target folder")
         exact = json.loads(values["toolchain"])
         return Maker(self._facts(exact["release"], values.get("shim", ""), values.get("gpus")), exact)
 

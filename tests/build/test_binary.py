@@ -367,3 +367,22 @@ def test_nothing_to_do_starts_no_program(built: Rust) -> None:
         started = [line for line in trace.read_text().splitlines() if "exec" in line and " = 0" in line]
         assert len(started) == 1, started
     assert built.calls() == []
+
+
+def test_two_checkouts_with_one_target_folder(small: Rust, llorch: Llorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put in place before the record, or was compiled there before, is not taken for one's own."""
+    other, said, alive = (small.folder / name for name in ("other", "said", "alive"))
+    shutil.copytree(small.root, other)
+    (other / MAIN).write_text('fn main() { println!("main2"); }\n')
+    monkeypatch.setenv("CARGO_TARGET_DIR", str(small.folder / "made"))
+    small.target = small.folder / "made/release/worker-cpu"
+    os.mkfifo(alive)
+    with open(os.open(alive, os.O_RDONLY | os.O_NONBLOCK), "rb") as ended:
+        build = f"exec setsid {BIN}/llorch -C ../../other build worker cpu </dev/null >/dev/null 2>../../said"
+        loop = "while kill -0 $! 2>/dev/null && ! grep -q 'waits for' ../../said; do :; done"
+        small.after.write_text(f"rm ../../after.sh\n({build}) 3<>../../alive &\n{loop}\n")
+        assert made(llorch) == "done"
+        os.set_blocking(ended.fileno(), True)
+        assert ended.read() == b""
+    assert (f"{TASK} waits for" in said.read_text(), small.says()) == (True, "main2")
+    assert (made(llorch), small.says()) == ("done", "main1")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.build.bound import find_bounds
+from llorch.build.bound import find_bounds, needs_made
 from llorch.share import CPU, WORKSPACE
 
 TOP = "/home/me/repo"
@@ -134,3 +134,35 @@ def test_configuration_and_scripts_for_this_processor(binary: Path, tmp_path: Pa
     assert bounds(binary, files=(config,)) == (CPU,)
     assert bounds(binary, said=('running: "cc" "-O3" "-march=native"',)) == (CPU,)
     assert bounds(binary, said=("cargo:rustc-link-lib=native=z",)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("{out}data.txt", True),
+        ("{out}data.txt/rustc/library/alloc/src/vec.rs\0", True),
+        ("{out}data.txt/src/a.c\0", True),
+        ("{out}", True),
+        ("{out}made.rs and the next text", False),
+        ("{out}a.cpp\0", False),
+        ("{out}gone.cpp\0", True),
+        ("{out}made.rs\0{out}x", True),
+        ("/w/data.txt", False),
+        ("\0libmade.so.1\0", True),
+        ("\0libother.so\0", False),
+    ],
+)
+def test_files_that_were_made_with_it(binary: Path, tmp_path: Path, text: str, needed: bool) -> None:
+    """It names them, other than as the sources in which something has gone wrong."""
+    out = f"{tmp_path}/out/"
+    Path(out).mkdir()
+    for name in ("a.cpp", "data.txt", "libmade.so", "libmade.so.1", "libother.a"):
+        Path(out, name).touch()
+    binary.write_bytes(elf((b".debug_str", f"{out}x".encode()), (b".rodata", text.format(out=out).encode())))
+    assert needs_made(binary, (out,), (f"{out}made.rs", "/w/src/main.rs"), (out, "/w/none")) == needed
+
+
+def test_an_empty_binary_needs_nothing(binary: Path) -> None:
+    """Somebody has emptied it meanwhile."""
+    binary.write_bytes(b"")
+    assert not needs_made(binary, ("/w/target/",), (), ())

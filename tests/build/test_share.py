@@ -10,7 +10,7 @@ import pytest
 
 from llorch import toolchain
 from llorch.build.binary import UNBUILT
-from llorch.build.found import CACHE_TAG
+from llorch.build.checkouts import CACHE_TAG
 from llorch.build.plan import Plan
 from llorch.build.share import BinaryShare, cards, noted
 from llorch.config import Build, Workspace

@@ -241,3 +241,54 @@ def test_a_workspace_through_a_link(lab: Lab) -> None:
         link.symlink_to(name)
         done = checkout.llorch("-C", str(link), "build", "app", "--json")
         assert (done.json["tasks"][0]["outcome"], checkout.says()) == ("done", name)
+
+
+def generated(checkout: Checkout, script: str, main: str) -> None:
+    """Have a build script make things in OUT_DIR, and the binary use them."""
+    out = 'let out = std::env::var("OUT_DIR").unwrap();'
+    said = 'println!("cargo:rerun-if-changed=build.rs");'
+    checkout.write("app/build.rs", f"fn main() {{ {out} {said} {script} }}\n")
+    checkout.write("app/src/main.rs", main)
+
+
+def a_file_that_it_reads(checkout: Checkout) -> None:
+    """Read a file of OUT_DIR when it runs."""
+    read = 'std::fs::read_to_string(concat!(env!("OUT_DIR"), "/made.txt")).unwrap()'
+    generated(
+        checkout, 'std::fs::write(out + "/made.txt", "made").unwrap();', f'fn main() {{ println!("{{}}", {read}); }}\n'
+    )
+
+
+def a_library_that_is_looked_for(checkout: Checkout) -> None:
+    """Link a shared library that lies beside the binary, as those that come with llama.cpp do."""
+    checkout.write("app/f.c", 'const char text[5] = "made";\n')
+    library = 'format!("{out}/../../../libf.so")'
+    cc = f'std::process::Command::new("cc").args(["-shared", "-o", &{library}, "f.c"]).status().unwrap();'
+    flags = "cargo:rustc-link-search={out}/../../..\\ncargo:rustc-link-arg=-Wl,-rpath,$ORIGIN"
+    said = "std::str::from_utf8(unsafe { &text[..4] }).unwrap()"
+    main = '#[link(name = "f")] extern "C" { static text: [u8; 5]; }\n'
+    generated(checkout, f'{cc} println!("{flags}");', main + f'fn main() {{ println!("{{}}", {said}); }}\n')
+
+
+@pytest.mark.parametrize("need", [a_file_that_it_reads, a_library_that_is_looked_for])
+def test_a_binary_that_needs_what_was_made_with_it(lab: Lab, need: Callable[[Checkout], None]) -> None:
+    """Without those files it does not run, so it is built, not restored."""
+    checkout = lab.checkout("first")
+    need(checkout)
+    assert (checkout.build(), checkout.says()) == ("done", "made")
+    pushed = checkout.llorch("cache", "push", "build:app")
+    assert (pushed.code, "files of its target folder" in pushed.err) == (1, True)
+    shutil.rmtree(checkout.root / "target")
+    assert (checkout.build(), checkout.says()) == ("done", "made")
+
+
+def test_a_place_in_generated_code(lab: Lab) -> None:
+    """A panic names the file that it was in, which is not needed to run; at another path it would be another name."""
+    script = 'std::fs::write(out + "/made.rs", "fn say(n: usize) { [println!(\\"made\\")][n] }").unwrap();'
+    main = 'include!(concat!(env!("OUT_DIR"), "/made.rs"));\nfn main() { say(std::env::args().count() - 1); }\n'
+    for name in ("first", "second"):
+        checkout = lab.checkout(name)
+        generated(checkout, script, main)
+        assert (checkout.build(), checkout.says()) == ("done", "made")
+        shutil.rmtree(checkout.root / "target")
+        assert (checkout.build(cargo=False), checkout.says()) == ("restored", "made")

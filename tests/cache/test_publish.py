@@ -99,12 +99,11 @@ pub fn folder(_: TokenStream) -> TokenStream {
     ("files", "flags"),
     [
         ({"app/src/main.rs": PRINT.format('env!("CARGO_MANIFEST_DIR").len()')}, ""),
-        ({"app/src/main.rs": PRINT.format('env!("OUT_DIR")')}, ""),
         ({"app/src/main.rs": PRINT.format("lib::folder!()"), **MACRO}, ""),
         ({}, "-C link-arg=-Wl,-rpath,{root}/lib"),
         ({"lib/src/lib.rs": "// {root}\n", "app/Cargo.toml": "# {root}\n"}, ""),
     ],
-    ids=["env!", "OUT_DIR", "a proc-macro that asks by itself", "rpath", "a manifest"],
+    ids=["env!", "a proc-macro that asks by itself", "rpath", "a manifest"],
 )
 def test_a_binary_with_the_checkouts_path_in_it(lab: Lab, files: dict[str, str], flags: str) -> None:
     """It is right at the same path only, however it came by it."""
