@@ -9,7 +9,10 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
+
+from llorch.errors import LlorchError
 
 CACHE_TAG = "CACHEDIR.TAG"
 """Marks a folder whose content can be made again (https://bford.info/cachedir/)."""
@@ -43,6 +46,9 @@ class Checkouts:
             folder: the target folder.
             target: the binary in it.
             metadata: what cargo says of the workspace; by `build.build-dir` it builds elsewhere.
+
+        Raises:
+            LlorchError: they are damaged.
         """
         profile = os.path.relpath(target.parent, folder)
         built = metadata.get("build_directory", metadata["target_directory"])
@@ -67,7 +73,14 @@ class Checkouts:
         self._note(dict.fromkeys(self._keys(manifests), self._root))
 
     def _read(self) -> dict[str, str]:
-        notes: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        try:
+            notes: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        except ValueError:
+            folder = self._file.parent.parent
+            raise LlorchError(
+                f"`{self._file}` is damaged, and nobody knows whose sources are compiled in `{folder}`",
+                hint=f"`rm -r {quote(str(folder))}`; all of it is compiled again",
+            ) from None
         return notes
 
     def _is_own(self, key: str) -> bool:

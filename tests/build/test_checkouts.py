@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llorch.build.checkouts import Checkouts, begin_folder
+from llorch.errors import LlorchError
 from tests.build.conftest import Llorch
 from tests.rust import Rust, needs_cargo
 
@@ -93,6 +94,17 @@ def test_other_packages_do_not_matter(tmp_path: Path, made: Path) -> None:
     three = Checkout(tmp_path / "three", made, "app")
     assert not three.build("app", profile="x86_64-unknown-linux-gnu/release")
     assert three.build("app")
+
+
+def test_damaged_notes_are_told(tmp_path: Path, made: Path) -> None:
+    """Without them it is not known what is compiled there, so that it is to go."""
+    one = Checkout(tmp_path / "one", made, "app")
+    one.build("app")
+    (notes,) = (made / ".llorch").glob("*.json")
+    notes.write_text("{")
+    with pytest.raises(LlorchError, match="is damaged") as caught:
+        one.notes()
+    assert caught.value.hint == f"`rm -r {made}`; all of it is compiled again"
 
 
 def test_a_new_folder_is_marked_as_a_cache(tmp_path: Path) -> None:
