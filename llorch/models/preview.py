@@ -29,6 +29,10 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 MODULES = "modules.json"
 """Says that a model is one of sentence-transformers, and what is made of its last layer."""
+MODELOPT = "hf_quant_config.json"
+"""Says how NVIDIA's ModelOpt has quantized a model, of which config.json need not tell."""
+UNDONE = ("bitnet", "compressed-tensors", "fp8", "gptq", "modelopt", "mxfp4")
+"""Ways of quantizing that llama.cpp's converter undoes or keeps: `dequant_model` of its conversion/base.py."""
 REASON = 400
 """Letters of a reason that are told."""
 TOKENIZERS = (
@@ -39,7 +43,7 @@ TOKENIZERS = (
 SETTINGS = (
     *("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "chat_template.json"),
-    *(MODULES, "1_Pooling/config.json", "sentence_bert_config.json"),
+    *(MODULES, "1_Pooling/config.json", "sentence_bert_config.json", MODELOPT),
 )
 """What else either converter reads."""
 _PIPELINE = "model_index.json"
@@ -95,7 +99,9 @@ def preview(there: Repository, file: str = "") -> Preview:
         brought = in_parallel(small, lambda name: _bring(there, usable[name], Path(folder)), AT_ONCE)
         files = {name: Source(Path(folder) / name, f"{name} of {there.repo}") for name in small}
         big = [name for each in weights for name in _shards(files, each, usable)]
-        engine, reason = _choose_engine(files, read_json(files[CONFIG]))
+        config = read_json(files[CONFIG])
+        _refuse_quantized(there, config)
+        engine, reason = _choose_engine(files, config)
     if file and file not in (*small, *big):
         raise LlorchError(
             f"`{shown(file)}` is no file of the checkpoint in `{there.repo}`",
@@ -154,6 +160,24 @@ def _refuse_other_kinds(there: Repository, usable: Mapping[str, Listed], lacking
         raise NotFound(f"`{there.repo}` has {nor}: it lacks {', '.join(lacking)}", hint=hint)
 
 
+def _refuse_quantized(there: Repository, config: Mapping[str, Any]) -> None:
+    """Refuse numbers of a few bits that no converter here can read."""
+    for said in (config, config.get("text_config")):
+        for key in ("quantization_config", "quantization"):
+            found = said.get(key) if isinstance(said, dict) else None
+            if not isinstance(found, dict):
+                continue
+            how = found.get("quant_method")
+            if how is None and {"group_size", "bits"} <= found.keys():
+                how = "MLX"  # which names no method
+            if how is not None and how not in UNDONE:
+                raise Unsupported(
+                    f"`{there.repo}` is quantized ({shown(str(how))[:60]}), in a way that neither llorch nor"
+                    " llama.cpp's converter reads",
+                    hint="its page says of which model it was made; take that one, and `--quantize`",
+                )
+
+
 def _bring(there: Repository, listed: Listed, folder: Path) -> Listed:
     """Fetch a small file, and return it with its sha256 if it is proven."""
     listed = complete(there, listed)
@@ -172,6 +196,8 @@ def _bring(there: Repository, listed: Listed, folder: Path) -> Listed:
 def _choose_engine(files: Files, config: Mapping[str, Any]) -> tuple[Engine, str]:
     if MODULES in files:
         return "llama.cpp", f"`{MODULES}` makes it a model of embeddings, which llorch itself does not convert"
+    if MODELOPT in files:
+        return "llama.cpp", f"`{MODELOPT}` makes it a quantized model, which llorch itself does not convert"
     checkpoint = Checkpoint(files=files, config=config, tensors={})
     try:
         plan = plan_conversion(checkpoint, _Promised(checkpoint))

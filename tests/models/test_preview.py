@@ -121,7 +121,7 @@ def test_what_llorch_can_convert_is_its_own(empty_hub: Hub, tmp_path: Path, arch
     [
         ({"architectures": ["GemmaForCausalLM"]}, "is of 'GemmaForCausalLM', and what can be converted here is"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 32.0}}, "has `rope_scaling` = "),
-        ({"quantization_config": {"quant_method": "awq"}}, "has `quantization_config` = "),
+        ({"quantization_config": {"quant_method": "gptq"}}, "has `quantization_config` = "),
         ({"hidden_size": None}, "`hidden_size` is to be a number above 0, and is None"),
     ],
 )
@@ -154,6 +154,46 @@ def test_a_model_of_embeddings_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, 
     more = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
     found = look(empty_hub, {**tiny, **more, "2_Dense/config.json": b"{}"})
     assert (found.engine, "`modules.json`" in found.reason) == ("llama.cpp", True)
+    assert {file.path for file in found.files} == {*tiny, *more}
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "bitsandbytes"),
+        ({"text_config": {"quantization_config": {"quant_method": "\x1b[31m"}}}, "\\x1b[31m"),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "MLX"),
+        ({"quantization_config": {"group_size": 64, "bits": 4}, "quantization": {"group_size": 64, "bits": 4}}, "MLX"),
+    ],
+)
+def test_what_nothing_converts_is_refused(empty_hub: Hub, tmp_path: Path, changes: dict[str, Any], how: str) -> None:
+    """Numbers of a few bits that neither converter reads are no gigabytes to fetch."""
+    write_checkpoint(tmp_path / "c", "llama")
+    config = json.loads((tmp_path / "c/config.json").read_text()) | changes
+    with pytest.raises(Unsupported) as caught:
+        look(empty_hub, {**contents(tmp_path / "c"), "config.json": json.dumps(config).encode()})
+    assert caught.value.message.startswith(f"`org/m` is quantized ({how}), in a way that neither llorch nor")
+    assert caught.value.hint == "its page says of which model it was made; take that one, and `--quantize`"
+
+
+@pytest.mark.parametrize(
+    "found", [None, {}, [], "fp8", {"quant_method": "gptq"}, {"quant_method": None, "quant_algo": "NVFP4"}]
+)
+def test_what_llama_cpp_reads_of_quantized_ones_is_left_to_it(
+    empty_hub: Hub, tiny: dict[str, bytes], found: Any
+) -> None:
+    """It undoes some ways of quantizing; what is no such statement is no reason to refuse."""
+    config = json.loads(tiny["config.json"]) | {"quantization_config": found}
+    engine = look(empty_hub, {**tiny, "config.json": json.dumps(config).encode()}).engine
+    assert engine == ("builtin" if found is None else "llama.cpp")
+
+
+def test_a_model_quantized_by_modelopt_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, bytes]) -> None:
+    """A file of its own says so, not config.json, and llama.cpp needs that file."""
+    more = {"hf_quant_config.json": b'{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}'}
+    found = look(empty_hub, {**tiny, **more})
+    assert (found.engine, "`hf_quant_config.json`" in found.reason) == ("llama.cpp", True)
     assert {file.path for file in found.files} == {*tiny, *more}
 
 
