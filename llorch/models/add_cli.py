@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llorch.models.address import Named
     from llorch.models.edit import Draft, Raw
     from llorch.models.news import Listed, Repository
+    from llorch.models.preview import Preview
 
 OUTTYPES = get_args(Outtype)
 
@@ -121,13 +122,13 @@ def _choose(
 ) -> "tuple[Sequence[Listed], dict[str, Raw]]":
     """Return the files to take, and what is to be made of them: nothing of a GGUF; and tell of them."""
     from llorch.models import news
-    from llorch.models.preview import is_wanted, preview
+    from llorch.models.preview import is_wanted
 
     if not is_wanted(there, file, converted=outtype is not None or quantize is not None):
         files = news.choose(there, file)
         _tell_of(there, files)
         return files, {}
-    found = preview(there, file)
+    found = _preview(there, file)
     _tell_of(there, found.files)
     ui.tell(f"converted:  by {'llama.cpp: ' + found.reason if found.reason else 'llorch itself'}")
     stem = there.repo.rpartition("/")[2]
@@ -137,6 +138,23 @@ def _choose(
     if quantize is not None:
         steps["quantize"] = {"to": f"{stem}-{quantize}.gguf", "type": quantize}
     return found.files, steps
+
+
+def _preview(there: "Repository", file: str) -> "Preview":
+    import tempfile
+    from pathlib import Path
+
+    from llorch.models.preview import preview
+    from llorch.watch import Watch
+
+    run = session()
+    # The folder goes last: what still writes into it is waited for when this is interrupted.
+    with (
+        tempfile.TemporaryDirectory(prefix="llorch-") as folder,
+        run.working(),
+        Watch(run.board, "models:add", run.cancelled) as progress,
+    ):
+        return preview(there, file, Path(folder), progress)
 
 
 def _new_entry(there: "Repository", main: str, files: "Sequence[Listed]", steps: "dict[str, Raw]") -> "Raw":

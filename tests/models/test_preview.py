@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from llorch.models import preview as rules
 from llorch.models.hub import Remote
 from llorch.models.news import Listed, Repository, ask_repository
 from llorch.models.preview import SETTINGS, TOKENIZERS, Preview, is_wanted, preview
+from llorch.progress import Silent
 from tests.conftest import sha256
 from tests.hub import Fault, Generated, Hub
 from tests.models.checkpoints import ARCHITECTURES, Architecture, write_checkpoint
@@ -38,7 +40,13 @@ def tiny(tmp_path: Path) -> dict[str, bytes]:
 def look(hub: Hub, files: Mapping[str, bytes | Generated], file: str = "") -> Preview:
     """Have a repository of these files, and look at it."""
     hub.add("org/m", files, lfs=[path for path in files if path.endswith((".safetensors", ".bin"))])
-    return preview(ask_repository("org/m"), file)
+    return see(ask_repository("org/m"), file)
+
+
+def see(there: Repository, file: str = "") -> Preview:
+    """Look at a repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        return preview(there, file, Path(folder), Silent())
 
 
 def repository(*paths: str) -> Repository:
@@ -247,7 +255,7 @@ def test_a_model_quantized_by_modelopt_is_for_llama_cpp(empty_hub: Hub, tiny: di
 def test_what_is_no_checkpoint(paths: tuple[str, ...], error: type[LlorchError], message: str, hint: str) -> None:
     """Nothing is asked of the Hub, and the error says what is missing and what is there."""
     with pytest.raises(error) as caught:
-        preview(repository(*paths))
+        see(repository(*paths))
     assert (message in caught.value.message, caught.value.hint) == (True, hint)
 
 
@@ -290,9 +298,7 @@ def test_a_small_file_is_small(empty_hub: Hub, tiny: dict[str, bytes], monkeypat
     assert empty_hub.bytes_sent("org/m/tokenizer.model") == 0
     monkeypatch.setattr(client, "find", lambda *_: Remote(url=""))
     with pytest.raises(LlorchError, match=r"`config.json of org/m` has no size on the Hub"):
-        preview(
-            Repository(repo="org/m", commit="f" * 40, files={name: Listed(path=name) for name in (*SMALL, WEIGHTS)})
-        )
+        see(Repository(repo="org/m", commit="f" * 40, files={name: Listed(path=name) for name in (*SMALL, WEIGHTS)}))
 
 
 def test_what_comes_is_proven(empty_hub: Hub, tiny: dict[str, bytes]) -> None:
@@ -318,5 +324,5 @@ def test_what_cannot_be_proven_has_no_digest(
     there = ask_repository("org/m")
     bare = {**there.files, "config.json": Listed(path="config.json")}
     monkeypatch.setattr(client, "find", find)
-    found = preview(Repository(repo=there.repo, commit=there.commit, files=bare))
+    found = see(Repository(repo=there.repo, commit=there.commit, files=bare))
     assert [file.path for file in found.files if file.sha256 is None] == ["config.json"]
