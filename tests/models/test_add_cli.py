@@ -239,6 +239,16 @@ def test_a_gated_checkpoint_needs_access(workspace: Path, hub: Hub, llorch: Llor
     assert (done.code, done.json["entry"]["gated"]) == (0, True)
 
 
+def test_a_folder_of_a_repository_is_no_checkpoint(workspace: Path, hub: Hub, llorch: Llorch) -> None:
+    """Where a page of a folder is pasted, the model at the top is not taken for the one in it; a GGUF is found."""
+    hub.add("org/steps", {**TINY, **{f"checkpoint-10/{name}": data for name, data in TINY.items()}})
+    done = llorch("models", "add", f"{hub.endpoint}/org/steps/tree/main/checkpoint-10")
+    assert (done.code, hub.bytes_sent("config.json"), Path("catalog.toml").exists()) == (1, 0, False)
+    assert "error: `checkpoint-10` is a folder of `org/steps`, and what is converted is at the top" in done.err
+    hub.add("org/sub", {"q4/sub.gguf": WEIGHTS})
+    assert llorch("models", "add", f"{hub.endpoint}/org/sub/tree/main/q4").code == 0
+
+
 def test_an_end_leaves_no_file_behind(workspace: Path, hub: Hub) -> None:
     """What still works on small files is waited for before their folder goes; each was named as it was begun."""
     (workspace / "tmp").mkdir()
