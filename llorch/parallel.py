@@ -1,9 +1,8 @@
-"""Work on several things at once, and wait for them."""
+"""Work on several things at once."""
 
 from __future__ import annotations
 
 import threading
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,18 +11,6 @@ if TYPE_CHECKING:
 
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
-
-HEED = 0.2
-"""Seconds after which a thread that waits looks for signals: one that came just before it began has not woken it."""
-
-
-def wait(event: threading.Event, seconds: float | None = None) -> bool:
-    """Wait for an event, with no limit unless one is given, and tell whether it came."""
-    until = None if seconds is None else time.monotonic() + seconds
-    while not event.wait(HEED if until is None else max(0.0, min(HEED, until - time.monotonic()))):
-        if until is not None and time.monotonic() >= until:
-            return False
-    return True
 
 
 def in_time(work: Callable[[], Answer], seconds: float) -> Answer:
@@ -73,8 +60,7 @@ def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: 
     for thread in threads:
         thread.start()
     for thread in threads:
-        while thread.is_alive():
-            thread.join(HEED)
+        thread.join()
     if errors:
         raise errors[0]
     return [answers[index] for index in range(len(every))]

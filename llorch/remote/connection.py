@@ -11,9 +11,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llorch import shell
+from llorch import beside
 from llorch.errors import ConnectionFailed
-from llorch.parallel import wait
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.known_hosts import Line, append, judge, load_known_hosts, load_revoked, preferred_types, refusal
 from llorch.remote.login import Ask, log_in
@@ -170,14 +169,14 @@ class SshProcess:
 
         # Not before: the terminal at this end may have been made ready for its keys in between.
         threading.Thread(target=self._send, args=[self._stdin], daemon=True).start()
-        if not wait(self.beginning.came, self._connection.timeout):
+        if not self.beginning.came.wait(self._connection.timeout):
             self._channel.close()
             raise not_begun(self._connection.host, self._connection.timeout)
         try:
             self._pumps.wait()
         except SSHException as error:
             raise self._connection.broken(f"the connection broke: {error}") from None
-        wait(self._channel.status_event)
+        self._channel.status_event.wait()
         name = getattr(self._channel, "exit_signal", None)
         code = self._channel.exit_status
         self._channel.close()
@@ -278,5 +277,5 @@ def _open_by_program(command: str) -> Socket:
     """Return a socket whose other end is the stdin and stdout of a ProxyCommand, which ssh gives to a shell as well."""
     ours, theirs = socket.socketpair()
     with theirs:
-        program = shell.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
+        program = beside.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
     return Socket(ours, program)
