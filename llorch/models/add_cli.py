@@ -8,16 +8,18 @@ import click
 
 from llorch import ui
 from llorch.cli import Command, dry_run_option
-from llorch.errors import Refused
+from llorch.errors import Refused, Unsupported
 from llorch.models.catalog import Outtype, check_id, check_revision, load_models
 from llorch.models.ggml import QUANTIZED, check_quantize_type
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.text import shown
 
 if TYPE_CHECKING:
     from llorch.models.address import Named
     from llorch.models.edit import Draft, Raw
     from llorch.models.news import Listed, Repository
+    from llorch.models.preview import Preview
 
 OUTTYPES = get_args(Outtype)
 
@@ -78,7 +80,7 @@ def add(what: str, id: str | None, revision: str, outtype: Outtype | None, quant
     known = load_models(run.workspace, run.settings)
     _refuse_known(id, known)
     there = news.ask_repository(named.repo, revision or None)
-    files, steps = _choose(there, named.file, outtype, quantize)
+    files, steps = _choose(there, named, outtype, quantize)
     main = str([files[0].path, *(step["to"] for step in steps.values())][-1])
     id = id or news.slug(main)
     if check_id(id) is not None:
@@ -117,17 +119,22 @@ def _refuse_known(id: str | None, known: Any) -> None:
 
 
 def _choose(
-    there: "Repository", file: str, outtype: Outtype | None, quantize: str | None
+    there: "Repository", named: "Named", outtype: Outtype | None, quantize: str | None
 ) -> "tuple[Sequence[Listed], dict[str, Raw]]":
     """Return the files to take, and what is to be made of them: nothing of a GGUF; and tell of them."""
     from llorch.models import news
-    from llorch.models.preview import is_wanted, preview
+    from llorch.models.preview import is_wanted
 
-    if not is_wanted(there, file, converted=outtype is not None or quantize is not None):
-        files = news.choose(there, file)
+    if not is_wanted(there, named.file, converted=outtype is not None or quantize is not None):
+        files = news.choose(there, named.file)
         _tell_of(there, files)
         return files, {}
-    found = preview(there, file)
+    if named.folder:
+        raise Unsupported(
+            f"`{shown(named.folder)}` is a folder of `{there.repo}`, and what is converted is at the top",
+            hint=f"`llorch models add {there.repo}` takes what is there",
+        )
+    found = _preview(there, named.file)
     _tell_of(there, found.files)
     ui.tell(f"converted:  by {'llama.cpp: ' + found.reason if found.reason else 'llorch itself'}")
     stem = there.repo.rpartition("/")[2]
@@ -137,6 +144,23 @@ def _choose(
     if quantize is not None:
         steps["quantize"] = {"to": f"{stem}-{quantize}.gguf", "type": quantize}
     return found.files, steps
+
+
+def _preview(there: "Repository", file: str) -> "Preview":
+    import tempfile
+    from pathlib import Path
+
+    from llorch.models.preview import preview
+    from llorch.watch import Watch
+
+    run = session()
+    # The folder goes last: what still writes into it is waited for when this is interrupted.
+    with (
+        tempfile.TemporaryDirectory(prefix="llorch-") as folder,
+        run.working(),
+        Watch(run.board, "models:add", run.cancelled) as progress,
+    ):
+        return preview(there, file, Path(folder), progress)
 
 
 def _new_entry(there: "Repository", main: str, files: "Sequence[Listed]", steps: "dict[str, Raw]") -> "Raw":

@@ -16,11 +16,12 @@ _AT_A_REVISION = ("tree", "blob", "resolve", "raw", "commit")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A repository, and the file and the revision that were named with it, empty if none was."""
+    """A repository, and the file, the revision and the folder that were named with it, empty if none was."""
 
     repo: str
     file: str = ""
     revision: str = ""
+    folder: str = ""
 
 
 def parse_named(text: str) -> Named:
@@ -30,9 +31,9 @@ def parse_named(text: str) -> Named:
         ValueError: with what is wrong.
 
     >>> parse_named("org/m:a.gguf")
-    Named(repo='org/m', file='a.gguf', revision='')
+    Named(repo='org/m', file='a.gguf', revision='', folder='')
     >>> parse_named("https://huggingface.co/org/m/blob/main/a.gguf?download=true")
-    Named(repo='org/m', file='a.gguf', revision='main')
+    Named(repo='org/m', file='a.gguf', revision='main', folder='')
     """
     host, _, _ = text.partition("/")
     if "://" in text or host.lower() in HOSTS:
@@ -68,4 +69,5 @@ def _of_address(address: str) -> Named:
     kind, revision, *below = [*rest, "", ""][: max(2, len(rest))]
     if kind not in _AT_A_REVISION:
         return Named(repo)
-    return Named(repo, "" if kind in ("tree", "commit") else "/".join(below), revision)
+    path = "" if kind == "commit" else "/".join(below)
+    return Named(repo, revision=revision, folder=path) if kind == "tree" else Named(repo, path, revision)

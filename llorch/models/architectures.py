@@ -67,7 +67,7 @@ def plan_conversion(checkpoint: Checkpoint, tensors: Tensors | None = None) -> P
         known = ", ".join(sorted(_PLANNERS))
         raise Unsupported(f"`{config.name}` is of {shown(name)}, and what can be converted here is {known}", hint=HINT)
     config.must("model_type", kind)  # what transformers goes by
-    for key in ("quantization_config", "auto_map", "text_config", "vision_config"):
+    for key in ("quantization_config", "quantization", "auto_map", "text_config", "vision_config"):
         config.must(key, None)
     return planner(config, tensors or Tensors(checkpoint))
 

@@ -1,16 +1,15 @@
 """Look at a checkpoint on the Hub before its weights come: which files it is made of, and what can convert it.
 
 Names are looked at first. Then the small files are brought to a temporary folder and read as the converter reads them,
-so that what it would refuse is known before gigabytes have come. Nothing is kept.
+so that what it would refuse is known before gigabytes have come.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llorch.errors import LlorchError, Malformed, NotFound, Unsupported
+from llorch.errors import DiskFull, LlorchError, Malformed, NotFound, Unsupported
 from llorch.models import hub
 from llorch.models.architectures import plan_conversion
 from llorch.models.catalog import Engine, check_target
@@ -22,7 +21,7 @@ from llorch.models.reader import Tensors
 from llorch.models.transfer import transfer
 from llorch.models.vocabulary import load_vocabulary
 from llorch.parallel import in_parallel
-from llorch.progress import Silent
+from llorch.progress import Progress
 from llorch.text import shown
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -30,6 +29,10 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 MODULES = "modules.json"
 """Says that a model is one of sentence-transformers, and what is made of its last layer."""
+MODELOPT = "hf_quant_config.json"
+"""Says how NVIDIA's ModelOpt has quantized a model, of which config.json need not tell."""
+UNDONE = ("bitnet", "compressed-tensors", "fp8", "gptq", "modelopt", "mxfp4")
+"""Ways of quantizing that llama.cpp's converter undoes or keeps: `dequant_model` of its conversion/base.py."""
 REASON = 400
 """Letters of a reason that are told."""
 TOKENIZERS = (
@@ -40,7 +43,7 @@ TOKENIZERS = (
 SETTINGS = (
     *("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "chat_template.json"),
-    *(MODULES, "1_Pooling/config.json", "sentence_bert_config.json"),
+    *(MODULES, "1_Pooling/config.json", "sentence_bert_config.json", MODELOPT),
 )
 """What else either converter reads."""
 _PIPELINE = "model_index.json"
@@ -70,11 +73,12 @@ def is_wanted(there: Repository, file: str, *, converted: bool) -> bool:
     return file == CONFIG or (is_part and CONFIG in there.files)
 
 
-def preview(there: Repository, file: str = "") -> Preview:
+def preview(there: Repository, file: str, folder: Path, progress: Progress) -> Preview:
     """Return what a repository's checkpoint is made of, and what can convert it.
 
     Args:
         file: one that has to be among its files; empty for any.
+        folder: an empty one for the small files, which nobody needs afterwards.
 
     Raises:
         NotFound: there is none, or a file is missing.
@@ -92,11 +96,12 @@ def preview(there: Repository, file: str = "") -> Preview:
     lacking += ["a tokenizer"] if not any(name in usable for name in TOKENIZERS) else []
     _refuse_other_kinds(there, usable, lacking)
     small = [name for name in (CONFIG, *TOKENIZERS, *SETTINGS, *weights) if name in usable and name not in WEIGHTS]
-    with tempfile.TemporaryDirectory(prefix="llorch-") as folder:
-        brought = in_parallel(small, lambda name: _bring(there, usable[name], Path(folder)), AT_ONCE)
-        files = {name: Source(Path(folder) / name, f"{name} of {there.repo}") for name in small}
-        big = [name for each in weights for name in _shards(files, each, usable)]
-        engine, reason = _choose_engine(files, read_json(files[CONFIG]))
+    brought = in_parallel(small, lambda name: _bring(there, usable[name], folder, progress), AT_ONCE)
+    files = {name: Source(folder / name, f"{name} of {there.repo}") for name in small}
+    big = [name for each in weights for name in _shards(files, each, usable)]
+    config = read_json(files[CONFIG])
+    _refuse_quantized(there, config)
+    engine, reason = _choose_engine(files, config)
     if file and file not in (*small, *big):
         raise LlorchError(
             f"`{shown(file)}` is no file of the checkpoint in `{there.repo}`",
@@ -155,24 +160,49 @@ def _refuse_other_kinds(there: Repository, usable: Mapping[str, Listed], lacking
         raise NotFound(f"`{there.repo}` has {nor}: it lacks {', '.join(lacking)}", hint=hint)
 
 
-def _bring(there: Repository, listed: Listed, folder: Path) -> Listed:
+def _refuse_quantized(there: Repository, config: Mapping[str, Any]) -> None:
+    """Refuse numbers of a few bits that no converter here can read."""
+    for said in (config, config.get("text_config")):
+        for key in ("quantization_config", "quantization"):
+            found = said.get(key) if isinstance(said, dict) else None
+            if not isinstance(found, dict):
+                continue
+            how = found.get("quant_method")
+            if how is None and {"group_size", "bits"} <= found.keys():
+                how = "MLX"  # which names no method
+            if how is not None and how not in UNDONE:
+                raise Unsupported(
+                    f"`{there.repo}` is quantized ({shown(str(how))[:60]}), in a way that neither llorch nor"
+                    " llama.cpp's converter reads",
+                    hint="its page says of which model it was made; take that one, and `--quantize`",
+                )
+
+
+def _bring(there: Repository, listed: Listed, folder: Path, progress: Progress) -> Listed:
     """Fetch a small file, and return it with its sha256 if it is proven."""
-    listed = complete(there, listed)
-    name = f"{listed.path} of {there.repo}"
-    if listed.size is None or listed.size > JSON_LIMIT:
-        size = "no size" if listed.size is None else f"{listed.size:,} bytes"
-        raise LlorchError(
-            f"`{name}` has {size} on the Hub, and at most {JSON_LIMIT:,} are read", hint="take another repository"
-        )
-    with landing(folder / listed.path, name, size=listed.size, sha256=listed.sha256) as part:
-        part.promise(git_oid=listed.git_oid)
-        transfer(part, lambda: hub.find(there.repo, listed.path, there.commit), Silent())
+    with progress.child(listed.path) as child:
+        listed = complete(there, listed)
+        name = f"{listed.path} of {there.repo}"
+        if listed.size is None or listed.size > JSON_LIMIT:
+            size = "no size" if listed.size is None else f"{listed.size:,} bytes"
+            raise LlorchError(
+                f"`{name}` has {size} on the Hub, and at most {JSON_LIMIT:,} are read", hint="take another repository"
+            )
+        try:
+            with landing(folder / listed.path, name, size=listed.size, sha256=listed.sha256) as part:
+                part.promise(git_oid=listed.git_oid)
+                transfer(part, lambda: hub.find(there.repo, listed.path, there.commit), child)
+        except DiskFull as error:  # the folder is gone when this is read
+            where = f"in `{folder.parent}`, or set TMPDIR to a folder on another disk"
+            raise DiskFull(error.message, hint=f"make room {where}") from error
     return replace(listed, sha256=part.sha256 if part.provable else None)
 
 
 def _choose_engine(files: Files, config: Mapping[str, Any]) -> tuple[Engine, str]:
     if MODULES in files:
         return "llama.cpp", f"`{MODULES}` makes it a model of embeddings, which llorch itself does not convert"
+    if MODELOPT in files:
+        return "llama.cpp", f"`{MODELOPT}` makes it a quantized model, which llorch itself does not convert"
     checkpoint = Checkpoint(files=files, config=config, tensors={})
     try:
         plan = plan_conversion(checkpoint, _Promised(checkpoint))

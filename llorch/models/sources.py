@@ -20,6 +20,8 @@ from llorch.state import CHUNK
 from llorch.switches import is_on
 
 Open = Callable[[File], IO[bytes]]
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+"""What stands for a large file where git has cloned without Git LFS, in under a KiB (docs/spec.md of it)."""
 
 
 def chunks(source: IO[bytes], file: File, model: Model) -> Iterator[bytes]:
@@ -52,8 +54,14 @@ def open_folder(folder: Path, model: Model) -> Open:
 
     def opened(file: File) -> IO[bytes]:
         try:
-            if not stat.S_ISREG(os.stat(folder / file.path).st_mode):  # a pipe has no end, nor has /dev/zero
+            found = os.stat(folder / file.path)
+            if not stat.S_ISREG(found.st_mode):  # a pipe has no end, nor has /dev/zero
                 raise OSError(errno.EINVAL, "it is no file")
+            if len(_POINTER) < found.st_size < 1024 and _is_pointer(folder / file.path):
+                raise LlorchError(
+                    f"`{folder / file.path}` is what Git LFS leaves in a clone where a file would be",
+                    hint=f"`git lfs pull` in `{folder}` brings the file itself",
+                )
             return open(folder / file.path, "rb", buffering=0)
         except OSError as error:
             raise LlorchError(
@@ -62,6 +70,11 @@ def open_folder(folder: Path, model: Model) -> Open:
             ) from None
 
     return opened
+
+
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """`llorch models add`, with the real client: as a program, and in this process."""
 
 import os
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import tomli
 
 from llorch.models.catalog import SHIPPED_FILES
 from llorch.models.gguf import load_gguf
-from tests.conftest import Run, program, sha256
+from tests.conftest import BIN, Run, program, program_of, sha256
 from tests.e2e.test_json import mismatch
 from tests.hub import Fault, Generated, Hub
 
@@ -235,3 +237,40 @@ def test_a_gated_checkpoint_needs_access(workspace: Path, hub: Hub, llorch: Llor
     hub.tokens = {"hf_secret": {"org/locked"}}
     done = llorch("models", "add", "org/locked", "--json", env={"HF_TOKEN": "hf_secret"})
     assert (done.code, done.json["entry"]["gated"]) == (0, True)
+
+
+def test_a_folder_of_a_repository_is_no_checkpoint(workspace: Path, hub: Hub, llorch: Llorch) -> None:
+    """Where a page of a folder is pasted, the model at the top is not taken for the one in it; a GGUF is found."""
+    hub.add("org/steps", {**TINY, **{f"checkpoint-10/{name}": data for name, data in TINY.items()}})
+    done = llorch("models", "add", f"{hub.endpoint}/org/steps/tree/main/checkpoint-10")
+    assert (done.code, hub.bytes_sent("config.json"), Path("catalog.toml").exists()) == (1, 0, False)
+    assert "error: `checkpoint-10` is a folder of `org/steps`, and what is converted is at the top" in done.err
+    hub.add("org/sub", {"q4/sub.gguf": WEIGHTS})
+    assert llorch("models", "add", f"{hub.endpoint}/org/sub/tree/main/q4").code == 0
+
+
+def test_an_end_leaves_no_file_behind(workspace: Path, hub: Hub) -> None:
+    """What still works on small files is waited for before their folder goes; each was named as it was begun."""
+    (workspace / "tmp").mkdir()
+    hub.fault("org/Tiny/tokenizer.json", Fault("stall", after=1000))
+    env = {**os.environ, "TMPDIR": str(workspace / "tmp")}
+    command = [str(BIN / "llorch"), "models", "add", "org/Tiny"]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not hub.bytes_sent("org/Tiny/tokenizer.json") and process.poll() is None:
+        os.sched_yield()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, out, "Traceback" in err) == (143, "", False)
+    assert "models:add  tokenizer.json\n" in err
+    assert (os.listdir("tmp"), Path("catalog.toml").exists()) == ([], False)
+
+
+def test_a_full_disk_is_told_with_a_way_out(workspace: Path, hub: Hub) -> None:
+    """It is that of the temporary files, whose folder is gone when the message is read."""
+    (workspace / "tmp").mkdir()
+    script = 'mount -t tmpfs -o size=64k tmpfs tmp || exit 99; exec "$@"'
+    hub.add("org/big", {**TINY, "tokenizer.model": Generated(100_000)}, lfs=["model.safetensors"])
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    done = program_of(*inside, str(BIN / "llorch"), "models", "add", "org/big", env={"TMPDIR": str(workspace / "tmp")})
+    assert (done.code, "error: the disk is full: `" in done.err) == (1, True)
+    assert f"\n\nhint: make room in `{workspace / 'tmp'}`, or set TMPDIR to a folder on another disk\n" in done.err

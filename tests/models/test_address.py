@@ -21,7 +21,7 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
         ("huggingface.co/gpt2", Named("gpt2")),
         ("https://huggingface.co/gpt2/tree/main", Named("gpt2", "", "main")),
         ("https://huggingface.co/gpt2/resolve/main/a.gguf", Named("gpt2", "a.gguf", "main")),
-        ("https://huggingface.co/org/m/tree/main/Q4_K_M", Named("org/m", "", "main")),
+        ("https://huggingface.co/org/m/tree/main/Q4/K_M/", Named("org/m", "", "main", "Q4/K_M")),
         ("https://huggingface.co/org/m/tree/refs%2Fpr%2F1", Named("org/m", "", "refs/pr/1")),
         (f"https://huggingface.co/org/m/commit/{COMMIT}", Named("org/m", "", COMMIT)),
         ("https://huggingface.co/org/m/discussions/7", Named("org/m")),

@@ -121,6 +121,7 @@ REFUSED: list[tuple[Architecture, Mapping[str, Any]]] = [
     ("gpt2", {"scale_attn_weights": False}),
     ("gpt2", {"add_cross_attention": True}),
     ("gpt2", {"quantization_config": {"bits": 4}}),
+    ("llama", {"quantization": {"group_size": 64, "bits": 4}}),
     ("gpt2", {"auto_map": {"AutoModelForCausalLM": "x.Y"}}),
     ("llama", {"hidden_act": "gelu"}),
     ("llama", {"model_type": "qwen2"}),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from llorch.models import preview as rules
 from llorch.models.hub import Remote
 from llorch.models.news import Listed, Repository, ask_repository
 from llorch.models.preview import SETTINGS, TOKENIZERS, Preview, is_wanted, preview
+from llorch.progress import Silent
 from tests.conftest import sha256
 from tests.hub import Fault, Generated, Hub
 from tests.models.checkpoints import ARCHITECTURES, Architecture, write_checkpoint
@@ -38,7 +40,13 @@ def tiny(tmp_path: Path) -> dict[str, bytes]:
 def look(hub: Hub, files: Mapping[str, bytes | Generated], file: str = "") -> Preview:
     """Have a repository of these files, and look at it."""
     hub.add("org/m", files, lfs=[path for path in files if path.endswith((".safetensors", ".bin"))])
-    return preview(ask_repository("org/m"), file)
+    return see(ask_repository("org/m"), file)
+
+
+def see(there: Repository, file: str = "") -> Preview:
+    """Look at a repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        return preview(there, file, Path(folder), Silent())
 
 
 def repository(*paths: str) -> Repository:
@@ -121,7 +129,7 @@ def test_what_llorch_can_convert_is_its_own(empty_hub: Hub, tmp_path: Path, arch
     [
         ({"architectures": ["GemmaForCausalLM"]}, "is of 'GemmaForCausalLM', and what can be converted here is"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 32.0}}, "has `rope_scaling` = "),
-        ({"quantization_config": {"quant_method": "awq"}}, "has `quantization_config` = "),
+        ({"quantization_config": {"quant_method": "gptq"}}, "has `quantization_config` = "),
         ({"hidden_size": None}, "`hidden_size` is to be a number above 0, and is None"),
     ],
 )
@@ -154,6 +162,46 @@ def test_a_model_of_embeddings_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, 
     more = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
     found = look(empty_hub, {**tiny, **more, "2_Dense/config.json": b"{}"})
     assert (found.engine, "`modules.json`" in found.reason) == ("llama.cpp", True)
+    assert {file.path for file in found.files} == {*tiny, *more}
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "bitsandbytes"),
+        ({"text_config": {"quantization_config": {"quant_method": "\x1b[31m"}}}, "\\x1b[31m"),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "MLX"),
+        ({"quantization_config": {"group_size": 64, "bits": 4}, "quantization": {"group_size": 64, "bits": 4}}, "MLX"),
+    ],
+)
+def test_what_nothing_converts_is_refused(empty_hub: Hub, tmp_path: Path, changes: dict[str, Any], how: str) -> None:
+    """Numbers of a few bits that neither converter reads are no gigabytes to fetch."""
+    write_checkpoint(tmp_path / "c", "llama")
+    config = json.loads((tmp_path / "c/config.json").read_text()) | changes
+    with pytest.raises(Unsupported) as caught:
+        look(empty_hub, {**contents(tmp_path / "c"), "config.json": json.dumps(config).encode()})
+    assert caught.value.message.startswith(f"`org/m` is quantized ({how}), in a way that neither llorch nor")
+    assert caught.value.hint == "its page says of which model it was made; take that one, and `--quantize`"
+
+
+@pytest.mark.parametrize(
+    "found", [None, {}, [], "fp8", {"quant_method": "gptq"}, {"quant_method": None, "quant_algo": "NVFP4"}]
+)
+def test_what_llama_cpp_reads_of_quantized_ones_is_left_to_it(
+    empty_hub: Hub, tiny: dict[str, bytes], found: Any
+) -> None:
+    """It undoes some ways of quantizing; what is no such statement is no reason to refuse."""
+    config = json.loads(tiny["config.json"]) | {"quantization_config": found}
+    engine = look(empty_hub, {**tiny, "config.json": json.dumps(config).encode()}).engine
+    assert engine == ("builtin" if found is None else "llama.cpp")
+
+
+def test_a_model_quantized_by_modelopt_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, bytes]) -> None:
+    """A file of its own says so, not config.json, and llama.cpp needs that file."""
+    more = {"hf_quant_config.json": b'{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}'}
+    found = look(empty_hub, {**tiny, **more})
+    assert (found.engine, "`hf_quant_config.json`" in found.reason) == ("llama.cpp", True)
     assert {file.path for file in found.files} == {*tiny, *more}
 
 
@@ -207,7 +255,7 @@ def test_a_model_of_embeddings_is_for_llama_cpp(empty_hub: Hub, tiny: dict[str, 
 def test_what_is_no_checkpoint(paths: tuple[str, ...], error: type[LlorchError], message: str, hint: str) -> None:
     """Nothing is asked of the Hub, and the error says what is missing and what is there."""
     with pytest.raises(error) as caught:
-        preview(repository(*paths))
+        see(repository(*paths))
     assert (message in caught.value.message, caught.value.hint) == (True, hint)
 
 
@@ -250,9 +298,7 @@ def test_a_small_file_is_small(empty_hub: Hub, tiny: dict[str, bytes], monkeypat
     assert empty_hub.bytes_sent("org/m/tokenizer.model") == 0
     monkeypatch.setattr(client, "find", lambda *_: Remote(url=""))
     with pytest.raises(LlorchError, match=r"`config.json of org/m` has no size on the Hub"):
-        preview(
-            Repository(repo="org/m", commit="f" * 40, files={name: Listed(path=name) for name in (*SMALL, WEIGHTS)})
-        )
+        see(Repository(repo="org/m", commit="f" * 40, files={name: Listed(path=name) for name in (*SMALL, WEIGHTS)}))
 
 
 def test_what_comes_is_proven(empty_hub: Hub, tiny: dict[str, bytes]) -> None:
@@ -278,5 +324,5 @@ def test_what_cannot_be_proven_has_no_digest(
     there = ask_repository("org/m")
     bare = {**there.files, "config.json": Listed(path="config.json")}
     monkeypatch.setattr(client, "find", find)
-    found = preview(Repository(repo=there.repo, commit=there.commit, files=bare))
+    found = see(Repository(repo=there.repo, commit=there.commit, files=bare))
     assert [file.path for file in found.files if file.sha256 is None] == ["config.json"]

@@ -191,3 +191,15 @@ def test_a_folder_with_something_else_than_a_file(bench: Bench) -> None:
     os.mkfifo(bench.root / "from/a.gguf")
     with pytest.raises(LlorchError, match=r"a.gguf` cannot be read: it is no file"):
         bench.fetch(tiny(f"file:{bench.root}/from"))
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_clone_without_its_large_files_is_told(bench: Bench, pinned: bool) -> None:
+    """What Git LFS leaves in place of a file is not taken for it, and the way to the file is told."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256(DATA)}\nsize {len(DATA)}\n"
+    bench.put("clone/a.gguf", pointer.encode())
+    with pytest.raises(LlorchError, match=r"clone/a.gguf` is what Git LFS leaves in a clone where a file") as caught:
+        bench.fetch(tiny(f"file:{bench.root}/clone", pinned=pinned))
+    assert caught.value.hint == f"`git lfs pull` in `{bench.root}/clone` brings the file itself"
+    bench.put("clone/a.gguf", pointer.encode().replace(b"version", b"Version"))
+    assert bench.fetch(tiny(f"file:{bench.root}/clone", pinned=False)).got == (A,)
