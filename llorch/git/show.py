@@ -173,15 +173,17 @@ def finish_moves(moves: Sequence[Move], restore: str | None = None, **more: Any)
         for move in moves:
             if move.rescue:
                 ui.warn(f"{shown(move.declared.path)}: commits that no branch has are kept as `{move.rescue}`")
-        if failed:
-            they = "it is as it was" if len(failed) == 1 else "they are as they were"
-            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: {they}")
-            _tell_failed(failed)
+        unmoved = [move for move in failed if move.outcome == "failed"]
+        if unmoved:
+            they = "it is as it was" if len(unmoved) == 1 else "they are as they were"
+            ui.print_err(f"{len(unmoved)} of {count(len(moves), 'submodule')} could not be moved: {they}")
+            _tell_failed(unmoved)
+        _tell_failed([move for move in failed if move.outcome != "failed"])
     return next((move.error.exit_code for move in failed if move.error is not None), 0)
 
 
 def _tell_failed(failed: Sequence[Move]) -> None:
-    """Say why submodules could not be moved, once where several have one reason."""
+    """Say why submodules could not be moved, or what failed then, once where several have one reason."""
     reasons: dict[tuple[str, str | None], list[str]] = {}
     for move in failed:
         assert move.error is not None, "only what failed is told here"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import Run
-from tests.git.conftest import World, commit, git, head, state
+from tests.git.conftest import World, commit, failing_hook, git, head, state
 
 Llorch = Callable[..., Run]
 
@@ -121,3 +121,14 @@ def test_branch(world: World, llorch: Llorch) -> None:
     git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
     absent = llorch("git", "submodules", "branch", "llama ü")
     assert "uninitialized" in absent.out
+
+
+def test_what_a_hook_failed_at_is_told(world: World, llorch: Llorch) -> None:
+    """The submodule has moved, which is said, and so is the hook's failure, by the exit code too."""
+    commit(world.sources["reference/candle"], "tip")
+    failing_hook(world.work)
+    done = llorch("git", "submodules", "update", "candle")
+    assert (done.code, "reference/candle moved from" in done.out) == (5, True)
+    assert "could not be moved" not in done.err
+    assert "  reference/candle: it is where it should be" in done.err
+    assert "git-lfs was not found" in done.err
