@@ -132,3 +132,14 @@ def test_what_a_hook_failed_at_is_told(world: World, llorch: Llorch) -> None:
     assert "could not be moved" not in done.err
     assert "  reference/candle: it is where it should be" in done.err
     assert "git-lfs was not found" in done.err
+
+
+def test_one_that_is_cloned_for_who_asks_only(world: World, llorch: Llorch) -> None:
+    """Its state has the command that clones it, and so has what skips it: it works as it is pasted."""
+    git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
+    git(world.work, "config", "-f", ".gitmodules", "submodule.reference/llama ü.update", "none")
+    command = llorch("git", "submodules", "status", "llama ü").out.split("`")[1]
+    skipped = llorch("git", "submodules", "update", "--pinned", "llama ü")
+    assert (skipped.code, command) == (0, skipped.out.split("`")[1])
+    subprocess.run(["sh", "-c", command], cwd="/", check=True, capture_output=True)
+    assert llorch("git", "submodules", "status", "llama ü").out.split("\t")[1] == "ok"
