@@ -18,7 +18,7 @@ from doit.dependency import FileChangedChecker
 from doit.exceptions import BaseFail, InvalidCommand, InvalidDodoFile, InvalidTask, TaskError
 from doitcmd import BaseCommand
 
-from llorch import shell, ui
+from llorch import beside, shell, ui
 from llorch.config import Mistake, Workspace, read_jobs, wrong
 from llorch.errors import ConfigError, LlorchError, Problem, TaskFailure, UnknownName, of_system
 from llorch.log import wanted_level
@@ -199,12 +199,11 @@ class Action(BaseAction):  # type: ignore[misc]  # doit has no types
         run = session()
         try:
             with Watch(run.board, self.task.name, run.cancelled) as progress:
-                forced = self.fresh is not None and self.fresh.said is True
-                work, recipe = self.work, self.recipe
-                if recipe is None:
-                    self.done = work(progress)
+                if self.recipe is None:
+                    self.done = self.work(progress)
                 else:
-                    self.done = make(recipe, work, progress, forced=forced, share=self.share)
+                    forced = self.fresh is not None and self.fresh.said is True
+                    self.done = make(self.recipe, self.work, progress, forced=forced, share=self.share)
                 self.values = dict(self.done.values)
         except LlorchError as error:
             return Failed(error)
@@ -285,7 +284,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # doit-cmd has no types
 
     def _run(self, progress: Progress) -> Done:
         if self.interactive:
-            shell.run_interactive(self.arguments())
+            beside.run_interactive(self.arguments())
         else:
             shell.run(self.arguments(), on_line=ui.emit)
         return Done()
@@ -306,6 +305,7 @@ def doit_config() -> Dict:
     """
     try:
         state = session().state
+        jobs = read_jobs(0)
         wanted_level()
     except ConfigError as error:
         raise WrongConfig(error.problems) from None
@@ -315,17 +315,10 @@ def doit_config() -> Dict:
         "check_file_uptodate": Checker,
         "reporter": Reporter,
         "par_type": "thread",
-        "num_process": _jobs(0),
+        "num_process": jobs,
         "default_tasks": [],
         "verbosity": 2,
     }
-
-
-def _jobs(default: int) -> int:
-    try:
-        return read_jobs(default)
-    except ConfigError as error:
-        raise WrongConfig(error.problems) from None
 
 
 def creator(function: Callable[[Session], Iterable[Dict]]) -> Callable[[], Iterable[Dict]]:
@@ -359,7 +352,7 @@ def run(namespace: Dict, names: Sequence[str], *, jobs: int) -> list[Result]:
     if not names:
         return []  # doit would take its default tasks
     reporter = Reporter(sys.stderr, {"raised": True})
-    own = {"reporter": reporter, "continue": True, "num_process": _jobs(jobs)}
+    own = {"reporter": reporter, "continue": True, "num_process": read_jobs(jobs)}
     config = {**doit_config(), **namespace.get("DOIT_CONFIG", {}), **own}
     try:
         run_tasks(ModuleTaskLoader({**namespace, "DOIT_CONFIG": config}), {name: {} for name in names})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from llorch.config import Workspace
 from llorch.errors import Busy, DiskFull
 from llorch.session import session
-from llorch.state import VANISHED, make_folder
 from llorch.switches import is_on
+from llorch.workspace import VANISHED, make_folder
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -231,7 +231,7 @@ def _create(folder: str, name: str) -> int:
     except FileNotFoundError:
         from pathlib import Path
 
-        from llorch.state import make_folder
+        from llorch.workspace import make_folder
 
         make_folder(Path(folder).parent)
         os.makedirs(folder, exist_ok=True)

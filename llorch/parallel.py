@@ -1,29 +1,29 @@
-"""Work on several things at once, and wait for them."""
+"""Work on several things at once."""
 
 from __future__ import annotations
 
 import threading
-import time
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
 
-HEED = 0.2
-"""Seconds after which a thread that waits looks for signals: one that came just before it began has not woken it."""
 
-
-def wait(event: threading.Event, seconds: float | None = None) -> bool:
-    """Wait for an event, with no limit unless one is given, and tell whether it came."""
-    until = None if seconds is None else time.monotonic() + seconds
-    while not event.wait(HEED if until is None else max(0.0, min(HEED, until - time.monotonic()))):
-        if until is not None and time.monotonic() >= until:
-            return False
-    return True
+@contextmanager
+def after(seconds: float, act: Callable[[], object]) -> Iterator[None]:
+    """Have a thread do something when a `with` goes on for longer than that."""
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True  # nobody waits for it, should an interrupt come just now
+    try:
+        timer.start()
+        yield
+    finally:
+        timer.cancel()
 
 
 def in_time(work: Callable[[], Answer], seconds: float) -> Answer:
@@ -73,8 +73,7 @@ def in_parallel(items: Iterable[Item], work: Callable[[Item], Answer], at_once: 
     for thread in threads:
         thread.start()
     for thread in threads:
-        while thread.is_alive():
-            thread.join(HEED)
+        thread.join()
     if errors:
         raise errors[0]
     return [answers[index] for index in range(len(every))]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llorch import ui
+from llorch.board import Board
 from llorch.config import Settings, Workspace, find_workspace, load_settings
 from llorch.progress import Progress
 from llorch.state import State
@@ -49,7 +49,7 @@ class Session:
     settings: Settings
     state: State
     cancelled: threading.Event = field(default_factory=threading.Event)
-    board: ui.Board = field(default_factory=ui.Board)
+    board: Board = field(default_factory=Board)
     products: dict[str, Any] = field(default_factory=dict)
     """By a task's name, what it is about for those who need it: a model's file, what a test suite has shown."""
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -1,4 +1,4 @@
-"""The only door to other programs: argument lists, never a shell string."""
+"""The door to other programs, each run to its end: argument lists, never a shell string. Others are `beside`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from llorch.signals import uninterrupted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    import threading
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     Variables = Mapping[str, str | None]
     Answer = TypeVar("Answer")
     Talk = Generator[tuple[Sequence[str], Variables], bytes, Answer]
     Process = TypeVar("Process", "subprocess.Popen[str]", Program)
-    Started = subprocess.Popen[bytes]
 
-PIPE = -1  # as subprocess has it; importing that takes 8 ms, so it is imported where it is needed
 _running: set[subprocess.Popen[str] | Program] = set()
 _starting = 0
 _stopped = False
@@ -55,28 +53,13 @@ def run(
         TimedOut: it was not done in time.
         CommandFailed: it exited with anything but 0; the error has the last lines it wrote.
     """
-    import subprocess
     from collections import deque
-
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=_variables(env, os.environ),
-            pass_fds=inherit,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-            errors="replace",
-        )
 
     tail: deque[str] = deque(maxlen=TAIL)
     process: subprocess.Popen[str] | None = None
     try:
         with uninterrupted():
-            process = _start(command, start, hint, cwd)
+            process = _start(command, lambda: _open(command, cwd, env, inherit), hint, cwd)
         assert process.stdout is not None
         with _Limited(process, command, timeout, hint):
             for line in process.stdout:
@@ -93,6 +76,25 @@ def run(
             process.stdout.close()
     if returncode:
         raise CommandFailed(command, returncode, "\n".join(tail), hint=hint)
+
+
+def _open(
+    command: Sequence[str], cwd: Path | None, env: Variables | None, inherit: Collection[int]
+) -> subprocess.Popen[str]:
+    import subprocess  # it takes 8 ms
+
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=_variables(env, os.environ),
+        pass_fds=inherit,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
 
 
 def output(
@@ -204,7 +206,7 @@ def _start(command: Sequence[str], start: Callable[[], Process], hint: str | Non
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if error.filename != command[0]:
             raise  # the folder is not there
-        raise _missing(command, hint) from None
+        raise missing(command, hint) from None
     finally:
         with _lock:
             _starting -= 1
@@ -223,92 +225,11 @@ def _check_going_on() -> None:
             raise SystemExit  # which ends a thread and says nothing
 
 
-def _missing(command: Sequence[str], hint: str | None) -> ToolMissing:
+def missing(command: Sequence[str], hint: str | None) -> ToolMissing:
+    """Return the error for a program that is not there, of which the log is told."""
     if ui.log is not None:
         ui.log.program_missing(command)
     return ToolMissing(f"`{command[0]}` is not installed, or not in PATH", hint=hint)
-
-
-def start(
-    command: Sequence[str],
-    *,
-    stdin: int | None = None,
-    stdout: int = PIPE,
-    stderr: int | None = None,
-    env: Mapping[str, str] | None = None,
-    hint: str | None = None,
-) -> Started:
-    """Start a program beside this process, in its group and at its terminal; the caller reads it and sees to its end.
-
-    Args:
-        stdin: an open file, or None for nothing.
-        stdout: an open file, or `PIPE`.
-        stderr: likewise, or None for this process's own.
-        env: its variables, or None for this process's own.
-
-    Raises:
-        ToolMissing: there is no such program.
-    """
-    from subprocess import DEVNULL
-
-    return _beside(command, hint, stdin=DEVNULL if stdin is None else stdin, stdout=stdout, stderr=stderr, env=env)
-
-
-def end_within(process: Started, seconds: float) -> bool:
-    """Wait for the end of a program that `start` started, and tell whether it came."""
-    import subprocess
-    from contextlib import suppress
-
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    return process.returncode is not None
-
-
-def hang_up(process: Started) -> None:
-    """End a program that `start` started, as a terminal that goes away does."""
-    import signal
-
-    for request in (signal.SIGHUP, signal.SIGKILL):
-        process.send_signal(request)
-        end_within(process, 1)
-
-
-def run_interactive(command: Sequence[str]) -> None:
-    """Run a program that has the terminal to itself.
-
-    Raises:
-        ToolMissing: there is no such program.
-        CommandFailed: it exited with anything but 0.
-    """
-    process = _beside(command)
-    with process:
-        try:
-            returncode = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-    if returncode:
-        raise CommandFailed(command, returncode, "")
-
-
-def _beside(command: Sequence[str], hint: str | None = None, **more: Any) -> Started:
-    """Start a program in this process's group, whose end the log is told when it is waited for."""
-    import subprocess
-
-    class Program(subprocess.Popen[bytes]):
-        def wait(self, timeout: float | None = None) -> int:
-            code = super().wait(timeout)
-            if ui.log is not None:
-                ui.log.program_ends(self, code)
-            return code
-
-    try:
-        process = Program(command, **more)
-    except (FileNotFoundError, PermissionError):
-        raise _missing(command, hint) from None
-    if ui.log is not None:
-        ui.log.program_begins(process, command)
-    return process
 
 
 def stop() -> None:
@@ -337,34 +258,34 @@ class _Limited:
         timeout: float | None,
         hint: str | None,
     ) -> None:
-        self._timer: threading.Timer | None = None
+        self._process = process
+        self._expired = False
+        self._clock: AbstractContextManager[None] | None = None
         if timeout is not None:
-            import threading
+            from llorch.parallel import after  # `threading` again
 
-            self._expired = threading.Event()
-            self._timer = threading.Timer(timeout, _expire, [process, self._expired])
+            self._clock = after(timeout, self._expire)
             self._error = TimedOut(command, timeout, hint=hint)
 
     def __enter__(self) -> None:
-        if self._timer is not None:
-            self._timer.start()
+        if self._clock is not None:
+            self._clock.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            if kind is None and self._expired.is_set():
+        if self._clock is not None:
+            self._clock.__exit__(None, None, None)
+            if kind is None and self._expired:
                 raise self._error
 
+    def _expire(self) -> None:
+        import signal
+        from contextlib import suppress
 
-def _expire(process: subprocess.Popen[str] | Program, expired: threading.Event) -> None:
-    import signal
-    from contextlib import suppress
-
-    expired.set()
-    _end(process)
-    # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        self._expired = True
+        _end(self._process)
+        # Children that it left behind, and that keep its output open; macOS may refuse where only zombies are left.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _finish(process: subprocess.Popen[str] | Program) -> None:

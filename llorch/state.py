@@ -6,7 +6,7 @@ inputs under the same definition. Contents decide; a file's signature (size, mti
 reading. An input may be absent, and is recorded so; it may also be a folder's list of names (`src/`) or a variable of
 the environment (`$RUSTFLAGS`). Nothing here knows of doit, of models or of builds.
 
-The state is one SQLite file. All of it can be lost: what exists is then read again and adopted.
+The state is kept in a `database`. All of it can be lost: what exists is then read again and adopted.
 """
 
 import errno
@@ -17,30 +17,18 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from llorch.database import Change, Database
 from llorch.errors import DiskFull
 
-if TYPE_CHECKING:
-    import sqlite3
-
-SCHEMA = 1
 SMALL = 64 * 1024
 """A file up to this many bytes is read at once rather than left for later."""
 GRAIN_NS = 20_000_000
 """The kernel stamps files by its timer tick (4 to 10 ms): two writes within one cannot be told apart by time."""
 CHUNK = 1 << 20
-WAIT = 60
-"""Seconds to wait for another process that is writing the state."""
-_ATTEMPTS = 5
-VANISHED = (FileNotFoundError, FileExistsError)
-"""What making something in a folder raises that is deleted meanwhile, as `.llorch/` may be at any time.
-
-`mkdir(exist_ok=True)` raises FileExistsError where a folder that was there is gone when it looks again.
-"""
 
 Advance = Callable[[int], None]
 Kind = Literal["never-made", "definition", "input", "target", "unread"]
@@ -105,32 +93,6 @@ def sha256_of(path: str | Path, advance: Advance | None = None) -> str:
     return digest.hexdigest()
 
 
-def make_folder(folder: Path) -> None:
-    """Make a workspace's `.llorch/`, which git is to ignore.
-
-    Raises:
-        OSError: it cannot be made; one of `VANISHED` if it was deleted meanwhile.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
-
-
-def _is_final(error: "sqlite3.OperationalError | OSError", attempt: int) -> bool:
-    """Tell whether what failed would fail again, rather than that the folder was deleted under it; wait a moment."""
-    import sqlite3
-
-    if isinstance(error, sqlite3.OperationalError):
-        code = error.sqlite_errorcode & 0xFF
-        again = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
-    else:
-        again = isinstance(error, VANISHED)
-    if again:
-        time.sleep(0.002 * attempt)
-    return not again or attempt == _ATTEMPTS - 1
-
-
 def names_digest(folder: str) -> str:
     """Return the sha256 of the names in a folder, in hex."""
     return hashlib.sha256(b"\0".join(sorted(os.listdir(os.fsencode(folder))))).hexdigest()
@@ -145,7 +107,7 @@ class State:
         self.warning: str | None = None
         self._root = str(root)
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(file, self._lose)
         self._files: dict[str, tuple[Signature, str]] | None = None
         self._raw: dict[str, str] | None = None
         self._records: dict[str, dict[str, Any]] = {}
@@ -292,7 +254,7 @@ class State:
         with self._lock:
             self._records[name] = dict(record)
             text = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
-            self._write("insert or replace into tasks values (?, ?)", [(name, text)])
+            self._commit(("insert or replace into tasks values (?, ?)", [(name, text)]))
 
     def forget(self, *names: str) -> None:
         """Drop the records of these tasks."""
@@ -302,17 +264,18 @@ class State:
             for name in names:
                 self._records[name] = {}
             if gone:
-                self._write("delete from tasks where name = ?", [(name,) for name in gone])
+                self._commit(("delete from tasks where name = ?", [(name,) for name in gone]))
 
     def refresh(self, recipe: Recipe) -> None:
         """Take in what other processes have committed on this recipe meanwhile."""
         with self._lock:
-            rows = self._select("select record from tasks where name = ?", recipe.name)
+            rows = self._database.select("select record from tasks where name = ?", recipe.name)
             self._records[recipe.name] = json.loads(rows[0][0]) if rows else {}
             paths = [*self.inputs(recipe), *(target.path for target in recipe.targets)]
             known = self._read_files()
+            seen = "select size, mtime_ns, ctime_ns, inode, sha256 from files where path = ?"
             for path in paths:
-                rows = self._select("select size, mtime_ns, ctime_ns, inode, sha256 from files where path = ?", path)
+                rows = self._database.select(seen, path)
                 if rows and path not in self._learned:
                     known[path] = (rows[0][:4], rows[0][4])
 
@@ -321,156 +284,37 @@ class State:
         with self._lock:
             if self._learned:
                 try:
-                    self._write("", [])
+                    self._commit()
                 except DiskFull as error:
                     # Only time is lost: these files will be read again. Of small ones nobody would notice.
                     if any(seen[0] > SMALL for seen, _ in self._learned.values()):
                         self.warning = error.message
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._database.close()
 
     def _read_files(self) -> dict[str, tuple[Signature, str]]:
         with self._lock:
             if self._files is None:
-                rows = self._select("select path, size, mtime_ns, ctime_ns, inode, sha256 from files")
+                rows = self._database.select("select path, size, mtime_ns, ctime_ns, inode, sha256 from files")
                 self._files = {row[0]: (row[1:5], row[5]) for row in rows}
             return self._files
 
     def _read_records(self) -> dict[str, str]:
         with self._lock:
             if self._raw is None:
-                self._raw = dict(self._select("select name, record from tasks"))
+                self._raw = dict(self._database.select("select name, record from tasks"))
             return self._raw
 
-    # Database
+    def _commit(self, *changes: Change) -> None:
+        learned = [
+            (path, *seen, digest)
+            for path, (seen, digest) in self._learned.items()
+            if path.encode(errors="ignore").decode() == path  # else it cannot be kept: it is read again
+        ]
+        self._database.write(*changes, ("insert or replace into files values (?, ?, ?, ?, ?, ?)", learned))
+        self._learned.clear()
 
-    def _select(self, statement: str, *values: str) -> list[Any]:
-        import sqlite3
-
-        for attempt in range(_ATTEMPTS):
-            if not self.file.exists():
-                self._disconnect()  # it may be deleted at any time
-                return []
-            try:
-                return self._connect().execute(statement, values).fetchall()
-            except sqlite3.OperationalError as error:
-                self._disconnect()
-                found = self._select_fixed(statement, *values)
-                if found is not None:
-                    return found
-                if _is_final(error, attempt):
-                    raise DiskFull(
-                        f"cannot read the state in `{self.file}`: {error}",
-                        hint="check who may read it; or delete it, and what exists is read again",
-                    ) from None
-            except sqlite3.DatabaseError as error:
-                self._start_anew(str(error))
-        return []
-
-    def _select_fixed(self, statement: str, *values: str) -> list[Any] | None:
-        """Read what the file itself has, where a full or read-only disk does not let SQLite keep its own files."""
-        import sqlite3
-
-        try:
-            with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?immutable=1", uri=True)) as connection:
-                return connection.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError:
-            return None  # the first error is the one to tell
-
-    def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        import sqlite3
-
-        for attempt in range(_ATTEMPTS):
-            try:
-                make_folder(self.file.parent)
-                connection = self._connect()
-                with connection:
-                    connection.execute("begin immediate")
-                    self._migrate(connection)
-                    if rows:
-                        connection.executemany(statement, rows)
-                    learned = [
-                        (path, *seen, digest)
-                        for path, (seen, digest) in self._learned.items()
-                        if path.encode(errors="ignore").decode() == path  # else it cannot be kept: it is read again
-                    ]
-                    connection.executemany("insert or replace into files values (?, ?, ?, ?, ?, ?)", learned)
-                self._learned.clear()
-                return
-            except (sqlite3.OperationalError, OSError) as error:
-                self._disconnect()
-                why = getattr(error, "strerror", None) or str(error)
-                if _is_final(error, attempt):
-                    break
-            except sqlite3.DatabaseError as error:
-                why = str(error)
-                self._start_anew(why)
-        raise DiskFull(
-            f"cannot write the state in `{self.file}`: {why}",
-            hint="make room there and check who may write to the folder; then run the same command again",
-        )
-
-    def _connect(self) -> "sqlite3.Connection":
-        if self._connection is not None and not self.file.exists():
-            self._disconnect()
-        if self._connection is None:
-            import sqlite3
-
-            writable = os.access(self.file.parent, os.W_OK) and (
-                not self.file.exists() or os.access(self.file, os.W_OK)
-            )
-            address = self.file.absolute().as_uri() + ("" if writable else "?immutable=1")
-            self._connection = sqlite3.connect(
-                address, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
-            )
-            self._set_up(self._connection, writable)
-        return self._connection
-
-    def _set_up(self, connection: "sqlite3.Connection", writable: bool) -> None:
-        import sqlite3
-
-        until = time.monotonic() + WAIT
-        while True:
-            try:
-                version = connection.execute("pragma user_version").fetchone()[0]
-                if version not in (0, SCHEMA):
-                    raise sqlite3.DatabaseError(f"it has schema {version}, this llorch uses {SCHEMA}")
-                if writable:
-                    connection.execute("pragma journal_mode = wal")
-                    connection.execute("pragma synchronous = normal")
-                    if version == 0:
-                        self._migrate(connection)
-                return
-            except sqlite3.OperationalError as error:
-                # Two that switch a new file to WAL at once lock each other out, and SQLite does not wait for that.
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.01)
-
-    def _migrate(self, connection: "sqlite3.Connection") -> None:
-        connection.execute("create table if not exists tasks (name text primary key, record text not null)")
-        connection.execute(
-            "create table if not exists files (path text primary key, size int, mtime_ns int, ctime_ns int, inode int,"
-            " sha256 text not null)"
-        )
-        connection.execute(f"pragma user_version = {SCHEMA}")
-
-    def _start_anew(self, why: str) -> None:
-        self._disconnect()
-        aside = self.file.with_name(self.file.name + ".unreadable")
-        try:
-            for suffix in ("-wal", "-shm"):
-                self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
-            os.replace(self.file, aside)
-            fate = f"it is kept as `{aside.name}`"
-        except OSError as error:
-            fate = f"it cannot be set aside ({error.strerror})"
+    def _lose(self, warning: str) -> None:
+        """Believe nothing of what a database has said that turns out to be broken."""
+        self.warning = warning
         self._files, self._raw = {}, {}
         self._records.clear()
-        self.warning = f"the state in `{self.file}` could not be used ({why}); {fate}, and what exists is read again"
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

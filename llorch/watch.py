@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from llorch import ui
+from llorch.board import Board
 
 
 class Watch:
     """Passes progress on to the board until the run is cancelled."""
 
-    def __init__(self, board: ui.Board, name: str, cancelled: threading.Event) -> None:
+    def __init__(self, board: Board, name: str, cancelled: threading.Event) -> None:
         self._board = board
         self._name = name
         self._line = board.start(name)

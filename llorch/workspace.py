@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKERS = ("llorch.toml", "catalog.toml", "dodo.py")
+VANISHED = (FileNotFoundError, FileExistsError)
+"""What making something in a folder raises that is deleted meanwhile, as `.llorch/` may be at any time.
+
+`mkdir(exist_ok=True)` raises FileExistsError where a folder that was there is gone when it looks again.
+"""
 
 
 class Workspace:
@@ -83,6 +88,18 @@ def find_workspace(folder: Path | None = None, environ: Mapping[str, str] = os.e
         if any(os.path.isfile(os.path.join(candidate, marker)) for marker in MARKERS):
             return Workspace(root=candidate, declared=True)
     return Workspace(root=start, declared=False)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a workspace's `.llorch/`, which git is to ignore.
+
+    Raises:
+        OSError: it cannot be made; one of `VANISHED` if it was deleted meanwhile.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
 
 
 def read_file(path: str | Path) -> bytes:

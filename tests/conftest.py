@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import os
+import pty
 import re
 import signal
 import struct
@@ -15,7 +16,7 @@ from contextlib import chdir, closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from unittest.mock import patch
 
 import pytest
@@ -144,6 +145,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[str]]:
+    """The writing end of a real terminal."""
+    monkeypatch.setenv("TERM", "xterm")
+    leader, follower = pty.openpty()
+    with open(follower, "w") as stream:
+        yield stream
+    os.close(leader)
 
 
 @pytest.fixture

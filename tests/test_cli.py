@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llorch import cli
-from llorch.cli import BUILD, DEV, GIT, MODELS, SUBMODULES, TOP
+from llorch.table import BUILD, DEV, GIT, MODELS, SUBMODULES, TOP
 from tests.conftest import BIN, Run, in_terminal, program, write_catalog, write_dodo
 
 Llorch = Callable[..., Run]

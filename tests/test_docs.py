@@ -9,7 +9,7 @@ import pytest
 import tomli
 
 from docs import commands
-from llorch import cli, errors
+from llorch import cli, errors, table
 from llorch.dev.replaced import ACTIONS, DOWNLOADS
 from tests.conftest import ROOT, Run
 from tests.pages import PAGES, blocks, code, flaw, rows
@@ -74,20 +74,20 @@ def test_picture_shows_what_is_there() -> None:
 
 def test_every_command_is_documented() -> None:
     """Each command of a room is on the room's page, and each at the top in the README."""
-    for room, prefix, table in (
-        ("models", "llorch models", cli.MODELS),
-        ("build", "llorch build", cli.BUILD),
-        ("git", "llorch git", cli.GIT),
-        ("git", "llorch git submodules", cli.SUBMODULES),
-        ("remote", "llorch remote", {name: place for name, place in cli.REMOTE.items() if name != "hosts"}),
-        ("remote", "llorch remote hosts", cli.HOSTS),
-        ("dev", "llorch dev", cli.DEV),
-        ("cache", "llorch cache", cli.CACHE),
+    for room, prefix, places in (
+        ("models", "llorch models", table.MODELS),
+        ("build", "llorch build", table.BUILD),
+        ("git", "llorch git", table.GIT),
+        ("git", "llorch git submodules", table.SUBMODULES),
+        ("remote", "llorch remote", {name: place for name, place in table.REMOTE.items() if name != "hosts"}),
+        ("remote", "llorch remote hosts", table.HOSTS),
+        ("dev", "llorch dev", table.DEV),
+        ("cache", "llorch cache", table.CACHE),
     ):
         page = (ROOT / f"docs/{room}.md").read_text()
-        assert [name for name in table if f"`{prefix} {name}" not in page] == []
+        assert [name for name in places if f"`{prefix} {name}" not in page] == []
     readme = (ROOT / "README.md").read_text()
-    assert [name for name in cli.TOP if not re.search(rf"\b{name}\b", readme)] == []
+    assert [name for name in table.TOP if not re.search(rf"\b{name}\b", readme)] == []
 
 
 def test_every_document_is_documented() -> None:

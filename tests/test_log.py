@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from llorch import log, shell, ui
+from llorch import beside, log, shell, ui
+from llorch.board import Board
 from llorch.errors import ConfigError, LlorchError, ToolMissing
 from llorch.log import Log, begin, is_being_written, is_log, list_logs, remove_oldest, wanted_level
 from llorch.runs import Event, parse_event
@@ -101,11 +102,11 @@ def test_programs_are_told(begun: Callable[..., Log], workspace: Path) -> None:
     begun("debug")
     shell.run(["sh", "-c", "echo said; echo more >&2"], cwd=workspace)
     shell.output(["sh", "-c", "echo out; echo err >&2"])
-    shell.run_interactive(["true"])
-    shell.start(["sh", "-c", "exit 4"]).communicate()
+    beside.run_interactive(["true"])
+    beside.start(["sh", "-c", "exit 4"]).communicate()
     with pytest.raises(LlorchError):
         shell.run(["sh", "-c", "kill -9 $$"])
-    for call in (shell.run, shell.output, shell.run_interactive, shell.start):
+    for call in (shell.run, shell.output, beside.run_interactive, beside.start):
         with pytest.raises(ToolMissing):
             call(["no-such-program"])
     told = events(workspace)
@@ -122,7 +123,7 @@ def test_warnings_and_errors_are_told(begun: Callable[..., Log], workspace: Path
     """What is said on the terminal stands in the log too."""
     run = begun("warning")
     ui.warn("careful")
-    ui.Board().warn("above the bars")
+    Board().warn("above the bars")
     ui.show_error(ConfigError([], hint="mend it"))
     run.bug(RuntimeError("oops"))
     run.event("info", "test")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from llorch.cli import TABLES
 from llorch.dev.replaced import ACTIONS
 from llorch.meant import BACKENDS, ON_A_HOST, OPTIONS, WORDS, commands
 from llorch.meant import option as option_hint
+from llorch.table import TABLES
 from tests.conftest import Run
 from tests.pages import flaw
 

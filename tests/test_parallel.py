@@ -1,14 +1,10 @@
 """Work in threads."""
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from llorch.parallel import in_parallel, in_time, wait
-from llorch.remote.streams import Pumps
+from llorch.parallel import after, in_parallel, in_time
 
 
 def test_answers_are_in_order() -> None:
@@ -48,61 +44,21 @@ def test_what_takes_too_long_is_left_to_itself() -> None:
         in_time(lambda: 1 / 0, 10)
 
 
-@contextmanager
-def unwoken() -> Iterator[None]:
-    """Have another thread take SIGTERM, which raises in this one, so that it wakes no call that waits.
+def test_what_goes_on_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something is done then, and never else, also where the clock itself is interrupted as it begins."""
+    late = threading.Event()
+    with after(0.01, late.set):
+        assert late.wait(10)
+    clocks: list[threading.Timer] = []
 
-    What comes between Python's last look at signals and the wait itself is as unseen.
-    """
+    class Clock(threading.Timer):
+        def start(self) -> None:
+            clocks.append(self)
+            super().start()
+            raise KeyboardInterrupt
 
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        signal.signal(signal.SIGTERM, before)
-
-
-def pumped(work: Callable[[], None]) -> None:
-    """Wait for a pump."""
-
-    def receive(size: int) -> bytes:
-        work()
-        return b""
-
-    pumps = Pumps(lambda: None)
-    pumps.start(receive, bytearray().extend)
-    pumps.wait()
-
-
-def waited(work: Callable[[], None]) -> None:
-    """Wait for an event that never comes."""
-    threading.Thread(target=work, daemon=True).start()
-    wait(threading.Event())
-
-
-@pytest.mark.parametrize("waits", [lambda work: in_parallel([work], lambda work: work(), 1), pumped, waited])
-def test_a_signal_that_wakes_nobody_is_heeded(waits: Callable[[Callable[[], None]], None]) -> None:
-    """Whoever waits looks up now and then: the work itself would go on for ever."""
-    never = threading.Event()
-
-    def work() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        never.wait()
-
-    with unwoken(), pytest.raises(SystemExit, match="143"):
-        waits(work)
-    never.set()
-
-
-def test_a_wait_has_an_end() -> None:
-    """An event that comes is told from a time that is over."""
-    event = threading.Event()
-    assert (wait(event, 0.01), wait(event, 0)) == (False, False)
-    event.set()
-    assert (wait(event, 0), wait(event)) == (True, True)
+    monkeypatch.setattr(threading, "Timer", Clock)
+    with pytest.raises(KeyboardInterrupt), after(1000, late.set):
+        pass
+    clocks[0].join(10)
+    assert not clocks[0].is_alive()

@@ -13,7 +13,6 @@ import pytest
 from llorch import shell
 from llorch.errors import CommandFailed, TimedOut, ToolMissing
 from llorch.signals import terminated
-from tests.conftest import in_terminal
 
 PYTHON = sys.executable
 
@@ -141,24 +140,6 @@ def test_who_stops_has_threads_begin_nothing(workspace: Path) -> None:
     thread.join()
     assert (ends, Path("begun").exists()) == (["ended"], False)
     assert shell.output(["echo", "hi"]) == b"hi\n"
-
-
-def test_an_interactive_program_has_the_terminal() -> None:
-    """It reads what is typed and sees a terminal on every stream."""
-    script = "import sys; print([s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)], input())"
-    call = f"from llorch import shell; shell.run_interactive([{PYTHON!r}, '-c', {script!r}])"
-    done = in_terminal(PYTHON, "-c", call, typed="typed\n")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "[True, True, True] typed")
-
-
-def test_an_interactive_program_may_fail(workspace: Path) -> None:
-    """Its exit code, and its absence, are errors like those of others."""
-    with pytest.raises(CommandFailed, match="`sh` exited with 4"):
-        shell.run_interactive(["sh", "-c", "exit 4"])
-    Path("no-program").touch()
-    for name in ("no-such-program", "./no-program"):
-        with pytest.raises(ToolMissing, match=name):
-            shell.run_interactive([name])
 
 
 def test_variables_can_be_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:

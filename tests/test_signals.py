@@ -1,11 +1,16 @@
 """Requests to end."""
 
+import os
 import signal
+import sys
+import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
-from llorch import signals
+from llorch import shell, signals
+from llorch.parallel import in_parallel
 from llorch.signals import terminated, uninterrupted
 
 
@@ -53,3 +58,82 @@ def test_the_same_request_does_not_come_again_after_a_hold(monkeypatch: pytest.M
         with terminated(), uninterrupted():
             signal.raise_signal(signal.SIGTERM)
             monkeypatch.setattr(signals, "_until", 0.0)
+
+
+def stands_still(thread: int) -> None:
+    """Return when a thread is at no other step than a thousand looks ago."""
+    at: list[object] = []
+    while len(at) < 1000:
+        frame = sys._current_frames()[thread]
+        step = (id(frame), frame.f_lasti)
+        at = [*at, step] if step in at[-1:] else [step]
+        os.stat(os.curdir)  # lets other threads go on
+
+
+def never() -> None:
+    """Wait for an event that does not come."""
+    threading.Event().wait()
+
+
+WAITS: dict[str, Callable[[], object]] = {
+    "event": never,
+    "threads": lambda: in_parallel([1], lambda _: never(), 1),
+    "pipe": lambda: os.read(os.pipe()[0], 1),
+    "program": lambda: shell.run(["sleep", "1000"]),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+@pytest.mark.parametrize("held", [False, True], ids=["", "held"])
+def test_a_signal_that_wakes_nobody_comes_again(wait: Callable[[], object], held: bool) -> None:
+    """One that another thread has taken ends the main thread's wait all the same; what is to end first does."""
+    main = threading.get_ident()
+    held_back = threading.Event()
+
+    def take() -> None:
+        if not held:
+            stands_still(main)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        held_back.set()
+
+    def work() -> None:
+        with uninterrupted() if held else nullcontext():
+            threading.Thread(target=take, daemon=True).start()
+            assert not held or held_back.wait()
+        wait()
+
+    with terminated(), pytest.raises(SystemExit, match="143"):
+        work()
+
+
+def test_what_is_others_is_left_to_them() -> None:
+    """A signal with another handler than ours does not come again."""
+    main = threading.get_ident()
+    came: list[int] = []
+
+    def take() -> None:
+        stands_still(main)
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            signal.pthread_kill(threading.get_ident(), number)
+
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        with terminated(), pytest.raises(SystemExit, match="143"):
+            threading.Thread(target=take, daemon=True).start()
+            never()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert came == [signal.SIGUSR1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Python 3.12, for the threads that a child has not
+def test_the_signals_of_a_forked_child_are_its_own() -> None:
+    """They come into no pipe of its parent's."""
+    with terminated():
+        pid = os.fork()
+        if pid == 0:
+            os._exit(signal.set_wakeup_fd(-1) + 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        descriptor = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        assert descriptor >= 0

@@ -1,21 +1,19 @@
-"""What is fresh and what is not: every reason, and a state that may be wrong, unwritable or gone."""
+"""What is fresh and what is not: every reason, what was learned, and what becomes of it."""
 
 import os
-import shutil
-import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llorch.database import Database
 from llorch.errors import DiskFull
-from llorch.state import GRAIN_NS, SMALL, Reason, Recipe, State, Target, make_folder
+from llorch.state import GRAIN_NS, SMALL, Reason, Recipe, State, Target
 from tests.conftest import as_mortal, sha256
 
 BIG = b"x" * (SMALL + 1)
@@ -342,61 +340,16 @@ def test_two_processes_start_a_state_at_once(opened: Callable[[], State]) -> Non
 # A state that is not as it should be
 
 
-def other_schema(file: Path) -> None:
-    """Write a database of a later version."""
-    connection = sqlite3.connect(file)
-    connection.execute("pragma user_version = 99")
-    connection.close()
-
-
-def garbage(file: Path) -> None:
-    """Write what is no database."""
-    file.write_bytes(b"no database " * 1000)
-
-
-UNUSABLE = pytest.mark.parametrize(
-    ("spoil", "why"), [(garbage, "file is not a database"), (other_schema, "it has schema 99, this llorch uses 1")]
-)
-
-
-@UNUSABLE
-@pytest.mark.parametrize("use", [lambda state: state.names(), lambda state: state.save("b", {"n": 1})])
-def test_an_unusable_database_is_set_aside(
-    opened: Callable[[], State], spoil: Callable[[Path], None], why: str, use: Callable[[State], Any]
-) -> None:
-    """It is kept under another name with a warning that says why, and a new one takes its place."""
+def test_a_broken_database_is_not_believed(opened: Callable[[], State]) -> None:
+    """What it said before is forgotten, which is warned of; what is saved from then on is kept."""
     state = opened()
-    state.file.parent.mkdir()
-    spoil(state.file)
-    old = state.file.read_bytes()
-    use(state)
-    assert state.warning is not None
-    assert f"({why}); it is kept as `state.db.unreadable`" in state.warning
-    assert state.file.with_name("state.db.unreadable").read_bytes() == old
     state.save("a", {"n": 1})
-    assert "a" in opened().names()
-
-
-@UNUSABLE
-def test_an_unusable_database_that_cannot_be_moved_is_ignored(
-    state: State, spoil: Callable[[Path], None], why: str
-) -> None:
-    """In a folder that cannot be written, tasks count as never made and saving says that it cannot."""
-    folder = state.file.parent
-    folder.mkdir()
-    (folder / ".gitignore").write_text("*\n")
-    spoil(state.file)
-    folder.chmod(0o555)
-
-    def use() -> None:
-        assert state.names() == []
-        assert state.warning is not None
-        assert "it cannot be set aside (Permission denied)" in state.warning
-        with pytest.raises(DiskFull, match=r"cannot write the state"):
-            state.save("a", {})
-
-    as_mortal(use)
-    folder.chmod(0o755)
+    state.close()
+    state.file.write_bytes(b"no database " * 1000)
+    state.save("b", {"n": 2})
+    assert "file is not a database" in (state.warning or "")
+    assert state.record("a") == {}
+    assert opened().names() == ["b"]
 
 
 def test_a_read_only_state_is_read(opened: Callable[[], State]) -> None:
@@ -425,81 +378,6 @@ def test_a_read_only_state_is_read(opened: Callable[[], State]) -> None:
     assert opened().names() == ["make"]
 
 
-def test_a_folder_without_room_for_a_state(state: State, workspace: Path) -> None:
-    """Where not even the folder can be made there are no records, and saving says why."""
-    workspace.chmod(0o555)
-
-    def use() -> None:
-        assert state.names() == []
-        with pytest.raises(DiskFull, match="Permission denied") as caught:
-            state.save("a", {})
-        assert caught.value.hint is not None
-
-    as_mortal(use)
-    workspace.chmod(0o755)
-
-
-def test_a_state_that_cannot_be_opened(state: State) -> None:
-    """What is there and cannot be read is an error that names it, not an empty state."""
-    state.file.mkdir(parents=True)
-    with pytest.raises(DiskFull, match="cannot read the state"):
-        state.names()
-
-
-def test_the_state_may_be_deleted_at_any_time(state: State, opened: Callable[[], State]) -> None:
-    """An open state whose folder goes away has forgotten what it asks for, and saves into a new one."""
-    state.save("a", {"n": 1})
-    shutil.rmtree(state.file.parent)
-    state.refresh(RECIPE)
-    state.save("b", {"n": 2})
-    shutil.rmtree(state.file.parent)
-    state.save("c", {"n": 3})
-    assert opened().names() == ["c"]
-    assert (state.file.parent / ".gitignore").read_text() == "*\n"
-
-
-@pytest.mark.parametrize(("times", "expected"), [(1, ["a"]), (4, ["a"]), (5, None)])
-def test_the_state_may_be_deleted_while_it_is_saved(
-    workspace: Path,
-    opened: Callable[[], State],
-    monkeypatch: pytest.MonkeyPatch,
-    times: int,
-    expected: list[str] | None,
-) -> None:
-    """A folder that is deleted between its making and its use is made again, a few times."""
-    left = iter(range(times))
-
-    def make_and_lose(folder: Path) -> None:
-        make_folder(folder)
-        if next(left, None) is not None:
-            shutil.rmtree(folder)
-
-    monkeypatch.setattr("llorch.state.make_folder", make_and_lose)
-    state = State(workspace / ".llorch" / "state.db", workspace)
-    if expected is None:
-        with pytest.raises(DiskFull, match="unable to open"):
-            state.save("a", {})
-    else:
-        state.save("a", {})
-        assert opened().names() == expected
-    state.close()
-
-
-def test_the_state_may_be_deleted_while_it_is_read(
-    state: State, opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A folder that is deleted between a look at it and its opening holds nothing."""
-    state.save("a", {})
-    connect = State._connect
-
-    def late(state: State) -> object:
-        shutil.rmtree(state.file.parent, ignore_errors=True)
-        return connect(state)
-
-    monkeypatch.setattr(State, "_connect", late)
-    assert opened().names() == []
-
-
 def test_closing_keeps_what_was_learned(opened: Callable[[], State]) -> None:
     """A digest that only was read, without any record, is known to the next process; closing twice is fine."""
     Path("out").write_bytes(BIG)
@@ -510,24 +388,6 @@ def test_closing_keeps_what_was_learned(opened: Callable[[], State]) -> None:
     assert opened().known("out") == sha256(BIG)
 
 
-def test_a_state_that_cannot_be_opened_as_usual_is_read_as_it_is(
-    opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where SQLite cannot make its own files, as on a full disk, the records are read all the same."""
-    import sqlite3
-
-    state = opened()
-    state.save("a", {"definition": {}})
-    state.close()
-    again = opened()
-
-    def refuse() -> None:
-        raise sqlite3.OperationalError("disk I/O error")
-
-    monkeypatch.setattr(again, "_connect", refuse)
-    assert again.names() == ["a"]
-
-
 @pytest.mark.parametrize(("size", "warned"), [(10, False), (SMALL + 1, True)])
 def test_what_was_learned_is_lost_without_a_word_if_it_is_little(
     workspace: Path, opened: Callable[[], State], monkeypatch: pytest.MonkeyPatch, size: int, warned: bool
@@ -536,41 +396,11 @@ def test_what_was_learned_is_lost_without_a_word_if_it_is_little(
     (workspace / "file").write_bytes(bytes(size))
     state = opened()
 
-    def refuse(statement: str, rows: object) -> None:
+    def refuse(*changes: object) -> None:
         raise DiskFull("the disk is full")
 
-    monkeypatch.setattr(state, "_write", refuse)
+    monkeypatch.setattr(Database, "write", refuse)
     os.utime(workspace / "file")
     state._keep("file", (size, 0, 0, 0), "0" * 64)
     state.close()
     assert bool(state.warning) == warned
-
-
-class Locked:
-    """A connection that is locked out a few times, as when several switch a new file to WAL at once."""
-
-    def __init__(self, real: sqlite3.Connection, times: int, code: int) -> None:
-        self.real = real
-        self.times = times
-        self.code = code
-
-    def execute(self, statement: str) -> sqlite3.Cursor:
-        """Run a statement, unless it is locked out."""
-        if "journal_mode" in statement and self.times:
-            self.times -= 1
-            error = sqlite3.OperationalError("database is locked")
-            error.sqlite_errorcode = self.code
-            raise error
-        return self.real.execute(statement)
-
-
-def test_runs_that_begin_a_state_at_once_wait_for_each_other(state: State) -> None:
-    """Being locked out at the beginning is waited for; another error is not, and neither is one for ever."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as real:
-        locked: Any = Locked(real, 3, sqlite3.SQLITE_BUSY_RECOVERY)
-        state._set_up(locked, True)
-        assert locked.times == 0
-        assert locked.execute("select count(*) from tasks").fetchone() == (0,)
-        locked = Locked(real, 1, sqlite3.SQLITE_CANTOPEN)
-        with pytest.raises(sqlite3.OperationalError):
-            state._set_up(locked, True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch import ui
+from llorch.board import Board
 from llorch.watch import Watch
 
 
@@ -20,7 +20,7 @@ def test_a_cancelled_run_stops_its_tasks(workspace: Path, word: Callable[[Watch]
     """Once a run is ended, its tasks' next word of progress ends them, in their parts too."""
     stream = io.StringIO()
     cancelled = threading.Event()
-    with Watch(ui.Board(stream), "make", cancelled) as watch, watch.child("part") as part:
+    with Watch(Board(stream), "make", cancelled) as watch, watch.child("part") as part:
         for each in (watch, part):
             word(each)
         cancelled.set()
@@ -36,7 +36,7 @@ def test_a_pause_can_be_ended(workspace: Path) -> None:
     cancelled = threading.Event()
 
     def wait() -> None:
-        with open(writer, "w") as stream, Watch(ui.Board(stream), "make", cancelled) as watch:
+        with open(writer, "w") as stream, Watch(Board(stream), "make", cancelled) as watch:
             watch.pause(100_000, "no connection")
 
     with ThreadPoolExecutor(1) as pool, open(reader) as stream:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llorch.errors import ConfigError
-from llorch.workspace import MARKERS, Workspace, find_workspace, read_file, repository_of
+from llorch.workspace import MARKERS, Workspace, find_workspace, make_folder, read_file, repository_of
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -117,3 +117,13 @@ def test_what_is_no_file_is_not_waited_for(workspace: Path) -> None:
             read_file(name)
     Path("bytes").write_bytes(b"\0x")
     assert (read_file("bytes"), read_file("/dev/null")) == (b"\0x", b"")
+
+
+def test_its_own_folder_is_not_of_the_repository(workspace: Path) -> None:
+    """Git is told to ignore all of it, unless somebody has told it otherwise."""
+    folder = workspace / "deep" / ".llorch"
+    make_folder(folder)
+    assert (folder / ".gitignore").read_text() == "*\n"
+    (folder / ".gitignore").write_text("log/\n")
+    make_folder(folder)
+    assert (folder / ".gitignore").read_text() == "log/\n"

@@ -9,10 +9,11 @@ import click
 
 from llorch import ui
 from llorch.build.plan import DEFAULTS, Plan, plan_builds
-from llorch.cli import BUILD, Command, Table, dry_run_option, no_cache_option, yes_option
+from llorch.cli import Command, Table, dry_run_option, no_cache_option, yes_option
 from llorch.errors import UnknownName
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.table import BUILD
 from llorch.toolchain import require_folder
 
 

@@ -2,7 +2,8 @@
 
 import click
 
-from llorch.cli import CACHE, Table
+from llorch.cli import Table
+from llorch.table import CACHE
 
 
 @click.group(cls=Table, table=CACHE, example="llorch cache status\nllorch cache push")

@@ -2,7 +2,8 @@
 
 import click
 
-from llorch.cli import DEV, Table
+from llorch.cli import Table
+from llorch.table import DEV
 
 
 @click.group(cls=Table, table=DEV, example="llorch dev doctor\nllorch dev setup")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llorch import ui
-from llorch.cli import GIT, Command, Table, dry_run_option, yes_option
+from llorch.cli import Command, Table, dry_run_option, yes_option
 from llorch.git.repo import find_repo
 from llorch.git.show import (
     NAMED,
@@ -22,6 +22,7 @@ from llorch.git.show import (
     tell_restore,
 )  # fmt: skip
 from llorch.switches import is_on
+from llorch.table import GIT
 from llorch.text import shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from llorch import ui
-from llorch.cli import SUBMODULES, Command, Table, dry_run_option, yes_option
+from llorch.cli import Command, Table, dry_run_option, yes_option
 from llorch.errors import Refused
 from llorch.git.repo import find_repo
 from llorch.git.show import (
@@ -22,6 +22,7 @@ from llorch.git.show import (
 from llorch.git.status import Declared, load_states, load_submodules
 from llorch.git.submodules import Move, choose, load_every, move_all, outermost, to_recorded, to_tip
 from llorch.switches import is_on
+from llorch.table import SUBMODULES
 from llorch.text import shown
 
 

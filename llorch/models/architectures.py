@@ -1,26 +1,24 @@
 """Which tensors a model of an architecture has, what they are called in a GGUF file, and what they mean there.
 
 Every tensor of a checkpoint has to be known, every one that is needed has to be there in the right shape, and whatever
-of config.json would change the model is either taken over or refused: nothing is guessed. No tensor is read here.
+of config.json would change the model is either taken over or refused: nothing is guessed. `reader` says how each is
+taken; no tensor is read.
 
 Names and keys on the GGUF side are those of gguf-py/gguf/constants.py of llama.cpp; the other side is transformers'
 modeling_gpt2.py, modeling_llama.py, modeling_qwen2.py, modeling_granite.py and modeling_granitemoehybrid.py.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from llorch.errors import Malformed, Unsupported
-from llorch.models.checkpoint import CONFIG, Checkpoint, Stored
+from llorch.models.checkpoint import Checkpoint, Stored
 from llorch.models.gguf import BLOCKS_LIMIT
+from llorch.models.reader import HINT, Config, Tensors, shown
 
 Order = Literal["rows", "transposed", "rotary"]
 Value = int | float | bool
-LEAST, MOST = 1e-30, 1e30
-"""A GGUF file has its numbers as F32, where those beyond are 0 or infinite."""
-_HINT = "set `engine = \"llama.cpp\"` in the entry's `convert`: llama.cpp's own converter knows more models"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ class Plan:
     pieces: tuple[Piece, ...]
 
 
-def plan_conversion(checkpoint: Checkpoint, tensors: "Tensors | None" = None) -> Plan:
+def plan_conversion(checkpoint: Checkpoint, tensors: Tensors | None = None) -> Plan:
     """Say what becomes of a checkpoint, of whose tensors others can be told than its own.
 
     Raises:
@@ -67,104 +65,11 @@ def plan_conversion(checkpoint: Checkpoint, tensors: "Tensors | None" = None) ->
     kind, planner = _PLANNERS.get(name, ("", None)) if isinstance(name, str) else ("", None)
     if planner is None:
         known = ", ".join(sorted(_PLANNERS))
-        raise Unsupported(f"`{config.name}` is of {shown(name)}, and what can be converted here is {known}", hint=_HINT)
+        raise Unsupported(f"`{config.name}` is of {shown(name)}, and what can be converted here is {known}", hint=HINT)
     config.must("model_type", kind)  # what transformers goes by
     for key in ("quantization_config", "auto_map", "text_config", "vision_config"):
         config.must(key, None)
     return planner(config, tensors or Tensors(checkpoint))
-
-
-def shown(value: Any) -> str:
-    """Return a value of a file, which may be anything, for a message.
-
-    >>> shown("a" * 100) == repr("a" * 60) + "…"
-    True
-    """
-    text = repr(value)
-    return text if len(text) <= 62 else repr(value[:60] if isinstance(value, str) else text[:60]) + "…"
-
-
-class Config:
-    """What config.json says, each value checked as it is asked for."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.name = checkpoint.files[CONFIG].name
-        self._values = checkpoint.config
-
-    def get(self, key: str) -> Any:
-        """Return a value as it is, None if there is none."""
-        return self._values.get(key)
-
-    def count(self, *keys: str, default: int | None = None) -> int:
-        """Return the first of these that is there, which has to be a whole number above 0."""
-        key = next((key for key in keys if self.get(key) is not None), keys[0])
-        value = default if self.get(key) is None else self.get(key)
-        if type(value) is not int or not 0 < value < 1 << 31:
-            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {shown(value)}")
-        return value
-
-    def number(self, key: str) -> float:
-        """Return a number above 0."""
-        return self.above_0(key, self.get(key))
-
-    def above_0(self, key: str, value: Any) -> float:
-        """Return a value that was found for a key, which has to be a number above 0."""
-        if type(value) not in (int, float) or not LEAST < value < MOST:
-            raise Malformed(self.name, f"`{key}` is to be a number above 0, and is {shown(value)}")
-        return float(value)
-
-    def flag(self, key: str, default: bool) -> bool:
-        """Return true or false."""
-        value = default if self.get(key) is None else self.get(key)
-        if not isinstance(value, bool):
-            raise Malformed(self.name, f"`{key}` is to be true or false, and is {shown(value)}")
-        return value
-
-    def must(self, key: str, *known: Any) -> None:
-        """Refuse what is not known to be the same model; a key that is not there has the first of the values."""
-        value = self.get(key)
-        if value is not None and value not in known:
-            raise Unsupported(f"`{self.name}` has `{key}` = {shown(value)}, which is not proven here", hint=_HINT)
-
-
-class Tensors:
-    """The tensors of a checkpoint, each taken once."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._left = dict(checkpoint.tensors)
-        self._config = checkpoint.files[CONFIG].name
-
-    def __contains__(self, name: str) -> bool:
-        """Tell whether a tensor is there and not taken yet."""
-        return name in self._left
-
-    def take(self, name: str, *shape: int) -> Stored:
-        """Return a tensor, which has to be of this shape."""
-        stored = self._left.pop(name, None)
-        if stored is None:
-            raise Malformed(self._config, f"the model needs a tensor `{name}`, and the weights have none")
-        if stored.shape != shape:
-            there, needed = (" x ".join(map(str, each)) or "one number" for each in (stored.shape, shape))
-            raise Malformed(stored.file.name, f"tensor `{name}` is {there}, and by `{self._config}` it is {needed}")
-        return stored
-
-    def shorten(self, prefix: str) -> None:
-        """Call tensors without the prefix that some checkpoints have."""
-        for name in [name for name in self._left if name.startswith(prefix)]:
-            stored, short = self._left.pop(name), name.removeprefix(prefix)
-            if short in self._left:
-                raise Malformed(stored.file.name, f"there is a tensor `{name}` and a tensor `{short}`")
-            self._left[short] = stored
-
-    def drop(self, pattern: str) -> None:
-        """Leave out tensors that a model is not made of."""
-        for name in [name for name in self._left if re.fullmatch(pattern, name)]:
-            del self._left[name]
-
-    def finish(self) -> None:
-        """Refuse what was not taken."""
-        for name, stored in self._left.items():
-            raise Unsupported(f"`{stored.file.name}` has a tensor `{name}`, which is not known here", hint=_HINT)
 
 
 def _plan_gpt2(config: Config, tensors: Tensors) -> Plan:
@@ -262,9 +167,9 @@ def _plan_granite4(config: Config, tensors: Tensors) -> Plan:
     config.must("normalization_function", "rmsnorm")
     if config.get("position_embedding_type") != "rope":
         config.must("position_embedding_type")
-        raise Unsupported(f"`{config.name}` has no `position_embedding_type`, and `rope` is what is proven", hint=_HINT)
+        raise Unsupported(f"`{config.name}` has no `position_embedding_type`, and `rope` is what is proven", hint=HINT)
     if not config.get("layer_types"):
-        raise Unsupported(f"`{config.name}` has no `layer_types`, so that its layers may be of any kind", hint=_HINT)
+        raise Unsupported(f"`{config.name}` has no `layer_types`, so that its layers may be of any kind", hint=HINT)
     family = _Family(architecture="granite", inner="shared_intermediate_size", merged=True, multipliers=True)
     return _plan_family(config, tensors, family)
 
@@ -291,16 +196,7 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
             of, to = f"model.layers.{block}.", f"blk.{block}."
             for theirs, ours in (("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")):
                 yield Piece(name=f"{to}{ours}.weight", source=tensors.take(f"{of}{theirs}.weight", width), exact=True)
-            for letter, count in (("q", heads), ("k", groups), ("v", groups)):
-                order: Order = "rotary" if family.rotary and letter != "v" else "rows"
-                theirs = f"{of}self_attn.{letter}_proj"
-                weight = tensors.take(f"{theirs}.weight", count * size, width)
-                yield Piece(name=f"{to}attn_{letter}.weight", source=weight, order=order, heads=count)
-                if family.biases:
-                    bias = tensors.take(f"{theirs}.bias", count * size)
-                    yield Piece(name=f"{to}attn_{letter}.bias", source=bias, exact=True)
-            output = tensors.take(f"{of}self_attn.o_proj.weight", width, heads * size)
-            yield Piece(name=f"{to}attn_output.weight", source=output)
+            yield from _attention(tensors, of, to, width, size, heads, groups, family)
             yield from _feed_forward(tensors, of, to, width, inner, merged=family.merged)
         yield Piece(name="output_norm.weight", source=tensors.take("model.norm.weight", width), exact=True)
         yield from head
@@ -327,6 +223,21 @@ def _plan_family(config: Config, tensors: Tensors, family: _Family) -> Plan:
         vocabulary=vocabulary,
         pieces=_all(pieces(), tensors),
     )
+
+
+def _attention(
+    tensors: Tensors, of: str, to: str, width: int, size: int, heads: int, groups: int, family: _Family
+) -> Iterator[Piece]:
+    for letter, count in (("q", heads), ("k", groups), ("v", groups)):
+        order: Order = "rotary" if family.rotary and letter != "v" else "rows"
+        theirs = f"{of}self_attn.{letter}_proj"
+        weight = tensors.take(f"{theirs}.weight", count * size, width)
+        yield Piece(name=f"{to}attn_{letter}.weight", source=weight, order=order, heads=count)
+        if family.biases:
+            bias = tensors.take(f"{theirs}.bias", count * size)
+            yield Piece(name=f"{to}attn_{letter}.bias", source=bias, exact=True)
+    output = tensors.take(f"{of}self_attn.o_proj.weight", width, heads * size)
+    yield Piece(name=f"{to}attn_output.weight", source=output)
 
 
 def _feed_forward(tensors: Tensors, of: str, to: str, width: int, inner: int, *, merged: bool) -> Iterator[Piece]:
@@ -372,9 +283,9 @@ def _rope_base(config: Config) -> float:
         known = {"rope_theta", "rope_type", "type", "partial_rotary_factor"}
         plain = isinstance(found, dict) and found.keys() <= known
         if not plain or found.get("rope_type", found.get("type", "default")) != "default":
-            raise Unsupported(f"`{config.name}` has `{key}` = {shown(found)}, which is not proven here", hint=_HINT)
+            raise Unsupported(f"`{config.name}` has `{key}` = {shown(found)}, which is not proven here", hint=HINT)
         if found.get("partial_rotary_factor", 1) != 1:
-            raise Unsupported(f"`{config.name}` turns only a part of each head, which is not proven here", hint=_HINT)
+            raise Unsupported(f"`{config.name}` turns only a part of each head, which is not proven here", hint=HINT)
         base = said = found.get("rope_theta", base)
         # transformers 4 heeds the one, 5 the other.
         if "rope_theta" in found and config.get("rope_theta") not in (None, said):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llorch import ui
-from llorch.cli import MODELS, Command, Table, dry_run_option, no_cache_option, yes_option
+from llorch.cli import Command, Table, dry_run_option, no_cache_option, yes_option
 from llorch.errors import Malformed, UnknownName
 from llorch.locks import hold
 from llorch.models.catalog import Model, load_models
@@ -16,6 +16,7 @@ from llorch.models.status import Other, Status, find_others, folder_size, leftov
 from llorch.parallel import in_parallel
 from llorch.session import session
 from llorch.switches import is_on
+from llorch.table import MODELS
 from llorch.text import shown
 
 if TYPE_CHECKING:
@@ -276,20 +277,11 @@ def _show(statuses: list[Status], nothing: str, others: list[Other] | None = Non
         return
     others = others or []
     total += sum(other.size for other in others)
-    ui.table(
-        ["id", "state", "size>", "license", "name"],
-        [
-            [
-                status.model.id,
-                status.state,
-                _size(status),
-                status.model.entry.license,
-                status.model.entry.name,
-            ]
-            for status in statuses
-        ]
-        + [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others],
-    )
+    rows = [
+        [each.model.id, each.state, _size(each), each.model.entry.license, each.model.entry.name] for each in statuses
+    ]
+    rows += [["(other)", "undeclared", ui.bytes_text(other.size), "", shown(other.path)] for other in others]
+    ui.table(["id", "state", "size>", "license", "name"], rows)
     unknown = sum(not status.is_sized for status in statuses)
     rest = f", and {unknown} of unknown size" if unknown else ""
     ui.tell(f"{ui.bytes_text(total)} in all{rest}" if statuses or others else nothing)

@@ -6,6 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 from llorch import shell
 from llorch.config import Workspace
@@ -71,24 +72,8 @@ def convert(script: Path, folder: Path, place: Path, name: str, outtype: str, pr
             f"`{code}` is code of the checkpoint, which llama.cpp's converter may run",
             hint="leave it out of `files`, or convert the model yourself if you trust it",
         )
-    done = size = 0
-
-    def on_line(line: str) -> None:
-        nonlocal done, size
-        match = _BAR.search(line)
-        if match is None:
-            return
-        now, total = (int(float(match[at]) * _UNITS[match[at + 1]]) for at in (1, 3))
-        if size != total:
-            claim.close()
-            claim.enter_context(room(name, {place: total}))
-            size = total
-            progress.total(size)
-        progress.advance(now - done)
-        done = now
-
     with (
-        ExitStack() as claim,
+        _Bar(place, name, progress) as bar,
         landing_by(place, name) as (part, lock),
         TemporaryDirectory(prefix="llorch-") as home,
     ):
@@ -98,12 +83,43 @@ def convert(script: Path, folder: Path, place: Path, name: str, outtype: str, pr
         command = [sys.executable, "-I", "-S", "-c", _RUN, str(CONVERT.folder), os.path.abspath(script)]
         command += [os.path.abspath(folder), "--outfile", os.path.abspath(part), "--outtype", outtype]
         try:
-            shell.run(command, cwd=Path(home), env=env, on_line=on_line, inherit=(lock,))
+            shell.run(command, cwd=Path(home), env=env, on_line=bar.read, inherit=(lock,))
         except CommandFailed as error:
             raise _failed(error, script, name, place) from error
         made = load_gguf(part, name)
         if outtype != "auto" and made.quantization.name != outtype.upper():
             raise Malformed(name, f"llama.cpp's converter has made it {made.quantization.name}, not {outtype.upper()}")
+
+
+class _Bar:
+    """The bar that the script draws once it knows how much it will write: claims the room, and tells the progress."""
+
+    def __init__(self, place: Path, name: str, progress: Progress) -> None:
+        self._place = place
+        self._name = name
+        self._progress = progress
+        self._claim = ExitStack()
+        self._done = self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._claim.close()
+
+    def read(self, line: str) -> None:
+        """Take in a line of the script's, which may have the bar."""
+        match = _BAR.search(line)
+        if match is None:
+            return
+        done, size = (int(float(match[at]) * _UNITS[match[at + 1]]) for at in (1, 3))
+        if size != self._size:
+            self._claim.close()
+            self._claim.enter_context(room(self._name, {self._place: size}))
+            self._size = size
+            self._progress.total(size)
+        self._progress.advance(done - self._done)
+        self._done = done
 
 
 def _failed(error: CommandFailed, script: Path, name: str, place: Path) -> LlorchError:

@@ -271,10 +271,7 @@ class _Machine:
                 items = self._from_mark()
                 value = _set(self._pop(1)[0], items)
             case "MARK":
-                self.marks.append(self.stack)
-                self.stack = []
-                if len(self.marks) > MARKS_LIMIT:
-                    raise Wrong(f"its pickle has more than {MARKS_LIMIT} marks at once")
+                self._mark()
                 return
             case "STOP":
                 return
@@ -290,6 +287,12 @@ class _Machine:
         found = self.stack[-count:]
         del self.stack[-count:]
         return found
+
+    def _mark(self) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+        if len(self.marks) > MARKS_LIMIT:
+            raise Wrong(f"its pickle has more than {MARKS_LIMIT} marks at once")
 
     def _from_mark(self) -> list[Any]:
         if not self.marks:

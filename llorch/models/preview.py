@@ -12,12 +12,13 @@ from typing import Any
 
 from llorch.errors import LlorchError, Malformed, NotFound, Unsupported
 from llorch.models import hub
-from llorch.models.architectures import Tensors, plan_conversion
+from llorch.models.architectures import plan_conversion
 from llorch.models.catalog import Engine, check_target
 from llorch.models.checkpoint import CONFIG, JSON_LIMIT, Checkpoint, Files, Source, Stored, read_index, read_json
 from llorch.models.fetch import AT_ONCE
 from llorch.models.news import SHOWN, Listed, Repository, complete
 from llorch.models.part import landing
+from llorch.models.reader import Tensors
 from llorch.models.transfer import transfer
 from llorch.models.vocabulary import load_vocabulary
 from llorch.parallel import in_parallel

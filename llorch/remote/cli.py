@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llorch import __version__, ui
-from llorch.cli import REMOTE, Command, Table
+from llorch.cli import Command, Table
+from llorch.table import REMOTE
 from llorch.text import shown
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llorch import shell
+from llorch import beside
 from llorch.errors import ConnectionFailed
-from llorch.parallel import wait
+from llorch.parallel import after
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.known_hosts import Line, append, judge, load_known_hosts, load_revoked, preferred_types, refusal
 from llorch.remote.login import Ask, log_in
@@ -64,12 +64,8 @@ class SshConnection:
 
         try:
             channel = self._open_session()
-            limit = threading.Timer(self.timeout, channel.close)  # paramiko itself waits for an answer without end
-            limit.start()
-            try:
+            with after(self.timeout, channel.close):  # paramiko itself waits for an answer without end
                 begin(channel)
-            finally:
-                limit.cancel()
         except ChannelException as error:
             reason = f"the server does not start a program: {error.text}"
             raise ConnectionFailed(
@@ -102,16 +98,11 @@ class SshConnection:
 
         with suppress(SSHException, EOFError, OSError):  # then hanging up comes next
             channel = self._transports[-1].open_session(timeout=_FOR_A_SIGNAL)
-            limit = threading.Timer(_FOR_A_SIGNAL, channel.close)
-            limit.start()
-            try:
+            with closing(channel), after(_FOR_A_SIGNAL, channel.close):
                 channel.exec_command(script(SIGNAL, name, str(pid)))
                 while channel.recv(CHUNK):  # a login shell that has no reader may end before it is done
                     pass
                 return bool(channel.eof_received)
-            finally:
-                limit.cancel()
-                channel.close()
         return False
 
     def broken(self, reason: str | None = None) -> ConnectionFailed:
@@ -170,14 +161,14 @@ class SshProcess:
 
         # Not before: the terminal at this end may have been made ready for its keys in between.
         threading.Thread(target=self._send, args=[self._stdin], daemon=True).start()
-        if not wait(self.beginning.came, self._connection.timeout):
+        if not self.beginning.came.wait(self._connection.timeout):
             self._channel.close()
             raise not_begun(self._connection.host, self._connection.timeout)
         try:
             self._pumps.wait()
         except SSHException as error:
             raise self._connection.broken(f"the connection broke: {error}") from None
-        wait(self._channel.status_event)
+        self._channel.status_event.wait()
         name = getattr(self._channel, "exit_signal", None)
         code = self._channel.exit_status
         self._channel.close()
@@ -278,5 +269,5 @@ def _open_by_program(command: str) -> Socket:
     """Return a socket whose other end is the stdin and stdout of a ProxyCommand, which ssh gives to a shell as well."""
     ours, theirs = socket.socketpair()
     with theirs:
-        program = shell.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
+        program = beside.start(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
     return Socket(ours, program)

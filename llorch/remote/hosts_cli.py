@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from llorch import ui
-from llorch.cli import HOSTS, Command, Table, yes_option
+from llorch.cli import Command, Table, yes_option
 from llorch.errors import ConnectionFailed, HostKeyRefused
 from llorch.remote.cli import HERE, choose_hosts
 from llorch.remote.command import RUN
@@ -16,6 +16,7 @@ from llorch.remote.hosts import Host
 from llorch.remote.reach import Reach
 from llorch.remote.streams import Request
 from llorch.session import session
+from llorch.table import HOSTS
 
 
 @click.group(

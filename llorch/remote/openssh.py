@@ -10,9 +10,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from llorch import shell
+from llorch import beside, shell
 from llorch.errors import CommandFailed, ConnectionFailed, HostKeyRefused, TimedOut, ToolMissing
-from llorch.parallel import wait
 from llorch.remote.command import SIGNAL, script
 from llorch.remote.hosts import Host
 from llorch.remote.known_hosts import append, judge, load_known_hosts, preferred_types, refusal
@@ -93,7 +92,7 @@ class OpenSshConnection:
         self.refused = refused
         self.limit = None if is_asked else timeout
         self._timeout = timeout
-        self._running: list[shell.Started] = []
+        self._running: list[beside.Started] = []
         self._env = _unsent(settings)
         self._destination = destination
         ours = {**_SETTINGS, "ConnectTimeout": f"{timeout:.0f}", **_defaults(_DEFAULTS, settings)}
@@ -104,7 +103,7 @@ class OpenSshConnection:
         mark = new_mark()
         kind = "-tt" if request.terminal is not None else "-T"
         command = [*self._command, kind, "--", self._destination, script(request.text, mark, *request.arguments)]
-        process = shell.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=shell.PIPE, env=self._env)
+        process = beside.start([*_UNINTERRUPTED, *command], stdin=request.stdin, stderr=beside.PIPE, env=self._env)
         self._running = [*(each for each in self._running if each.poll() is None), process]
         return OpenSshProcess(self, process, Beginning(mark, out, err), err)
 
@@ -114,11 +113,11 @@ class OpenSshConnection:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = shell.start(
+                process = beside.start(
                     [*_UNINTERRUPTED, *command],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
-                    stderr=shell.PIPE,
+                    stderr=beside.PIPE,
                     env=self._env,
                     hint=_HINT,
                 )
@@ -132,9 +131,9 @@ class OpenSshConnection:
         command = [*self._command, "-T", "-o", "BatchMode=yes", "--", self._destination, script(SIGNAL, name, str(pid))]
         with open(os.devnull, "wb") as nowhere:
             out = nowhere.fileno()
-            process = shell.start([*_UNINTERRUPTED, *command], stdout=out, stderr=out, env=self._env)
-        if not shell.end_within(process, self._timeout):  # ssh waits for a master of connections without end
-            shell.hang_up(process)
+            process = beside.start([*_UNINTERRUPTED, *command], stdout=out, stderr=out, env=self._env)
+        if not beside.end_within(process, self._timeout):  # ssh waits for a master of connections without end
+            beside.hang_up(process)
             return False
         return process.returncode != FAILED
 
@@ -142,13 +141,13 @@ class OpenSshConnection:
         """End what still runs: each program has its own connection, or its master's, which is ssh's to close."""
         for process in self._running:
             if process.poll() is None:
-                shell.hang_up(process)
+                beside.hang_up(process)
 
 
 class _Pipe:
     """What carries bytes to a subsystem and back; see `streams.Pipe`."""
 
-    def __init__(self, name: str, sock: socket.socket, process: "shell.Started") -> None:
+    def __init__(self, name: str, sock: socket.socket, process: "beside.Started") -> None:
         self._name = name
         self._sock = sock
         self._process = process
@@ -185,14 +184,14 @@ class _Pipe:
     def _reason(self) -> str:
         """Return what ssh has said when it has ended, but do not wait for a master that it may leave behind."""
         assert self._process.stderr is not None, "it is a pipe"
-        shell.end_within(self._process, _TO_SAY_WHY)
+        beside.end_within(self._process, _TO_SAY_WHY)
         os.set_blocking(self._process.stderr.fileno(), False)
         return (self._process.stderr.read() or b"").decode(errors="replace").strip()
 
     def close(self) -> None:
         """End ssh."""
         self._sock.close()
-        shell.hang_up(self._process)
+        beside.hang_up(self._process)
         assert self._process.stderr is not None, "it is a pipe"
         self._process.stderr.close()
 
@@ -201,7 +200,7 @@ class OpenSshProcess:
     """A script that runs on a host; see `streams.Process`."""
 
     def __init__(
-        self, connection: OpenSshConnection, process: "shell.Started", beginning: Beginning, err: Sink
+        self, connection: OpenSshConnection, process: "beside.Started", beginning: Beginning, err: Sink
     ) -> None:
         self.beginning = beginning
         self._connection = connection
@@ -232,7 +231,7 @@ class OpenSshProcess:
     def wait(self) -> int:
         """Wait for the end of the output and the program; see `streams.Process`."""
         limit = self._connection.limit
-        if not wait(self.beginning.came, limit):
+        if not self.beginning.came.wait(limit):
             assert limit is not None, "without one it waits until it has come"
             raise not_begun(self._connection.name, limit)
         self._pumps.wait()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llorch import shell
+from llorch import beside
 from llorch.errors import CommandFailed, LlorchError, Refused
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def bundle(part: Part, basis: Sequence[str]) -> Iterator[int]:
         CommandFailed: git cannot make it.
     """
     command = ["git", "-C", str(part.repo.root), "bundle", "create", "-q", "-", part.ref, "--not", *basis]
-    process = shell.start(command, stderr=shell.PIPE)
+    process = beside.start(command, stderr=beside.PIPE)
     assert process.stdout is not None, "both are pipes"
     assert process.stderr is not None, "both are pipes"
     try:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from llorch.errors import ConnectionFailed
-from llorch.parallel import HEED
 
 Sink = Callable[[bytes], None]
 CHUNK = 1 << 15
@@ -126,15 +125,14 @@ class Pumps:
             self._running += 1
         threading.Thread(target=run, daemon=True).start()
 
-    def end_within(self, seconds: float) -> bool:
-        """Wait for the end of all streams, and tell whether it came."""
+    def end_within(self, seconds: float | None) -> bool:
+        """Wait for the end of all streams, with no limit if None, and tell whether it came."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, seconds)
 
     def wait(self) -> None:
         """Wait for the end of all streams; raise what a sink raised, such as BrokenPipeError."""
-        while not self.end_within(HEED):
-            pass
+        self.end_within(None)
         if self._problems:
             raise self._problems[0]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from llorch.errors import CommandFailed, DiskFull, ToolMissing
+from llorch.errors import CommandFailed, DiskFull, LlorchError, ToolMissing
 from llorch.program import TAIL
 from llorch.remote import forward
 from llorch.remote.command import OK
@@ -76,7 +76,7 @@ class There:
             NotInWorkspace: there is no such folder.
             ToolMissing: a program is not there.
             DiskFull: there is no room on the host.
-        CommandFailed: it did not end with 0; the error has the last lines of its stderr.
+            CommandFailed: it did not end with 0; the error has the last lines of its stderr.
         """
         out = bytearray()
         said: dict[int, bytearray] = {}  # by the thread that took it, since each stream has one
@@ -91,22 +91,26 @@ class There:
         hold = self._hold if held else lambda _: nullcontext()
         where = self.host.repository if folder is None else folder
         ended = run_on(self._connection, Request(text, (where, *arguments), stdin), both, err, hold)
-        code = ended.code
         if ended.state != "ok":
             forward.judge(self.host, ended)
-        if code == _NO_PROGRAM:
-            raise ToolMissing(f"there is no `{what}` on `{self.host.name}`", hint="install it there")
-        if code:
+        if ended.code:
             after = b"".join(text.partition(b"\0")[2] for text in said.values()).decode(errors="replace")
-            if _FULL.search(after):
-                raise DiskFull(
-                    f"the disk of `{self.host.name}` is full: `{what}` cannot write",
-                    hint=f"make room there; `llorch remote info {self.host.name}` shows what there is",
-                )
-            failed = CommandFailed((what,), code, "\n".join(after.splitlines()[-TAIL:]))
-            failed.message = f"on `{self.host.name}`: {failed.message}"
-            raise failed
+            raise self._failure(what, ended.code, after)
         return bytes(out)
+
+    def _failure(self, what: str, code: int, said: str) -> LlorchError:
+        """Return the error that a script's end is, by its code and what it has said to stderr."""
+        name = self.host.name
+        if code == _NO_PROGRAM:
+            return ToolMissing(f"there is no `{what}` on `{name}`", hint="install it there")
+        if _FULL.search(said):
+            return DiskFull(
+                f"the disk of `{name}` is full: `{what}` cannot write",
+                hint=f"make room there; `llorch remote info {name}` shows what there is",
+            )
+        failed = CommandFailed((what,), code, "\n".join(said.splitlines()[-TAIL:]))
+        failed.message = f"on `{name}`: {failed.message}"
+        return failed
 
     @contextmanager
     def beside(self, what: str, text: str, *arguments: str, folder: str | None = None) -> Iterator[Facts]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from llorch import shell
+from llorch import beside
 from llorch.errors import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Socket:
         silence: seconds without a word after which the link was given up; None otherwise.
     """
 
-    def __init__(self, sock: Any, program: "shell.Started | None" = None) -> None:
+    def __init__(self, sock: Any, program: "beside.Started | None" = None) -> None:
         """Take a socket or a channel, and the program at its other end if there is one."""
         self._sock = sock
         self._program = program
@@ -103,7 +103,7 @@ class Socket:
             with suppress(OSError, EOFError):  # it is closed already, or the hop that carries it
                 let_go()
         if self._program is not None:
-            shell.hang_up(self._program)
+            beside.hang_up(self._program)
 
     def __getattr__(self, name: str) -> Any:
         """Return what else a socket has."""

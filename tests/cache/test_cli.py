@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from llorch.cli import CACHE
+from llorch.table import CACHE
 from tests.conftest import Run
 
 

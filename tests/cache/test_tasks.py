@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from llorch.cache.tasks import COMMANDS
-from llorch.cli import CACHE
+from llorch.table import CACHE
 from tests.conftest import program, write_catalog, write_dodo
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from llorch.cli import DEV
+from llorch.table import DEV
 from tests.conftest import Run
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llorch.cli import MODELS, TOP
 from llorch.dev.complete import complete
+from llorch.table import MODELS, TOP
 
 
 def words(line: str) -> list[str]:

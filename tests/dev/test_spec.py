@@ -1,12 +1,8 @@
 """What completion knows of the command line."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from docs.completion import SPEC, render_spec
-from llorch.cli import BUILD, Place
 
 
 def test_it_is_what_the_command_line_has() -> None:
@@ -19,5 +15,3 @@ def test_a_command_that_says_nothing_of_its_words_is_found(monkeypatch: pytest.M
     monkeypatch.setattr("docs.completion.KINDS", {})
     with pytest.raises(KeyError):
         render_spec()
-    assert isinstance(BUILD["list"], Place)
-    assert Path(os.path.dirname(SPEC)).name == "dev"

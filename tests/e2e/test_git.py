@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llorch import cli
+from llorch import table
 from tests.conftest import program
 from tests.e2e.test_json import ERROR, NUMBER_OR_NULL, TEXT_OR_NULL, mismatch
 from tests.git.conftest import World, add_submodule, clone, commit, git, head, isolated, repository, world
@@ -135,7 +135,9 @@ def test_shapes(world: World, full: bool) -> None:
 def test_shapes_are_complete() -> None:
     """Every command of git has a shape here."""
     found = {command[: 2 if command[0] == "submodules" else 1] for command in SHAPES}
-    assert found == {(name,) for name in cli.GIT if name != "submodules"} | {("submodules", n) for n in cli.SUBMODULES}
+    assert found == {(name,) for name in table.GIT if name != "submodules"} | {
+        ("submodules", n) for n in table.SUBMODULES
+    }
 
 
 def test_a_branch_of_a_submodule_is_tried_and_left(world: World) -> None:

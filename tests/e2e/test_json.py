@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llorch import cli
+from llorch import table
 from tests.conftest import Run, program, write_catalog
 from tests.models.gguf_files import good_gguf
 
@@ -185,7 +185,7 @@ def test_shapes(workspace: Path, llorch: Callable[..., Run], full: bool) -> None
 
 def test_shapes_are_complete() -> None:
     """Every command has a shape here, but `doit`, which is plain doit's, and those that need a Hub or an address."""
-    top = {(name,) for name in cli.TOP} - {("models",), ("build",), ("cache",), ("test",), ("dev",), ("doit",)}
+    top = {(name,) for name in table.TOP} - {("models",), ("build",), ("cache",), ("test",), ("dev",), ("doit",)}
     top -= {("git",)}  # in tests/e2e/test_git.py: needs a repository
     top -= {("remote",)}  # in tests/remote: needs hosts
     top -= {("log",)}  # in tests/test_log_cli.py
@@ -194,10 +194,10 @@ def test_shapes_are_complete() -> None:
     elsewhere = {"add", "outdated", "pin", "update"}  # in tests/models/test_catalog_cli.py
     elsewhere |= {"push", "pull", "land"}  # in tests/models/test_push_cli.py: need a host
     elsewhere |= {"check"}  # in test_check.py: needs a model that works
-    rooms = {("models", name) for name in cli.MODELS if name not in elsewhere}
+    rooms = {("models", name) for name in table.MODELS if name not in elsewhere}
     # In tests/cache: these need the cache, which is off here, and a file.
-    rooms |= {("cache", name) for name in cli.CACHE if name not in {"push", "pull", "diff"}}
-    rooms |= {("build", name) for name in cli.BUILD} | {("dev", "doctor")}  # the others of dev: in tests/dev
+    rooms |= {("cache", name) for name in table.CACHE if name not in {"push", "pull", "diff"}}
+    rooms |= {("build", name) for name in table.BUILD} | {("dev", "doctor")}  # the others of dev: in tests/dev
     assert found == top | rooms
 
 
