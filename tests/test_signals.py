@@ -116,11 +116,14 @@ def test_what_is_others_is_left_to_them() -> None:
         for number in (signal.SIGUSR1, signal.SIGTERM):
             signal.pthread_kill(threading.get_ident(), number)
 
+    def work() -> None:
+        threading.Thread(target=take, daemon=True).start()
+        never()
+
     before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
     try:
         with terminated(), pytest.raises(SystemExit, match="143"):
-            threading.Thread(target=take, daemon=True).start()
-            never()
+            work()
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert came == [signal.SIGUSR1]
