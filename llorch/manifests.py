@@ -57,6 +57,8 @@ def check(wanted: Iterable[Wanted], workspace: Workspace) -> tuple[list[Mistake]
         answer = answers[table.manifest.parent]
         if isinstance(answer, CommandFailed) and _has_cargo(table.manifest.parent):
             mistakes.append(Mistake((*table.table, "manifest"), f"cargo cannot use it: {_reason(answer.tail)}"))
+        elif isinstance(answer, CommandFailed):
+            skipped = f"cargo does not work: {_reason(answer.tail).partition('; ')[0]}"
         elif isinstance(answer, LlorchError):
             skipped = answer.message.splitlines()[0]
         else:

@@ -4,6 +4,7 @@ What the dataclasses accept is `typed`'s business.
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -168,6 +169,8 @@ def load(path: Path, name: str) -> Document:
     try:
         return decode(read_file(path), name)
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():  # what is meant to be there must not be taken for what nobody wrote
+            return _unread(name, None, f"is a link to `{shown(os.readlink(path))}`, which is not there")
         raise
     except OSError as error:
         return _unread(name, None, f"cannot be read: {error.strerror}")

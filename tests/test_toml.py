@@ -301,6 +301,15 @@ def test_load_leaves_a_missing_file_to_the_caller(tmp_path: Path) -> None:
         load(tmp_path / "x.toml", "x.toml")
 
 
+def test_a_link_to_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    """What another disk or a folder of settings is to hold is missed, rather than taken for what nobody wrote."""
+    (tmp_path / "x.toml").symlink_to("shared/x\n.toml")
+    document = load(tmp_path / "x.toml", "x.toml")
+    said = "x.toml: is a link to `shared/x\\n.toml`, which is not there"
+    assert [str(problem) for problem in document.problems] == [said]
+    assert (document.data, document.left_out) == ({}, {()})
+
+
 def test_hundreds_of_mistakes_are_located_in_reasonable_time() -> None:
     """Each of the first mistakes has its line; of what nobody mends at once the line is not looked for."""
     text = "items = [\n" + "".join(f"  {number}.5,\n" for number in range(LOCATED + 50)) + "]\n"

@@ -1,5 +1,6 @@
 """Whether a workspace's dodo.py is Python, without running it."""
 
+import os
 import warnings
 
 from llorch.config import Workspace
@@ -23,7 +24,10 @@ def check_dodo(workspace: Workspace) -> None:
             compile(source, NAME, "exec", dont_inherit=True)
         return
     except FileNotFoundError:
-        return
+        path = workspace.root / NAME
+        if not path.is_symlink():
+            return
+        wrong = f"is a link to `{shown(os.readlink(path))}`, which is not there"
     except SyntaxError as error:
         line, wrong = error.lineno, f"is not Python: {shown(error.msg)}"
     except OSError as error:

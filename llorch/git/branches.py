@@ -7,7 +7,7 @@ from llorch.git.backup import check_calm, check_kept, rescue
 from llorch.git.porcelain import LOG, REFS, Commit, Ref, parse_log, parse_refs
 from llorch.git.repo import Repo, as_argument
 from llorch.git.status import Declared, check_place, load_status
-from llorch.git.submodules import fetch_branch
+from llorch.git.submodules import check_out, fetch_branch
 from llorch.text import shown
 
 LAST = "-20"
@@ -97,10 +97,13 @@ def switch(declared: Declared, branch: str, *, create: bool) -> str | None:
     check_kept(repo, here if here in known else there)
     kept = rescue(repo)
     if here in known:
-        repo.run("switch", "-q", "--no-overwrite-ignore", branch)
+        error = check_out(repo, "switch", "-q", "--no-overwrite-ignore", branch)
     else:
         _follow(repo, branch)
-        repo.run("switch", "-q", "--no-overwrite-ignore", "-c", branch, "--track", f"origin/{branch}")
+        error = check_out(repo, "switch", "-q", "--no-overwrite-ignore", "-c", branch, "--track", f"origin/{branch}")
+    if error is not None:
+        error.message += f"\ncommits that no branch has are kept as `{kept}`" if kept else ""
+        raise error
     return kept
 
 
@@ -115,4 +118,6 @@ def _create(repo: Repo, branch: str) -> None:
     check_calm(repo, load_status(repo))
     if repo.says_yes("show-ref", "--verify", "-q", f"refs/heads/{branch}"):
         raise Refused(f"the branch `{branch}` is there already", hint="without `--create` you switch to it")
-    repo.run("switch", "-q", "-c", branch)
+    error = check_out(repo, "switch", "-q", "-c", branch)
+    if error is not None:
+        raise error

@@ -86,6 +86,11 @@ def _dubious(root: Path, reason: str) -> LlorchError:
     return Refused(f"git does not touch `{root}`, which belongs to another user", hint=hint)
 
 
+def _newer(root: Path, reason: str) -> LlorchError:
+    hint = "`git --version` tells which it is; a newer git has made the repository, and is needed to work in it"
+    return ToolMissing(f"the `git` here is too old for the repository in `{root}`: {reason}", hint=hint)
+
+
 def _denied(root: Path, reason: str) -> LlorchError:
     hint = "check the URL with `git remote -v`, and that a key is loaded (`ssh-add -l`) or a credential is stored"
     return AccessDenied(f"the server does not let us in: {reason}", hint=hint)
@@ -183,6 +188,7 @@ _KINDS: tuple[tuple[str, Callable[[Path, str], LlorchError]], ...] = (
     (r"\.lock'?: File exists|could not lock config file", busy),
     (r"cannot lock ref '.*': (is at .* but expected|reference already exists)", _raced),
     (r"dubious ownership", _dubious),
+    (r"unknown repository extension|Expected git repo version", _newer),
     (r"overwritten by (checkout|merge):|Entry '.*' not uptodate", _hidden),
     (r"cannot change to '.*': Permission denied", _closed),
     (r"No space left|Read-only file system|insufficient permission|Permission denied|Disk quota", _disk),

@@ -149,9 +149,11 @@ def _stopped(repo: Repo, before: Status, upstream: str, error: LlorchError) -> L
             hint="either mend the files, `git add` them and `git rebase --continue`;"
             " or `git rebase --abort`, and all is as it was before, your changes too",
         )
-    stash = repo.folder / "rebase-merge/autostash"
+    # The second is git's place with `rebase.backend` set to `apply`.
+    place = next(repo.folder / name for name in ("rebase-merge", "rebase-apply") if (repo.folder / name).is_dir())
+    stash = place / "autostash"
     try:
-        if (repo.folder / "rebase-merge/head-name").exists():
+        if (place / "head-name").exists():
             repo.run("rebase", "--abort")
             # Where the branch is locked git leaves HEAD beside it, and says that all went well.
             repo.run("symbolic-ref", "HEAD", f"refs/heads/{before.branch}")

@@ -8,7 +8,7 @@ import time
 
 from llorch import ui
 from llorch.git.repo import as_argument, listed
-from llorch.text import shown
+from llorch.text import quoted, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llorch.git.backup import Loss
     from llorch.git.porcelain import Commit
     from llorch.git.repo import Repo
-    from llorch.git.status import Repository, Submodule
+    from llorch.git.status import Declared, Repository, Submodule
     from llorch.git.submodules import Move
 
 NAMED = 5
@@ -61,6 +61,8 @@ def describe(submodule: Submodule) -> str:
     )
     if submodule.state == "uninitialized" and unfetched:
         return unfetched[0]
+    if submodule.state == "uninitialized" and submodule.declared.unasked:
+        return f"not cloned unless asked for: {_asking(submodule.declared)} does it"
     if submodule.state == "uninitialized":
         return f"`llorch git submodules update --pinned {as_argument(submodule.path)}` clones it"
     where = shown(status.branch) if status.branch else "detached at " + (status.commit or "nothing")[:9]
@@ -173,15 +175,17 @@ def finish_moves(moves: Sequence[Move], restore: str | None = None, **more: Any)
         for move in moves:
             if move.rescue:
                 ui.warn(f"{shown(move.declared.path)}: commits that no branch has are kept as `{move.rescue}`")
-        if failed:
-            they = "it is as it was" if len(failed) == 1 else "they are as they were"
-            ui.print_err(f"{len(failed)} of {count(len(moves), 'submodule')} could not be moved: {they}")
-            _tell_failed(failed)
+        unmoved = [move for move in failed if move.outcome == "failed"]
+        if unmoved:
+            they = "it is as it was" if len(unmoved) == 1 else "they are as they were"
+            ui.print_err(f"{len(unmoved)} of {count(len(moves), 'submodule')} could not be moved: {they}")
+            _tell_failed(unmoved)
+        _tell_failed([move for move in failed if move.outcome != "failed"])
     return next((move.error.exit_code for move in failed if move.error is not None), 0)
 
 
 def _tell_failed(failed: Sequence[Move]) -> None:
-    """Say why submodules could not be moved, once where several have one reason."""
+    """Say why submodules could not be moved, or what failed then, once where several have one reason."""
     reasons: dict[tuple[str, str | None], list[str]] = {}
     for move in failed:
         assert move.error is not None, "only what failed is told here"
@@ -192,6 +196,11 @@ def _tell_failed(failed: Sequence[Move]) -> None:
             ui.print_err(f"    hint: {ui.harmless(hint)}")
 
 
+def _asking(declared: Declared) -> str:
+    """Return the command that clones a submodule whose settings want it cloned by nobody who does not ask for it."""
+    return f"`git -C {quoted(declared.parent.place)} submodule update --init --checkout {as_argument(declared.inner)}`"
+
+
 def _sentence(move: Move) -> str:
     path = shown(move.declared.path)
     before, after = (move.before or "nothing")[:9], (move.after or "nothing")[:9]
@@ -200,7 +209,7 @@ def _sentence(move: Move) -> str:
         "same": f"{path} is at {after} already",
         "moved": f"{path} moved from {before} to {after}{left}",
         "cloned": f"{path} cloned, at {after}",
-        "skipped": f"{path} skipped, as its settings say",
+        "skipped": f"{path} skipped, as its settings say; {_asking(move.declared)} clones it",
         "failed": f"{path} failed",
     }[move.outcome]
 

@@ -53,6 +53,7 @@ class Declared(Record):
         inner: its path in `parent`.
         recorded: the commit that `parent` has for it.
         name, url, follows: of `.gitmodules`; `follows` is the branch that it names, or empty.
+        unasked: `.gitmodules` wants nobody to have it who does not ask for it (`update = none`).
         error: why it cannot be used, whatever is in its folder.
     """
 
@@ -63,6 +64,7 @@ class Declared(Record):
     name: str = ""
     url: str = ""
     follows: str = ""
+    unasked: bool = False
     error: str = ""
 
     @property
@@ -285,7 +287,7 @@ def _distance(repo: Repo, recorded: str, commit: str | None) -> Talk[tuple[int |
     return int(ahead), int(behind)
 
 
-def _modules(repo: Repo, tree: str | None) -> Talk[tuple[Mapping[str, dict[str, str]], str]]:
+def _modules(repo: Repo, tree: str | None) -> Talk[tuple[Mapping[str, dict[str, Any]], str]]:
     """Return what `.gitmodules` says by path, and what is wrong with it."""
     source = ("--file", ".gitmodules") if tree is None else ("--blob", f"{tree}:.gitmodules")
     if tree is None and not os.path.isfile(os.path.join(repo.place, ".gitmodules")):
@@ -306,5 +308,6 @@ def _modules(repo: Repo, tree: str | None) -> Talk[tuple[Mapping[str, dict[str, 
             table = key.removesuffix(".path")
             name = table.removeprefix("submodule.")
             url, follows = values.get(table + ".url", ""), values.get(table + ".branch", "")
-            found[path] = {"name": name, "url": without_credentials(url), "follows": follows}
+            unasked = values.get(table + ".update") == "none"
+            found[path] = {"name": name, "url": without_credentials(url), "follows": follows, "unasked": unasked}
     return found, ""

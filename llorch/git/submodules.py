@@ -100,9 +100,9 @@ def move_all(level: Sequence[Declared], act: Act, inside: Act, before: Urls | No
         done = in_parallel([each for each in level if each.path not in failed], _caught(act), NETWORK)
         moves += done
         for move in (*refused, *done):
-            if move.error is not None:
+            if move.outcome == "failed" and move.error is not None:
                 remember(move.declared, move.error)
-        level = [inner for move in done if move.error is None for inner in _inside(move.declared)]
+        level = [inner for move in done if move.outcome != "failed" for inner in _inside(move.declared)]
         act = inside
     return sorted(moves, key=lambda move: move.declared.path)
 
@@ -144,7 +144,9 @@ def to_tip(declared: Declared) -> Move:
     if follows == ".":
         follows = load_status(declared.parent).branch or ""
     move = _checkout(declared, fetch_branch(declared.repo, follows), force=False)
-    return move if cloned is None else move._replace(outcome="cloned", before=None, rescue=cloned.rescue)
+    if cloned is None:
+        return move
+    return move._replace(outcome="cloned", before=None, rescue=cloned.rescue, error=move.error or cloned.error)
 
 
 def is_cut_off(declared: Declared) -> bool:
@@ -256,7 +258,15 @@ def _clone(declared: Declared) -> Move:
         hint = "move what is in it away, then repeat"
         raise Refused(f"`{root}` is to be cloned into, and is not empty", hint=hint)
     kept = _let_go(declared)
-    declared.parent.run("submodule", "--quiet", "update", "--", declared.inner)
+    # A submodule's remote is origin for us and for git itself, whatever the user's own clones call theirs.
+    command = ("-c", "clone.defaultRemoteName=origin", "submodule", "--quiet", "update", "--", declared.inner)
+    try:
+        declared.parent.run(*command)
+    except LlorchError as error:
+        status = load_status(declared.repo) if declared.is_there else None
+        if status is None or status.tracked or status.commit != declared.recorded:
+            raise
+        return Move(declared, "cloned", None, status.commit, rescue=kept, error=_of_hook(error))
     if not declared.is_there:
         return Move(declared, "skipped")  # its settings say `update = none`
     return Move(declared, "cloned", None, load_status(declared.repo).commit, rescue=kept)
@@ -302,10 +312,38 @@ def _checkout(declared: Declared, target: str, *, force: bool) -> Move:
     if not force:
         check_kept(repo, target)
     ref = None if force else rescue(repo)
-    repo.run("checkout", "-q", *(["-f"] if force else ["--no-overwrite-ignore"]), "--detach", target)
+    error = check_out(repo, "checkout", "-q", *(["-f"] if force else ["--no-overwrite-ignore"]), "--detach", target)
     if cut_off:
-        return Move(declared, "cloned", None, target)
-    return Move(declared, "moved", status.commit, target, status.branch, ref)
+        return Move(declared, "cloned", None, target, error=error)
+    return Move(declared, "moved", status.commit, target, status.branch, ref, error)
+
+
+def check_out(repo: Repo, *command: str) -> LlorchError | None:
+    """Run `git checkout` or `git switch`.
+
+    Returns:
+        The error of a hook that failed when all was done: the command fails by it, and nothing is undone.
+
+    Raises:
+        LlorchError: it was not done.
+    """
+    before = load_status(repo)
+    try:
+        repo.run(*command)
+    except LlorchError as error:
+        now = load_status(repo)
+        # HEAD is the last that it moves; what was cut off may have been there already, without the files.
+        if (now.commit, now.branch) == (before.commit, before.branch) and (now.tracked or not before.tracked):
+            raise
+        return _of_hook(error)
+    return None
+
+
+def _of_hook(error: LlorchError) -> LlorchError:
+    said = [line for line in error.message.splitlines() if not line.startswith("fatal: Unable to checkout ")]
+    error.message = "\n".join(["it is where it should be, but then git's hook `post-checkout` failed:", *said])
+    error.hint = "`git rev-parse --git-path hooks` tells there where it is; mend it, and have it do what it is for"
+    return error
 
 
 def _caught(act: Act) -> Act:

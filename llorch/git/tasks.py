@@ -71,6 +71,8 @@ def _clone_absent(absent: "Sequence[Declared]", known: int, progress: Progress) 
     if failed:
         reasons = "\n".join(f"  {listed([path])}: {error.message}" for path, error in failed)
         hint = next((error.hint for _, error in failed if error.hint), None)
-        raise TaskFailure(f"{len(failed)} of {known} submodules cannot be cloned:\n{reasons}", hint=hint)
+        all_there = all(move.outcome != "failed" for move in moves)
+        what = "were cloned, but not without an error" if all_there else "cannot be cloned"
+        raise TaskFailure(f"{len(failed)} of {known} submodules {what}:\n{reasons}", hint=hint)
     cloned = [move.declared.path for move in moves if move.outcome == "cloned"]
     return Done(listed(cloned) if cloned else "none is missing", made=bool(cloned))

@@ -12,10 +12,13 @@ _GIT = r"""
 LC_ALL=C GIT_TERMINAL_PROMPT=0 SSH_ASKPASS_REQUIRE=never GIT_LITERAL_PATHSPECS=1
 GIT_SSH_COMMAND=${GIT_SSH_COMMAND:-ssh -o BatchMode=yes -o ConnectTimeout=10}
 export LC_ALL GIT_TERMINAL_PROMPT SSH_ASKPASS_REQUIRE GIT_LITERAL_PATHSPECS GIT_SSH_COMMAND
-git() { command git -c gc.auto=0 -c maintenance.auto=false "$@"; }
+git() { command git -c gc.auto=0 -c maintenance.auto=false -c core.hooksPath=/dev/null -c core.safecrlf=false "$@"; }
 id() { git rev-parse -q --verify "$1"; }
 """
-"""Has git ask nobody, and begin no work in the background."""
+"""Has git ask nobody, begin no work in the background, and run no hook.
+
+One that fails would end the script on the way, and what is checked out there for a moment is not what it is for.
+"""
 _IN = FOLDER + BEGIN + PUT + _GIT
 _SIGNALS = r"""
 trap 'exit 129' HUP
@@ -231,7 +234,7 @@ keep() {
   tree=$(id "${kept:-$head}^{tree}")
   if [ -n "$kept" ]; then staged=$(id "$kept^2"); else staged=$(git commit-tree -p "$head" -m Index "$tree"); fi
   rm -f -- "$index"
-  way | GIT_INDEX_FILE=$index command git update-index --add -z --stdin || return
+  way | GIT_INDEX_FILE=$index command git -c core.safecrlf=false update-index --add -z --stdin || return
   if [ -e "$index" ]; then
     files=$(GIT_INDEX_FILE=$index command git write-tree) && set -- -p "$(git commit-tree -m Files "$files")"
     rm -f -- "$index"

@@ -215,6 +215,12 @@ def negotiate(sock: Socket, key_types: Sequence[str], deadline: Deadline) -> "pa
     if not transport.is_active():
         problem = transport.get_exception()
         transport.close()
+        if isinstance(problem, load_paramiko().ssh_exception.IncompatiblePeer):
+            raise ConnectionFailed(
+                deadline.host,
+                f"the server takes only algorithms that paramiko does not have: {problem}",
+                hint='`transport = "openssh"` in hosts.toml has the system\'s ssh connect, which may have them',
+            )
         raise ConnectionFailed(
             deadline.host,
             f"the server does not speak SSH as it should: {problem or 'it hung up'}",

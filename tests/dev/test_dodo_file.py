@@ -38,3 +38,6 @@ def test_what_is_no_source_is_told(workspace: Path) -> None:
     (workspace / "dodo.py").rmdir()
     os.mkfifo("dodo.py")
     assert complaint(workspace) == "dodo.py: cannot be read: Not a file"
+    (workspace / "dodo.py").unlink()
+    (workspace / "dodo.py").symlink_to("shared/dodo.py")
+    assert complaint(workspace) == "dodo.py: is a link to `shared/dodo.py`, which is not there"

@@ -98,6 +98,14 @@ def test_awkward_names_arrive_whole(rich: Path, shell: str, begun: str, name: st
     ]
 
 
+@pytest.mark.parametrize(("folder", "word"), [("~/its", "tinyllama"), ("~/gone", "ti")])
+def test_a_path_to_llorch_is_found(rich: Path, shell: str, folder: str, word: str) -> None:
+    """An llorch that is not in PATH completes, too; one that is not there says nothing."""
+    (Path.home() / "its").symlink_to(BIN)
+    first, *words = typed(shell, Path.home(), f"{folder}/llorch models download ti⇥")
+    assert (first, words) == (f"{Path.home()}{folder[1:]}/llorch", ["models", "download", word])
+
+
 def test_broken_files_say_nothing(rich: Path, shell: str) -> None:
     """A wrong catalog leaves the line as it was typed, without a message in it."""
     (rich / "catalog.toml").write_text("[[[")

@@ -96,6 +96,16 @@ class World:
         return made
 
 
+def failing_hook(root: Path) -> None:
+    """Have a repository, and those in it, the hook of an extension that is not installed, as those of Git LFS are."""
+    hook = root / ".git/hooks of all/post-checkout"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\necho git-lfs was not found >&2\nexit 2\n")
+    hook.chmod(0o755)
+    for path in [root, *(place.parent for place in root.glob("**/*/.git"))]:
+        git(path, "config", "core.hooksPath", str(hook.parent))
+
+
 @cache
 def first_world(place: Path) -> World:
     """Make what each test has a copy of, in the one place, which commits name; the first one is put beside it."""

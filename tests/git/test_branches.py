@@ -2,12 +2,12 @@
 
 import pytest
 
-from llorch.errors import LlorchError, NotFound, Refused, UnknownName
+from llorch.errors import CommandFailed, LlorchError, NotFound, Refused, UnknownName
 from llorch.git.branches import draw_log, load_branches, load_log, switch
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import Declared
 from llorch.git.submodules import choose, load_every
-from tests.git.conftest import World, commit, git, head
+from tests.git.conftest import World, commit, failing_hook, git, head
 
 
 def candle(world: World) -> Declared:
@@ -136,3 +136,19 @@ def test_a_branch_that_only_the_submodule_has(world: World) -> None:
     git(submodule.repo.root, "branch", "mine")
     switch(submodule, "mine", create=False)
     assert git(submodule.repo.root, "branch", "--show-current") == "mine"
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_hook_that_fails_undoes_no_switch(world: World, create: bool) -> None:
+    """The submodule is on the branch, as the error says, which also has what the hook said and what was kept."""
+    place = world.work / "reference/candle"
+    git(world.sources["reference/candle"], "branch", "side")
+    commit(place, "mine")
+    failing_hook(world.work)
+    with pytest.raises(CommandFailed) as caught:
+        switch(candle(world), "new" if create else "side", create=create)
+    assert git(place, "branch", "--show-current") == ("new" if create else "side")
+    assert "git's hook `post-checkout` failed" in caught.value.message
+    assert "git-lfs was not found" in caught.value.message
+    kept = git(place, "for-each-ref", "--format=%(refname)", "refs/llorch/rescue")
+    assert kept in caught.value.message

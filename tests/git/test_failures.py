@@ -22,7 +22,7 @@ from llorch.errors import (
 from llorch.git.failures import own_error
 from llorch.git.repo import Repo
 from tests.conftest import MORTAL
-from tests.git.conftest import commit, repository
+from tests.git.conftest import commit, git, repository
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,13 @@ def test_an_option_that_git_does_not_know_yet(tmp_path: Path) -> None:
     assert caught.value.message.startswith("the `git` here is too old for `git status` as it is called: ")
     assert "of-the-future" in caught.value.message
     assert "2.26 or newer" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("version", "told"), [("1", "repository extension"), ("99", "repo version")])
+def test_a_repository_that_a_newer_git_has_made(tmp_path: Path, version: str, told: str) -> None:
+    """Its references may be kept in a way that this git does not know: git is too old, and nothing is broken."""
+    root = repository(tmp_path / "r")
+    git(root, "config", "extensions.ofTheFuture", "yes")
+    git(root, "config", "core.repositoryFormatVersion", version)
+    with pytest.raises(ToolMissing, match=f"the `git` here is too old for the repository in .*{told}"):
+        Repo(root=root).look("status")

@@ -222,16 +222,19 @@ def test_a_failing_hook_is_no_conflict(world: World) -> None:
     assert state(world.work) == before
 
 
-def test_a_rebase_that_stops_for_another_reason_is_undone(world: World) -> None:
-    """Where a hook refuses a commit on the way, git's words are told, and all is as it was."""
+@pytest.mark.parametrize(("backend", "which"), [("merge", "prepare-commit-msg"), ("apply", "pre-applypatch")])
+def test_a_rebase_that_stops_for_another_reason_is_undone(world: World, backend: str, which: str) -> None:
+    """Where a hook refuses a commit on the way, git's words are told, and all is as it was, however git rebases."""
+    git(world.work, "config", "rebase.backend", backend)
     commit(world.origin, "new")
     commit(world.work, "mine")
     (world.work / "README").write_text("uncommitted")
     before = state(world.work)
-    hook(world, "prepare-commit-msg", "echo no commits today >&2; exit 1")
+    hook(world, which, "echo no commits today >&2; exit 1")
     with pytest.raises(LlorchError):
         pull(find_repo(world.work))
-    assert load_operation(find_repo(world.work)) is None
+    repo = find_repo(world.work)
+    assert (load_operation(repo), load_status(repo).stashes) == (None, 0)
     assert state(world.work) == before
 
 

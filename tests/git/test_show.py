@@ -98,7 +98,8 @@ def test_moves_are_told(capsys: pytest.CaptureFixture[str], json: bool) -> None:
     assert out.splitlines() == [
         "lib moved from 222222222 to 333333333; it was on dev",
         "b cloned, at 222222222",
-        "c skipped, as its settings say",
+        f"c skipped, as its settings say; `git -C {DECLARED.parent.place} submodule update --init --checkout"
+        f" {DECLARED.inner}` clones it",
         "d failed",
     ]
     assert "lib: commits that no branch has are kept as `refs/llorch/rescue/x`" in err

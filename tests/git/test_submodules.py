@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llorch.errors import DiskFull, LlorchError, NotFound, Refused, UnknownName
+from llorch.errors import CommandFailed, DiskFull, LlorchError, NotFound, Refused, UnknownName
 from llorch.git.branches import switch
 from llorch.git.repo import Repo, find_repo
 from llorch.git.status import Declared, load_submodules
@@ -25,7 +25,7 @@ from llorch.git.submodules import (
 )
 from llorch.git.sync import carry_out, plan_sync
 from tests.conftest import as_mortal
-from tests.git.conftest import World, add_submodule, clone, commit, git, head, repository, state
+from tests.git.conftest import SETTINGS, World, add_submodule, clone, commit, failing_hook, git, head, repository, state
 
 
 def move(world: World, *names: str, tip: bool = False) -> dict[str, Move]:
@@ -333,3 +333,53 @@ def test_a_name_leads_to_no_repository_outside(world: World) -> None:
     assert not (world.work / "caught").exists()
     git(place, "status")
     assert (world.work / "caught").exists()  # it was a trap
+
+
+@pytest.mark.parametrize("how", ["moved", "cloned", "cut off"])
+def test_a_hook_that_fails_undoes_no_move(world: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The submodule is where it should be, the hook's words are its error, and those in it come, too."""
+    candle, recorded = world.work / "reference/candle", head(world.work / "reference/candle")
+    if how == "moved":
+        tip = commit(world.sources["reference/candle"], "tip")
+    else:
+        git(world.work, "submodule", "--quiet", "deinit", "-f", "reference/candle")
+        shutil.rmtree(world.work / ".git/modules/reference/candle")
+    if how == "cut off":
+        git(world.work, "submodule", "--quiet", "init", "reference/candle")
+        git(world.work, "clone", "-qn", world.sources["reference/candle"].as_uri(), str(candle))
+    failing_hook(world.work)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(SETTINGS) + 1))
+    monkeypatch.setenv(f"GIT_CONFIG_KEY_{len(SETTINGS)}", "core.hooksPath")
+    monkeypatch.setenv(f"GIT_CONFIG_VALUE_{len(SETTINGS)}", str(world.work / ".git/hooks of all"))
+    moves = move(world, "candle", tip=how == "moved")
+    done = moves["reference/candle"]
+    assert (done.outcome, done.after) == ("cloned" if how == "cut off" else how, tip if how == "moved" else recorded)
+    assert isinstance(done.error, CommandFailed)
+    assert "git-lfs was not found" in done.error.message
+    assert "fatal: Unable to checkout" not in done.error.message
+    assert head(candle) == done.after
+    assert git(candle, "status", "--porcelain", "-uno") == ""
+    assert moves["reference/candle/inner lib"].outcome == ("same" if how == "moved" else "cloned")
+
+
+@pytest.mark.parametrize("act", [to_recorded, to_tip])
+def test_a_checkout_that_could_not_be_done_is_no_failure_of_a_hook(world: World, act: Act) -> None:
+    """Where git had to stop before, the submodule is as it was."""
+    candle = world.work / "reference/candle"
+    before = commit(candle, "mine")
+    (Repo(candle).folder / "HEAD.lock").touch()
+    (done, *_) = move_all(choose(load_every(find_repo(world.work)), ["candle"]), act, to_recorded)
+    assert (done.outcome, head(candle)) == ("failed", before)
+
+
+def test_a_clone_s_remote_is_origin(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has their own clones' remotes called otherwise can update submodules all the same."""
+    fresh = tmp_path / "fresh"
+    git(tmp_path, "clone", "-q", world.origin.as_uri(), str(fresh))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(SETTINGS) + 1))
+    monkeypatch.setenv(f"GIT_CONFIG_KEY_{len(SETTINGS)}", "clone.defaultRemoteName")
+    monkeypatch.setenv(f"GIT_CONFIG_VALUE_{len(SETTINGS)}", "upstream")
+    for _ in range(2):
+        moves = move_all(outermost(load_every(find_repo(fresh))), to_tip, to_recorded)
+        assert [each.error for each in moves] == [None] * 3
+    assert git(fresh / "reference/candle", "remote") == "origin"

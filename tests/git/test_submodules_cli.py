@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import Run
-from tests.git.conftest import World, commit, git, head, state
+from tests.git.conftest import World, commit, failing_hook, git, head, state
 
 Llorch = Callable[..., Run]
 
@@ -121,3 +121,25 @@ def test_branch(world: World, llorch: Llorch) -> None:
     git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
     absent = llorch("git", "submodules", "branch", "llama ü")
     assert "uninitialized" in absent.out
+
+
+def test_what_a_hook_failed_at_is_told(world: World, llorch: Llorch) -> None:
+    """The submodule has moved, which is said, and so is the hook's failure, by the exit code too."""
+    commit(world.sources["reference/candle"], "tip")
+    failing_hook(world.work)
+    done = llorch("git", "submodules", "update", "candle")
+    assert (done.code, "reference/candle moved from" in done.out) == (5, True)
+    assert "could not be moved" not in done.err
+    assert "  reference/candle: it is where it should be" in done.err
+    assert "git-lfs was not found" in done.err
+
+
+def test_one_that_is_cloned_for_who_asks_only(world: World, llorch: Llorch) -> None:
+    """Its state has the command that clones it, and so has what skips it: it works as it is pasted."""
+    git(world.work, "submodule", "--quiet", "deinit", "reference/llama ü")
+    git(world.work, "config", "-f", ".gitmodules", "submodule.reference/llama ü.update", "none")
+    command = llorch("git", "submodules", "status", "llama ü").out.split("`")[1]
+    skipped = llorch("git", "submodules", "update", "--pinned", "llama ü")
+    assert (skipped.code, command) == (0, skipped.out.split("`")[1])
+    subprocess.run(["sh", "-c", command], cwd="/", check=True, capture_output=True)
+    assert llorch("git", "submodules", "status", "llama ü").out.split("\t")[1] == "ok"

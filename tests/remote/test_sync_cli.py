@@ -126,6 +126,36 @@ def test_what_came_from_here_is_not_the_hosts_own(world: World, synced: Path, ll
     assert (run.code, head(synced)) == (0, head(world.work)), run.err
 
 
+@pytest.fixture
+def hooks(sshd: Sshd) -> Iterator[None]:
+    """The host's user has hooks for all repositories, which fail, and is strict about line ends."""
+    folder = sshd.home / "hooks"
+    folder.mkdir()
+    for name in ("post-checkout", "reference-transaction"):
+        (folder / name).write_text("#!/bin/sh\necho git-lfs was not found >&2\nexit 2\n")
+        (folder / name).chmod(0o755)
+    settings = sshd.home / ".gitconfig"
+    settings.write_text(f'[core]\nhooksPath = "{folder}"\nautocrlf = input\nsafecrlf = true\n')
+    yield
+    settings.unlink()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("hooks")
+def test_settings_of_the_host_are_in_no_way(world: World, there: Path, llorch: Llorch) -> None:
+    """Neither a new repository nor a move is stopped by them, nor what is kept of the host's own."""
+    run = llorch("remote", "sync", "box")
+    assert (run.code, head(there)) == (0, head(world.work)), run.err
+    for name in ("README", "new"):
+        (there / name).write_bytes(b"mine\r\n")
+        commit(world.work, name, "theirs\n")
+    run = llorch("remote", "sync", "box", "--yes")
+    assert run.code == 0, run.err
+    assert same(world.work, there)
+    assert git(there, "branch", "--show-current") == "main"
+    assert refs(there, "refs/llorch/backup")
+
+
 def test_what_would_be_lost_is_refused_by_name_and_kept(world: World, synced: Path, llorch: Llorch) -> None:
     """Commits, changes, and new files in the way, in submodules too; the printed command brings all of it back."""
     commit(world.work, "README", "theirs\n")

@@ -1,10 +1,12 @@
 """The stages before a login: in time, or with an error that says which one was not; and links that die."""
 
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,24 @@ def test_another_server_is_told(said: bytes, reason: str) -> None:
         sock = connect_tcp("127.0.0.1", port, Deadline("box", 5))
         with pytest.raises(ConnectionFailed, match=reason):
             negotiate(sock, (), Deadline("box", 5))
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("KexAlgorithms sntrup761x25519-sha512@openssh.com", "kex"),
+        ("Ciphers chacha20-poly1305@openssh.com", "ciphers"),
+        ("MACs umac-128-etm@openssh.com\nCiphers aes256-ctr", "macs"),
+    ],
+)
+def test_algorithms_that_only_openssh_has(tmp_path: Path, setting: str, what: str) -> None:
+    """A server that was hardened is no broken one: which transport gets in is said."""
+    with Sshd(tmp_path / "sshd", options=[setting]) as sshd:
+        sock = connect_tcp(sshd.address, sshd.port, Deadline("box", 5))
+        with pytest.raises(ConnectionFailed, match=f"algorithms that paramiko does not have: .*{what}") as caught:
+            negotiate(sock, (), Deadline("box", 5))
+        assert '`transport = "openssh"`' in str(caught.value.hint)
+        assert subprocess.run([*sshd.ssh(), "true"], check=False).returncode == 0
 
 
 def test_nobody_listens() -> None:
