@@ -149,8 +149,9 @@ def _stopped(repo: Repo, before: Status, upstream: str, error: LlorchError) -> L
             hint="either mend the files, `git add` them and `git rebase --continue`;"
             " or `git rebase --abort`, and all is as it was before, your changes too",
         )
-    # The second is git's place with `rebase.backend` set to `apply`.
-    place = next(repo.folder / name for name in ("rebase-merge", "rebase-apply") if (repo.folder / name).is_dir())
+    place = repo.folder / "rebase-merge"
+    if not place.is_dir():
+        place = repo.folder / "rebase-apply"  # with `rebase.backend` set to `apply`
     stash = place / "autostash"
     try:
         if (place / "head-name").exists():
