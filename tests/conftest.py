@@ -20,6 +20,7 @@ from typing import IO, Any, TypeVar
 from unittest.mock import patch
 
 import pytest
+from huggingface_hub import constants  # it reads the environment when it is first imported: not in a test that sets it
 
 from llorch import cli, shell, signals, ui
 from llorch.build import tasks as build_tasks
@@ -37,6 +38,8 @@ BIN = Path(sys.executable).parent
 """Where the `llorch` and `doit` under test are."""
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup; what tests start would ignore it, too
     signal.signal(signal.SIGHUP, lambda number, frame: None)
+NOBODY = "http://127.0.0.1:9"
+"""The Hub of tests that have none: nobody listens there."""
 MORTAL = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 """Before a command: root, too, has no more rights to files than their modes give."""
 
@@ -82,7 +85,7 @@ def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there; tests of a Hub have their own
+    monkeypatch.setenv("HF_ENDPOINT", NOBODY)
     monkeypatch.setenv("LLORCH_NO_CACHE", "1")  # the tests of what is made have it made; tests/cache has it on
 
 
@@ -94,6 +97,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for name in ("LLORCH_REPO_ROOT", "LLORCH_DRY_RUN", "LLORCH_NO_WAIT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "ENDPOINT", NOBODY)
     monkeypatch.setattr(shell, "_stopped", False)
     monkeypatch.setattr(signals, "_until", 0.0)
     forget_session()
@@ -168,7 +172,6 @@ def state(workspace: Path) -> Iterator[State]:
 def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub that this process takes for the real one, with no pauses between questions."""
     import huggingface_hub
-    from huggingface_hub import constants
 
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)

@@ -4,6 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from huggingface_hub import constants
 
 from tests.conftest import write_catalog
 from tests.rust import needs_cargo
@@ -119,11 +120,14 @@ def test_a_suite_that_cannot_run(workspace: Path, llorch: Llorch) -> None:
 
 
 @pytest.mark.parametrize("words", [("test", "page"), ("list",), ("why", "test:page")])
-def test_a_need_that_is_no_task(workspace: Path, llorch: Llorch, words: tuple[str, ...]) -> None:
+def test_a_need_that_is_no_task(
+    workspace: Path, llorch: Llorch, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
     """Whoever loads the tasks says where the name stands that is none; `dev check` says what may be meant."""
     Path("llorch.toml").write_text('[test.page]\ncommand = ["true"]\nneeds = [\n  "models",\n  "modles:x",\n]\n')
     done = llorch(*words)
     said = "error: llorch.toml:5: test.page.needs[1]: there is no task `modles:x` (`llorch dev check` says all)"
     assert (done.code, done.err[: len(said)]) == (3, said)
-    found = llorch("dev", "check", env={"LLORCH_OFFLINE": "1"}).out
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    found = llorch("dev", "check").out
     assert "llorch.toml:5: error: test.page.needs[1]: there is no task `modles:x`\n    hint: did you mean" in found
