@@ -226,21 +226,19 @@ def test_a_model_comes_from_a_store_before_its_source(workspace: Path, llorch: L
     assert blob.read_bytes() == DATA  # put right by who may
 
 
-def test_the_hub_is_not_asked(workspace: Path, llorch: Llorch, shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_not_asked(workspace: Path, llorch: Llorch, shared: Shared, empty_hub: Hub) -> None:
     """A model that the lab's store has makes not one request."""
-    with Hub() as hub:
-        commit = hub.add("org/tiny", {"a.gguf": DATA})
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        pin = f'path = "a.gguf", size = {len(DATA)}, sha256 = "{sha256(DATA)}"'
-        entry = f'[models.tiny]\nrepo = "org/tiny"\nrevision = "{commit}"\nfiles = [{{ {pin} }}]\n'
-        (workspace / "catalog.toml").write_text(entry)
-        (workspace / "llorch.toml").write_text(f'[cache]\nurl = "file:{shared.folder}"\nwrite = true\n')
-        assert fetched(llorch) == "done"
-        asked = len(hub.requests)
-        assert asked
-        shutil.rmtree(workspace / ".test-models")
-        assert fetched(llorch) == "restored"
-        assert len(hub.requests) == asked
+    commit = empty_hub.add("org/tiny", {"a.gguf": DATA})
+    pin = f'path = "a.gguf", size = {len(DATA)}, sha256 = "{sha256(DATA)}"'
+    entry = f'[models.tiny]\nrepo = "org/tiny"\nrevision = "{commit}"\nfiles = [{{ {pin} }}]\n'
+    (workspace / "catalog.toml").write_text(entry)
+    (workspace / "llorch.toml").write_text(f'[cache]\nurl = "file:{shared.folder}"\nwrite = true\n')
+    assert fetched(llorch) == "done"
+    asked = len(empty_hub.requests)
+    assert asked
+    shutil.rmtree(workspace / ".test-models")
+    assert fetched(llorch) == "restored"
+    assert len(empty_hub.requests) == asked
 
 
 def test_what_is_on_this_machine_is_not_asked_for(workspace: Path, llorch: Llorch, shared: Shared) -> None:
