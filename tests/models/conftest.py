@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli
 
 from llorch.config import Workspace
 from llorch.models.catalog import Entry, File, Model
 from llorch.models.fetch import Fetched, fetch
 from llorch.state import SMALL, State
-from tests.conftest import sha256, write_wheel
+from tests.conftest import Run, program, sha256, write_wheel
 from tests.models.smollm2 import read_vocabulary
 from tests.models.vocabularies import Kind, Vocabulary, load_real
 from tests.remote.far import Box, new_box, serving
@@ -23,6 +25,16 @@ from tests.remote.sshd import Sshd
 DATA = b"the right bytes"
 BIG = b"x" * (SMALL + 1)
 A = ".test-models/tiny/a.gguf"
+
+
+def llorch_models(*arguments: str, **env: str) -> Run:
+    """Run `llorch models …` as a program."""
+    return program("llorch", "models", *arguments, env=env)
+
+
+def entries() -> Any:
+    """Return the entries of the catalog."""
+    return tomli.loads(Path("catalog.toml").read_text())["models"]
 
 
 @dataclass

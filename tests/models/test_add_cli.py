@@ -5,17 +5,16 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-import tomli
 
 from llorch.models.catalog import SHIPPED_FILES
 from llorch.models.gguf import load_gguf
 from tests.conftest import BIN, Run, program, program_of, sha256
 from tests.e2e.test_json import mismatch
 from tests.hub import Fault, Generated, Hub
+from tests.models.conftest import entries, llorch_models
 
 Llorch = Callable[..., Run]
 WEIGHTS = b"weights" * 1000
@@ -37,25 +36,14 @@ ADD = {"schema": int, "dry_run": bool, "entry": ENTRY, "catalog": str}
 
 
 @pytest.fixture
-def hub(empty_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+def hub(empty_hub: Hub) -> Hub:
     """A Hub with a public and a gated repository and a checkpoint, which programs take for the real one, too."""
-    monkeypatch.setenv("HF_ENDPOINT", empty_hub.endpoint)
     files = {"model.gguf": WEIGHTS, "config.json": b"{}"}
     empty_hub.add("org/model", files, lfs=["model.gguf"], license="apache-2.0")
     split = {f"big-0000{n}-of-00002.gguf": Generated(n) for n in (1, 2)}
     empty_hub.add("org/gated", {**split, "small.gguf": Generated(5)}, gated=True)
     empty_hub.add("org/Tiny", {**TINY, "onnx/model.onnx": b"x"}, lfs=["model.safetensors"])
     return empty_hub
-
-
-def llorch_models(*arguments: str, **env: str) -> Run:
-    """Run `llorch models …` as a program."""
-    return program("llorch", "models", *arguments, env=env)
-
-
-def entries() -> Any:
-    """Return the entries of the catalog."""
-    return tomli.loads(Path("catalog.toml").read_text())["models"]
 
 
 def test_add_makes_a_catalog(workspace: Path, hub: Hub) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli
 
-from tests.conftest import BIN, Run, in_terminal, program, sha256, write_catalog
+from tests.conftest import BIN, Run, in_terminal, sha256, write_catalog
 from tests.e2e.test_json import ERROR, TEXT_OR_NULL, mismatch
 from tests.hub import Hub
+from tests.models.conftest import entries, llorch_models
 
 Llorch = Callable[..., Run]
 WEIGHTS = b"weights" * 1000
@@ -63,16 +63,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         hub.add("org/model", {"model.gguf": WEIGHTS, "config.json": CONFIG}, lfs=["model.gguf"], license="apache-2.0")
         yield hub
-
-
-def llorch_models(*arguments: str, **env: str) -> Run:
-    """Run `llorch models …` as a program."""
-    return program("llorch", "models", *arguments, env=env)
-
-
-def entries() -> Any:
-    """Return the entries of the catalog."""
-    return tomli.loads(Path("catalog.toml").read_text())["models"]
 
 
 # pin
