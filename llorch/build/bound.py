@@ -9,6 +9,7 @@ import os
 import re
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from llorch.share import CPU, WORKSPACE
@@ -66,10 +67,8 @@ def needs_made(executable: Path, made: Iterable[str], sources: Iterable[str], fo
         sources: files of which it was compiled: their names are in it where a panic would tell its place.
         folders: those of them in which libraries may be.
     """
-    if not executable.stat().st_size:
-        return False  # somebody has emptied it
     compiled = tuple(map(os.fsencode, sources))
-    with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _mapped(executable) as data:
         for folder in map(os.fsencode, made):
             for at in _places(data, folder):
                 begin = data[at : at + _PATH_MAX]
@@ -105,13 +104,21 @@ def _text(path: str) -> str:
 
 def _has(executable: Path, text: bytes) -> bool:
     """Tell whether a binary has a text, other than for debuggers."""
-    if not executable.stat().st_size:
-        return False  # somebody has emptied it
-    with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _mapped(executable) as data:
         return any(True for _ in _places(data, text))
 
 
-def _places(data: mmap.mmap, text: bytes) -> Iterator[int]:
+@contextmanager
+def _mapped(executable: Path) -> Iterator[mmap.mmap | bytes]:
+    """Yield what is in a binary."""
+    if not executable.stat().st_size:
+        yield b""  # somebody has emptied it, and nothing cannot be mapped
+        return
+    with open(executable, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _places(data: mmap.mmap | bytes, text: bytes) -> Iterator[int]:
     """Yield where a binary has a text, other than for debuggers."""
     try:
         debug = list(_debug_sections(data))
@@ -125,7 +132,7 @@ def _places(data: mmap.mmap, text: bytes) -> Iterator[int]:
         at = data.find(text, end or at + 1)
 
 
-def _debug_sections(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+def _debug_sections(data: mmap.mmap | bytes) -> Iterator[tuple[int, int]]:
     """Yield where an ELF file has what is for debuggers (elf(5)); none of another file, as others keep it elsewhere."""
     if data[:6] != b"\x7fELF\x02\x01":  # 64 bits, the low byte first
         return
